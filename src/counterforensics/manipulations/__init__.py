@@ -1,0 +1,52 @@
+"""The manipulations that detectors look for. A new one is one file and one line of `MANIPULATIONS`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import cv2
+
+from counterforensics import names
+from counterforensics.manipulations.base import Manipulation
+from counterforensics.manipulations.blur import GaussianBlur
+from counterforensics.manipulations.jpeg import JpegCompression
+from counterforensics.manipulations.median import MedianFilter
+from counterforensics.manipulations.resize import Resize
+
+MANIPULATIONS: Mapping[str, names.Factory] = {
+    "blur": GaussianBlur,
+    "jpeg": JpegCompression,
+    "median": MedianFilter,
+    "resize": Resize,
+    **names.plug_ins("manipulations"),
+}
+
+# The paper's eight, in the order of its tables: four easy cases, then the same four made hard.
+PAPER = ("blur:1.1", "jpeg:70", "median:7", "resize:1.5", "blur:0.5", "jpeg:90", "median:3", "resize:1.01")
+
+# Bicubic and Gaussian kernels differ between libraries, so what made the pixels stands in every cache key.
+BACKEND = f"opencv {cv2.__version__}"
+
+
+def parse(text: str) -> Manipulation:
+    """The manipulation that `text` names.
+
+    Raises NameNotFoundError for an unknown name, StudyError for an impossible value.
+
+    >>> parse("median:7")
+    MedianFilter(size=7)
+    """
+    manipulation: Manipulation = names.parse("manipulation", text, MANIPULATIONS)
+    return manipulation
+
+
+def text_form(manipulation: Manipulation) -> str:
+    """The text that `parse` turns back into `manipulation`.
+
+    >>> text_form(parse("blur:1.10"))
+    'blur:1.1'
+    """
+    return names.text_form(manipulation, MANIPULATIONS)
+
+
+__all__ = ["BACKEND", "MANIPULATIONS", "PAPER", "Manipulation", "parse", "text_form"]

@@ -1,0 +1,33 @@
+"""What a manipulation is, and the checks that all of them share."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from counterforensics.errors import PixelError, StudyError
+from counterforensics.pixels import Pixels
+
+
+@runtime_checkable
+class Manipulation(Protocol):
+    """A frozen dataclass that turns a whole photograph into a manipulated one, before any cropping."""
+
+    def __call__(self, photo: Pixels) -> Pixels:
+        """photo: uint8 [h, w, 3], RGB.  Returns uint8 [h', w', 3]; only a resize changes h and w."""
+
+
+def check_photo(photo: Pixels) -> Pixels:
+    """`photo` itself if it is uint8 [h, w, 3]; a PixelError that says what it is otherwise."""
+    if not isinstance(photo, np.ndarray) or photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        got = f"{getattr(photo, 'dtype', type(photo).__name__)} of shape {np.shape(photo)}"
+        raise PixelError(f"a photograph must be uint8 [h, w, 3], got {got}")
+    return photo
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Raise StudyError unless low <= value <= high."""
+    if not (math.isfinite(value) and low <= value <= high):
+        raise StudyError(f"{name} must lie between {low:g} and {high:g}, got {value:g}")
