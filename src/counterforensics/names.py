@@ -106,3 +106,12 @@ def name_of(part: Any, known: Mapping[str, Factory]) -> str:
         if type(part) is factory:
             return name
     raise CounterforensicsError(f"{part!r} is registered under no name; known: {', '.join(sorted(known))}")
+
+
+def settings_of(factory: Factory) -> str:
+    """The settings of a part and their defaults, for people: `epsilon=1, loss=logit`."""
+    shown = []
+    for field in dataclasses.fields(factory):  # type: ignore[arg-type]
+        if field.init:
+            shown.append(field.name if _required(field) else f"{field.name}={field.default}")
+    return ", ".join(shown)

@@ -1,0 +1,32 @@
+"""The attacks. A new one is one file with a function, a dataclass and one line of `ATTACKS`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from counterforensics import names
+from counterforensics.attacks.base import Attack, Concealed, Concealer
+from counterforensics.attacks.fgsm import Fgsm, fgsm
+
+ATTACKS: Mapping[str, names.Factory] = {
+    "fgsm": Fgsm,
+    **names.plug_ins("attacks"),
+}
+
+
+def parse(text: str) -> Attack:
+    """The attack that `text` names.  Raises NameNotFoundError, StudyError or AttackError.
+
+    >>> parse("fgsm:epsilon=2")
+    Fgsm(epsilon=2, loss='logit')
+    """
+    attack: Attack = names.parse("attack", text, ATTACKS)
+    return attack
+
+
+def text_form(attack: Attack) -> str:
+    """The text that `parse` turns back into `attack`."""
+    return names.text_form(attack, ATTACKS)
+
+
+__all__ = ["ATTACKS", "Attack", "Concealed", "Concealer", "Fgsm", "fgsm", "parse", "text_form"]

@@ -1,0 +1,171 @@
+"""The command line. Thin: it reads what was asked, calls the library and prints."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from counterforensics import __version__
+from counterforensics.errors import CounterforensicsError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Measure how image manipulation detectors hold up against attacks that hide the traces.",
+)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command(
+    epilog="Examples: `counterforensics run` · `counterforensics run paper --photos ~/photos` · "
+    "`counterforensics run studies/cameras.yaml --out runs/cameras`"
+)
+def run(
+    study: Annotated[str, typer.Argument(help="A built-in study (demo, paper) or a YAML file.")] = "demo",
+    photos: Annotated[
+        list[Path] | None,
+        typer.Option(help="Photographs in DIR/<device>/<photo>; may be given several times."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where results go; runs/<study> by default.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Tasks at a time; one a core by default.")] = None,
+) -> None:
+    """Run a study: rows.csv, report.html, tables and figures. Run it again and it resumes."""
+    from counterforensics.report import terminal_tables, write_report
+    from counterforensics.study.config import load_study
+    from counterforensics.study.progress import Progress
+    from counterforensics.study.run import run_study
+
+    settings = load_study(study, photos=photos or [])
+    folder = out or Path("runs") / settings.name
+    outcome = run_study(settings, folder, workers=workers, progress=Progress())
+    report = write_report(outcome, folder)
+    console = Console()
+    for table in terminal_tables(outcome):
+        console.print(table)
+    for heading, lines in (("Left out", outcome.left_out), ("Failed", outcome.failures)):
+        for line in lines:
+            console.print(f"{heading}: {line}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Rows: {folder / 'rows.csv'}\nReport: {report}", highlight=False, soft_wrap=True)
+    if outcome.failures:
+        raise CounterforensicsError(f"{len(outcome.failures)} tasks failed; run the same command again to retry them")
+
+
+@app.command(
+    epilog="Example: `counterforensics evaluate --detector runs/demo/detectors/0/spam-svm/median-7 "
+    "--photos ~/photos --manipulation median:7 --json`"
+)
+def evaluate(
+    detector: Annotated[str, typer.Option(help="Folder of a trained detector.")],
+    photos: Annotated[list[Path], typer.Option(help="Photographs in DIR/<device>/<photo>.")],
+    manipulation: Annotated[str, typer.Option(help="What to look for, such as median:7.")],
+    per_photo: Annotated[int, typer.Option(min=1, max=192, help="Patches of each photograph.")] = 192,
+    as_json: Json = False,
+) -> None:
+    """Judge photographs by a trained detector, pristine and manipulated."""
+    from counterforensics.study.evaluate import evaluate_detector
+    from counterforensics.study.progress import Progress
+
+    result = evaluate_detector(detector, photos, manipulation, per_photo=per_photo, progress=Progress(quiet=as_json))
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    table = Table(title=f"{detector} on {manipulation}")
+    for heading in ("", "value", "95 % interval, resampled by photo"):
+        table.add_column(heading)
+    for name in ("fpr", "tpr", "acc"):
+        low, high = result[f"{name}_low"], result[f"{name}_high"]
+        table.add_row(name.upper(), f"{result[name]:.2%}", f"{low:.2%} to {high:.2%}")
+    table.add_row("AUC", f"{result['auc']:.4f}", "")
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{result['n_pristine']} pristine and {result['n_manipulated']} manipulated patches "
+        f"of {result['photos']} photographs, {len(result['left_out'])} left out"
+    )
+    for line in result["left_out"]:
+        console.print(f"Left out: {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command(epilog="Example: `counterforensics photos ~/photos --json`")
+def photos(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photographs in DIR/<device>/<photo>.")],
+    as_json: Json = False,
+) -> None:
+    """Which devices and photographs are there, and which files cannot be used."""
+    from counterforensics.study.evaluate import look_at
+
+    found = look_at(folder)
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    table = Table(title=str(folder))
+    table.add_column("device")
+    table.add_column("photographs", justify="right")
+    table.add_column("sizes")
+    for device, entries in found["devices"].items():
+        sizes = Counter(f"{entry['width']}x{entry['height']}" for entry in entries)
+        table.add_row(device, str(len(entries)), ", ".join(f"{count} of {size}" for size, count in sizes.items()))
+    console = Console()
+    console.print(table)
+    for line in found["unusable"]:
+        console.print(f"Cannot be used: {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command("list", epilog="Example: `counterforensics list --json`")
+def list_parts(as_json: Json = False) -> None:
+    """Manipulations, detectors, attacks (plug-ins among them) and built-in studies."""
+    from counterforensics import attacks, detectors, manipulations, names
+    from counterforensics.study.config import BUILT_IN
+
+    groups = {
+        "manipulations": manipulations.MANIPULATIONS,
+        "detectors": detectors.DETECTORS,
+        "attacks": attacks.ATTACKS,
+    }
+    parts: dict[str, Any] = {group: sorted(known) for group, known in groups.items()}
+    parts["plug_ins"] = {group: sorted(names.plug_ins(group)) for group in groups}
+    parts["paper_manipulations"] = list(manipulations.PAPER)
+    parts["studies"] = list(BUILT_IN)
+    if as_json:
+        print(json.dumps(parts, indent=2))
+        return
+    console = Console()
+    for group, known in groups.items():
+        table = Table(title=group, title_justify="left")
+        table.add_column("name")
+        table.add_column("settings and defaults")
+        for name in sorted(known):
+            table.add_row(name, names.settings_of(known[name]))
+        console.print(table)
+    console.print(f"The paper's manipulations: {', '.join(manipulations.PAPER)}", highlight=False)
+    console.print(f"Built-in studies: {', '.join(BUILT_IN)}", highlight=False)
+
+
+def main() -> None:
+    """The entry point: an error of the user's is one line and exit 2."""
+    try:
+        app(standalone_mode=True)
+    except CounterforensicsError as error:
+        print(f"counterforensics: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("counterforensics: stopped; finished work is kept, the same command goes on", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,44 @@
+"""The detectors. A new one is one file with a recipe and one line of `DETECTORS`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from counterforensics import names
+from counterforensics.detectors import weights
+from counterforensics.detectors.base import Detector, Network, Recipe
+from counterforensics.detectors.cozzolino2017 import Cozzolino2017
+from counterforensics.detectors.spam_svm import SpamSvm
+
+DETECTORS: Mapping[str, names.Factory] = {
+    "spam-svm": SpamSvm,
+    "cozzolino2017": Cozzolino2017,
+    **names.plug_ins("detectors"),
+}
+
+
+def parse(text: str) -> Recipe:
+    """The recipe that `text` names.  Raises NameNotFoundError or StudyError.
+
+    >>> parse("spam-svm:c=0.01")
+    SpamSvm(c=0.01, normalisation='sqrt')
+    """
+    recipe: Recipe = names.parse("detector", text, DETECTORS)
+    return recipe
+
+
+def text_form(recipe: Recipe) -> str:
+    """The text that `parse` turns back into `recipe`."""
+    return names.text_form(recipe, DETECTORS)
+
+
+def load_detector(path_or_name: str | Path) -> Network:
+    """A trained detector from a folder that a study or `save` wrote; ready for `.logits(pixels)`.
+
+    Raises WeightsError, with the reason, if there is none or it is damaged.
+    """
+    return weights.load(Path(path_or_name), DETECTORS)
+
+
+__all__ = ["DETECTORS", "Detector", "Network", "Recipe", "load_detector", "parse", "text_form"]

@@ -1,0 +1,93 @@
+"""The linear layer over SPAM features: the SVM of SPAM + SVM, and where Cozzolino2017 starts."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.svm import LinearSVC
+from torch import Tensor, nn
+
+from counterforensics.errors import StudyError, TrainingError
+from counterforensics.features.spam import DIMENSION
+
+UnitFeatures = npt.NDArray[np.float32]
+NORMALISATIONS = ("sqrt", "l2")
+
+# A bin's share is at least this under the root, where its slope stays finite; one quad counts 6.7e-5.
+_FLOOR = 1e-7
+
+
+def unit_energy(feature: Tensor, normalisation: str) -> Tensor:
+    """The feature scaled to constant energy: float32 [n, 338] -> [n, 338].
+
+    `sqrt` takes the root of every share (the group's later code; the energy of a histogram's root is its
+    sum); `l2` divides by the Euclidean norm. Which of the two the paper means by "unit energy" is inferred.
+    """
+    if normalisation == "l2":
+        norm: Tensor = torch.linalg.vector_norm(feature, dim=1, keepdim=True)
+        return feature / norm
+    return torch.sqrt(feature + _FLOOR)
+
+
+class LinearHead(nn.Module):
+    """A linear classifier on standardised features: weight . (feature - mean) / scale + bias."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, normalisation: str) -> None:
+        super().__init__()
+        self.normalisation = normalisation
+        self.register_buffer("mean", torch.zeros(DIMENSION))
+        self.register_buffer("scale", torch.ones(DIMENSION))
+        self.weight = nn.Parameter(torch.zeros(DIMENSION))
+        self.bias = nn.Parameter(torch.zeros(()))
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """SPAM features float32 [n, 338] -> logits [n]."""
+        standardised = (unit_energy(feature, self.normalisation) - self.mean) / self.scale
+        return torch.as_tensor(standardised @ self.weight + self.bias)
+
+
+def check_svm(name: str, c: float, normalisation: str) -> None:
+    """Raise StudyError for a cost or a normalisation that cannot be."""
+    if not 0 < c < float("inf"):
+        raise StudyError(f"{name}: c must be positive, got {c:g}")
+    if normalisation not in NORMALISATIONS:
+        raise StudyError(f"{name}: normalisation must be sqrt or l2, got {normalisation!r}")
+
+
+def fit_head(
+    head: LinearHead,
+    pristine: UnitFeatures,
+    manipulated: UnitFeatures,
+    *,
+    c: float,
+    seed: int,
+) -> None:
+    """Set `head` to the standardisation and the linear SVM of two sets of unit-energy features [n, 338]."""
+    if not len(pristine) or not len(manipulated):
+        counts = f"{len(pristine)} pristine and {len(manipulated)} manipulated patches"
+        raise TrainingError(f"a detector needs patches of both classes, got {counts}")
+    features = np.concatenate([pristine, manipulated])
+    mean = features.mean(axis=0, dtype=np.float64)
+    scale = features.std(axis=0, dtype=np.float64)
+    scale[scale < 1e-12] = 1.0  # a bin that never varies carries no information
+    standardised = (features - mean) / scale
+    classes = np.repeat([0, 1], [len(pristine), len(manipulated)])
+    svm = LinearSVC(C=c, dual=False, tol=1e-4, max_iter=2000, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        try:
+            svm.fit(standardised, classes)
+        except ConvergenceWarning as warning:
+            raise TrainingError(f"the SVM with c = {c:g} did not converge in 2000 iterations") from warning
+    with torch.no_grad():
+        head.mean.copy_(torch.from_numpy(mean))
+        head.scale.copy_(torch.from_numpy(scale))
+        head.weight.copy_(torch.from_numpy(svm.coef_[0]))
+        head.bias.copy_(torch.tensor(svm.intercept_[0]))

@@ -1,0 +1,8 @@
+"""What detectors and attacks are measured by."""
+
+from __future__ import annotations
+
+from counterforensics.evaluation.quality import mse, psnr_of, unchanged
+from counterforensics.evaluation.rates import Rates, auc, rates
+
+__all__ = ["Rates", "auc", "mse", "psnr_of", "rates", "unchanged"]

@@ -1,0 +1,123 @@
+"""Counts, rates and intervals of one judge on one set of patches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import roc_auc_score
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How a judge did. Rates are 0..1; NaN where there was nothing to count."""
+
+    n_pristine: int
+    n_manipulated: int
+    fp: int
+    tp: int
+    tpr_low: float
+    tpr_high: float
+    fpr_low: float
+    fpr_high: float
+    acc_low: float
+    acc_high: float
+    auc: float
+
+    @property
+    def fpr(self) -> float:
+        """False positives among pristine patches."""
+        return self.fp / self.n_pristine if self.n_pristine else float("nan")
+
+    @property
+    def tpr(self) -> float:
+        """Detections among manipulated (or concealed) patches."""
+        return self.tp / self.n_manipulated if self.n_manipulated else float("nan")
+
+    @property
+    def acc(self) -> float:
+        """Mean of the share of right verdicts in either class, so that class sizes do not matter."""
+        return (self.tpr + 1 - self.fpr) / 2
+
+
+def rates(
+    pristine: npt.NDArray[np.float32],
+    manipulated: npt.NDArray[np.float32],
+    photo_of_pristine: npt.NDArray[np.int64],
+    photo_of_manipulated: npt.NDArray[np.int64],
+    *,
+    seed: int,
+) -> Rates:
+    """Rates of a judge from its logits; above 0 means manipulated.
+
+    pristine, manipulated: float32 [n], [m].  photo_of_...: int64, the photograph of each patch, 0..k-1.
+    95 % intervals (percentile) come from resampling whole photographs with replacement, because patches of
+    one photograph are alike; both classes are resampled together. AUC counts ties half.
+    """
+    count = int(max(photo_of_pristine.max(initial=-1), photo_of_manipulated.max(initial=-1))) + 1
+    fpr, tpr = _resampled(
+        [
+            _per_photo(pristine > 0, photo_of_pristine, count),
+            _per_photo(manipulated > 0, photo_of_manipulated, count),
+        ],
+        seed,
+    )
+    intervals = (_interval(values) for values in (tpr, fpr, (tpr + 1 - fpr) / 2))
+    (tpr_low, tpr_high), (fpr_low, fpr_high), (acc_low, acc_high) = intervals
+    return Rates(
+        n_pristine=len(pristine),
+        n_manipulated=len(manipulated),
+        fp=int((pristine > 0).sum()),
+        tp=int((manipulated > 0).sum()),
+        tpr_low=tpr_low,
+        tpr_high=tpr_high,
+        fpr_low=fpr_low,
+        fpr_high=fpr_high,
+        acc_low=acc_low,
+        acc_high=acc_high,
+        auc=auc(pristine, manipulated),
+    )
+
+
+def auc(pristine: npt.NDArray[np.float32], manipulated: npt.NDArray[np.float32]) -> float:
+    """Chance that a manipulated patch scores above a pristine one, ties half; NaN if either is missing.
+
+    >>> auc(np.float32([0, 1]), np.float32([1, 2]))
+    0.875
+    """
+    if not len(pristine) or not len(manipulated):
+        return float("nan")
+    classes = np.repeat([0, 1], [len(pristine), len(manipulated)])
+    return float(roc_auc_score(classes, np.concatenate([pristine, manipulated])))
+
+
+def _per_photo(
+    positive: npt.NDArray[np.bool_], photo: npt.NDArray[np.int64], count: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Positives and patches of each photograph."""
+    positives = np.bincount(photo, weights=positive, minlength=count).astype(np.float64)
+    return positives, np.bincount(photo, minlength=count).astype(np.float64)
+
+
+def _resampled(
+    classes: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]], seed: int
+) -> list[npt.NDArray[np.float64]]:
+    """The rate of each class in every resample of the photographs: [classes][RESAMPLES]."""
+    count = len(classes[0][0])
+    if not count:
+        return [np.full(1, np.nan) for _ in classes]
+    draw = np.random.default_rng(seed)
+    times = draw.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(float)
+    with np.errstate(invalid="ignore"):
+        return [(times @ positives) / (times @ patches) for positives, patches in classes]
+
+
+def _interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return float("nan"), float("nan")
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)

@@ -1,0 +1,100 @@
+"""Which devices are trained on and which are tested on, and the audit that no photograph is on both sides."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from counterforensics.errors import LeakageError, PhotoError, unknown_name
+from counterforensics.photos.base import Photo
+from counterforensics.seeds import seed_for
+
+
+@dataclass(frozen=True)
+class Split:
+    """Photographs by role; training and validation photographs come from the same devices."""
+
+    train: tuple[Photo, ...]
+    validation: tuple[Photo, ...]
+    test: tuple[Photo, ...]
+
+    @property
+    def roles(self) -> Mapping[str, tuple[Photo, ...]]:
+        """The three groups by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+def split_by_device(
+    photos: Sequence[Photo],
+    *,
+    test: int | Sequence[str],
+    train: int | None = None,
+    validation: float = 0.1,
+    seed: int = 0,
+) -> Split:
+    """Split photographs by device (Gragnaniello et al. 2018, Section IV: 6 devices to train, 3 to test).
+
+    test: names of the test devices, or how many to draw at random by `seed`.  train: how many of the others
+    to draw; None takes all.  validation: share (0 <= share < 1) of the training devices' photographs held
+    out for choosing, at random, at least one if the share is above 0 and two photographs are there.
+    Raises PhotoError if there are too few devices, NameNotFoundError for an unknown one.
+    """
+    by_device: defaultdict[str, list[Photo]] = defaultdict(list)
+    for photo in photos:
+        by_device[photo.device].append(photo)
+    draw = np.random.default_rng(seed_for(seed, "split"))
+    shuffled = [str(device) for device in draw.permutation(sorted(by_device))]
+    test_devices = _test_devices(shuffled, test)
+    others = [device for device in shuffled if device not in test_devices]
+    wanted = len(others) if train is None else train
+    if not test_devices or not others or wanted > len(others):
+        needed = f"{train or 'at least 1'} to train and {len(test_devices) or test} to test"
+        raise PhotoError(f"the split needs {needed}, but there are photographs of {len(by_device)} devices")
+    learn = [photo for device in sorted(others[:wanted]) for photo in by_device[device]]
+    count = max(round(validation * len(learn)), 1) if validation > 0 and len(learn) > 1 else 0
+    held_out = set(draw.permutation(len(learn))[:count].tolist())
+    return Split(
+        train=tuple(photo for position, photo in enumerate(learn) if position not in held_out),
+        validation=tuple(photo for position, photo in enumerate(learn) if position in held_out),
+        test=tuple(photo for device in sorted(test_devices) for photo in by_device[device]),
+    )
+
+
+def _test_devices(shuffled: Sequence[str], test: int | Sequence[str]) -> list[str]:
+    if isinstance(test, int):
+        if test >= len(shuffled):
+            raise PhotoError(
+                f"the split needs {test} devices to test and at least 1 to train, "
+                f"but there are photographs of {len(shuffled)} devices"
+            )
+        return list(shuffled[:test])
+    for device in test:
+        if device not in shuffled:
+            raise unknown_name("test device", device, shuffled)
+    return list(test)
+
+
+def audit(split: Split, content: Mapping[str, str]) -> tuple[str, ...]:
+    """Check that no photograph, by content, stands under two devices or on two sides of a split.
+
+    content: `photo.digest` -> digest of its pixels, so that rewritten metadata hides nothing.
+    Returns one line for each photograph that stands twice under one device (harmless, but counted twice).
+    Raises LeakageError for anything worse, naming both files.
+    """
+    seen: dict[str, tuple[str, Photo]] = {}
+    twice = []
+    for role, photos in split.roles.items():
+        for photo in photos:
+            first_role, first = seen.setdefault(content[photo.digest], (role, photo))
+            if first is photo:
+                continue
+            if first_role != role or first.device != photo.device:
+                raise LeakageError(
+                    f"the same photograph stands twice: {first.name} ({first_role}) and {photo.name} ({role}); "
+                    "a split by device needs each photograph once"
+                )
+            twice.append(f"{photo.name}: the same pixels as {first.name}; both are counted")
+    return tuple(twice)

@@ -1,0 +1,164 @@
+"""What a study found, in a few sentences and one table, all of it computed from its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from counterforensics.report import claims
+from counterforensics.report.labels import attack_label, detector_label, manipulation_label
+from counterforensics.report.measured import Measured
+from counterforensics.report.tables import NONE, Cell, Column, Row, Table, percent
+
+
+@dataclass(frozen=True)
+class _Fall:
+    """TPR of one judge on one manipulation, before and after an attack; rates 0..1."""
+
+    manipulation: str
+    judge: str
+    before: float
+    after: float
+
+
+def findings(measured: Measured) -> list[str]:
+    """The main findings as sentences, none where the rows hold nothing."""
+    sentences = [*_accuracies(measured)]
+    sentences += [_contest(measured, *contest) for contest in measured.contests if _falls(measured, *contest)]
+    return [*sentences, *_survivor(measured), *_against_paper(measured)]
+
+
+def overview_table(measured: Measured) -> Table | None:
+    """TPR before and after each attack, on the target and on the other judges; None without an attack."""
+    columns = [
+        Column("Manipulations"),
+        *(Column(heading, "Target's TPR") for heading in ("before", "after")),
+        *(Column(heading, "Other judges' TPR") for heading in ("before", "after")),
+        Column("PSNR (dB)"),
+    ]
+    rows = [_overview_row(measured, target, attack) for target, attack in measured.contests]
+    if not rows:
+        return None
+    return Table(
+        key="overview",
+        number=None,
+        title="The attacks at a glance",
+        caption="Mean TPR in percent over the manipulations (and seeds), before the attack and on concealed "
+        "patches, for the detector that was attacked and for all the others. PSNR is the mean over the same "
+        "manipulations.",
+        stubs=("Attack", "Target"),
+        columns=tuple(columns),
+        rows=tuple(rows),
+    )
+
+
+def _accuracies(measured: Measured) -> Iterable[str]:
+    found = [
+        (spread.mean, manipulation, detector)
+        for manipulation in measured.manipulations
+        for detector in measured.detectors
+        if (spread := measured.spread("acc", manipulation, detector))
+    ]
+    if found:
+        low, high = min(found), max(found)
+        yield (
+            f"Without an attack, accuracy lies between {percent(low[0])} % ({_pair(low)}) and "
+            f"{percent(high[0])} % ({_pair(high)}), over {len(found)} pairs of detector and manipulation."
+        )
+
+
+def _pair(found: tuple[float, str, str]) -> str:
+    return f"{detector_label(found[2])} on {manipulation_label(found[1])}"
+
+
+def _contest(measured: Measured, target: str, attack: str) -> str:
+    falls = _falls(measured, target, attack)
+    own = [fall for fall in falls if fall.judge == target]
+    others = [fall for fall in falls if fall.judge != target]
+    start = attack_label(attack) + (f" aimed at {detector_label(target)}" if target else "")
+    clauses = []
+    if own:
+        clauses.append(f"takes the TPR of its target from {_from_to(own)}")
+    if others:
+        whose = (
+            "that of the other judges" if own else "the TPR of all judges" if not target else "other judges"
+        )
+        clauses.append(f"{'' if own else 'takes '}{whose} from {_from_to(others)}")
+    count = len({fall.manipulation for fall in falls})
+    return f"{start} {' and '.join(clauses)} (means over {count} manipulation{'s' if count != 1 else ''})."
+
+
+def _from_to(falls: Sequence[_Fall]) -> str:
+    before, after = (
+        float(np.mean(values)) for values in zip(*((f.before, f.after) for f in falls), strict=True)
+    )
+    return f"{percent(before)} % to {percent(after)} %"
+
+
+def _falls(measured: Measured, target: str, attack: str) -> list[_Fall]:
+    """Every judge and manipulation that has a TPR both before and after this attack."""
+    return [
+        _Fall(manipulation, judge, before.mean, after.mean)
+        for manipulation in measured.manipulations
+        for judge in measured.detectors
+        if (before := measured.spread("tpr", manipulation, judge))
+        and (after := measured.spread("tpr", manipulation, judge, target, attack))
+    ]
+
+
+def _survivor(measured: Measured) -> Iterable[str]:
+    own = [
+        (fall.after, fall.before, fall.manipulation, target, attack)
+        for target, attack in measured.contests
+        for fall in _falls(measured, target, attack)
+        if fall.judge == target
+    ]
+    if own:
+        after, before, manipulation, target, attack = max(own)
+        yield (
+            f"A target that was attacked itself holds best on {manipulation_label(manipulation)}: "
+            f"{detector_label(target)} under {attack_label(attack)} keeps a TPR of {percent(after)} % "
+            f"(before: {percent(before)} %)."
+        )
+
+
+def _against_paper(measured: Measured) -> Iterable[str]:
+    """How far our TPRs under attack lie from the paper's, where both exist."""
+    gaps = [
+        abs(spread.mean - claim.tpr)
+        for target, attack in measured.contests
+        for manipulation in measured.manipulations
+        for judge in measured.detectors
+        if (spread := measured.spread("tpr", manipulation, judge, target, attack))
+        and (claim := claims.find_claim(manipulation, judge, target, attack))
+    ]
+    if gaps:
+        near = sum(gap <= 0.1 for gap in gaps)
+        yield (
+            f"Beside the paper's Tables II to V: {len(gaps)} TPRs under attack can be compared; half of them "
+            f"differ by at most {100 * float(np.median(gaps)):.1f} percentage points, {near} by at most 10."
+        )
+
+
+def _overview_row(measured: Measured, target: str, attack: str) -> Row:
+    falls = _falls(measured, target, attack)
+    own = [fall for fall in falls if fall.judge == target]
+    others = [fall for fall in falls if fall.judge != target]
+    qualities = [
+        quality.mean
+        for manipulation in measured.manipulations_of(target, attack)
+        if (quality := measured.quality("psnr", manipulation, target, attack))
+    ]
+    texts = [str(len(measured.manipulations_of(target, attack)))]
+    for part in (own, others):
+        texts += [_mean([fall.before for fall in part]), _mean([fall.after for fall in part])]
+    mean = float(np.mean(qualities)) if qualities else None
+    texts.append(NONE if mean is None else "∞" if np.isinf(mean) else f"{mean:.2f}")
+    labels = (attack_label(attack), detector_label(target) if target else NONE)
+    return Row("", labels, tuple(Cell((text,)) for text in texts))
+
+
+def _mean(rates: Sequence[float]) -> str:
+    return percent(float(np.mean(rates)) if rates else None)

@@ -1,0 +1,140 @@
+"""The report as one self-contained page: what the study is, what it found, and all that stands behind it."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Sequence
+
+import pandas as pd
+from markupsafe import Markup
+
+from counterforensics.report.drawing import Picture
+from counterforensics.report.findings import findings, overview_table
+from counterforensics.report.measured import Measured
+from counterforensics.report.render import environment, style_sheet, to_html
+from counterforensics.report.tables import Table
+from counterforensics.study.outcome import Outcome
+
+GLOSSARY = (
+    ("pristine", "A patch as the camera stored it, without any manipulation."),
+    ("manipulated", "A patch of a photograph that was blurred, compressed, filtered or resized as a whole."),
+    ("concealed", "A manipulated patch after an attack that hides the manipulation, stored in 8 bits again."),
+    ("target", "The detector that the attacker knows and works against."),
+    ("judge", "The detector that scores the result; it may be the target or another one."),
+    ("logit", "What a detector says about a patch; above 0 it means manipulated."),
+    ("FPR", "False positive rate: the share of pristine patches that a judge calls manipulated."),
+    ("TPR", "True positive rate: the share of manipulated (or concealed) patches called manipulated."),
+    ("ACC", "Accuracy: (TPR + 1 − FPR) / 2, so both kinds of patch count the same."),
+    ("AUC", "Area under the ROC curve: 1 for a perfect ranking of the patches, 0.5 for chance."),
+    ("MSE, PSNR", "Mean squared change of a concealed patch against the manipulated one, in squared grey "
+     "levels, and the same in decibels (peak 255); an MSE of 1 is 48.13 dB."),
+    ("unchanged", "The share of concealed patches equal to the manipulated ones."),
+    ("zero grad.", "The share of pixels at which the gradient that the attack follows is exactly zero."),
+)  # fmt: skip
+_ROLES = ("train", "validation", "test")
+
+
+def render_report(
+    outcome: Outcome, measured: Measured, tables: Sequence[Table], pictures: Sequence[Picture]
+) -> str:
+    """The page as text.  No script, no address outside it; every text of the outcome is escaped."""
+    overview = overview_table(measured)
+    return (
+        environment()
+        .get_template("template.html")
+        .render(
+            outcome=outcome,
+            # Ours, and not to be escaped: a style sheet is no HTML.
+            css=Markup(style_sheet()),
+            scope=_scope(outcome, measured),
+            # A figure and its percent sign stay on one line.
+            findings=[text.replace(" %", "\u00a0%") for text in findings(measured)],
+            overview=Markup(to_html(overview)) if overview else "",
+            tables=[Markup(to_html(table)) for table in tables],
+            shown=[_embedded(number, picture) for number, picture in enumerate(pictures, start=1)],
+            split=_split(outcome.photos),
+            shared_devices=_shared_devices(outcome.photos),
+            photos=_photos(outcome.photos),
+            contents=_contents(outcome, tables, pictures),
+            glossary=GLOSSARY,
+        )
+    )
+
+
+def _scope(outcome: Outcome, measured: Measured) -> str:
+    """One line on the size of the study: only what its rows and its photographs say."""
+    attacks = {attack for _, attack in measured.contests}
+    pieces = [
+        _count(len(measured.manipulations), "manipulation"),
+        _count(len(measured.detectors), "detector"),
+        _count(len(attacks), "attack"),
+        _count(len(measured.seeds), "seed"),
+    ]
+    if len(outcome.photos):
+        pieces.append(_count(len(outcome.photos), "photograph"))
+        pieces.append(_count(int(outcome.photos["device"].nunique()), "device"))
+    return " · ".join(pieces)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _embedded(number: int, picture: Picture) -> dict[str, object]:
+    # A PNG file holds its size at bytes 16 to 24; figures are drawn at 200 dots an inch and shown at 130.
+    wide, high = struct.unpack(">II", picture.png[16:24])
+    return {
+        "number": number,
+        "key": picture.key,
+        "title": picture.title,
+        "caption": picture.caption,
+        "base64": base64.b64encode(picture.png).decode("ascii"),
+        "width": round(wide * 0.65),
+        "height": round(high * 0.65),
+    }
+
+
+def _split(photos: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+    """Role, device, photographs and patches; then the sums of each role."""
+    lines = []
+    if not len(photos):
+        return []
+    roles = sorted(
+        photos["role"].unique(), key=lambda role: (_ROLES.index(role) if role in _ROLES else 9, role)
+    )
+    for role in roles:
+        own = photos[photos["role"] == role]
+        for device, part in own.groupby("device"):
+            lines.append((str(role), str(device), f"{len(part):,}", f"{int(part['patches'].sum()):,}"))
+        devices = _count(int(own["device"].nunique()), "device")
+        lines.append((f"{role}, all", devices, f"{len(own):,}", f"{int(own['patches'].sum()):,}"))
+    return lines
+
+
+def _shared_devices(photos: pd.DataFrame) -> list[str]:
+    """The devices that have photographs in more than one role."""
+    roles = photos.groupby("device")["role"].nunique()
+    return sorted(str(device) for device in roles[roles > 1].index)
+
+
+def _photos(photos: pd.DataFrame) -> list[tuple[str, ...]]:
+    return [
+        (str(p.device), str(p.photo), str(p.role), f"{p.width} × {p.height}", str(p.digest))
+        for p in photos.itertuples()
+    ]
+
+
+def _contents(
+    outcome: Outcome, tables: Sequence[Table], pictures: Sequence[Picture]
+) -> list[tuple[str, str]]:
+    entries = [
+        ("question", "Findings", True),
+        ("tables", "Tables", bool(tables)),
+        ("figures", "Figures", bool(pictures)),
+        ("split", "Photographs", True),
+        ("holes", "What is missing", bool(outcome.failures)),
+        ("provenance", "Provenance and settings", True),
+        ("glossary", "Words", True),
+    ]
+    return [(anchor, text) for anchor, text, there in entries if there]

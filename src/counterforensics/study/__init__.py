@@ -1,0 +1,1 @@
+"""Studies: settings, the graph of tasks, the store of results, and running them."""

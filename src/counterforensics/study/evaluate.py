@@ -1,0 +1,88 @@
+"""One trained detector on a folder of photographs, without a study around it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from counterforensics import manipulations
+from counterforensics.detectors import load_detector
+from counterforensics.detectors.base import score
+from counterforensics.errors import PhotoError
+from counterforensics.evaluation import rates
+from counterforensics.photos.folder import FolderPhoto, find_photos
+from counterforensics.photos.patches import Patches, choose_cells, cut
+from counterforensics.pixels import Pixels
+from counterforensics.seeds import seed_for
+from counterforensics.study.inspection import inspect
+from counterforensics.study.progress import Progress
+
+
+def look_at(folder: Path) -> dict[str, Any]:
+    """What is in a photo folder: `devices` (device -> photo, width, height) and `unusable` (path and reason)."""
+    found = find_photos([folder])
+    devices: dict[str, list[dict[str, Any]]] = {}
+    unusable = list(found.left_out)
+    for photo in found.photos:
+        try:
+            seen = inspect(photo)
+        except PhotoError as error:
+            unusable.append(str(error))
+        else:
+            entry = {
+                "photo": photo.path.name,
+                "width": seen.width,
+                "height": seen.height,
+                "sha256": photo.digest,
+            }
+            devices.setdefault(photo.device, []).append(entry)
+    return {"folder": str(folder), "devices": devices, "unusable": unusable}
+
+
+def evaluate_detector(
+    path_or_name: str, folders: Sequence[Path], manipulation: str, *, per_photo: int, progress: Progress
+) -> dict[str, Any]:
+    """Rates (0..1) of a detector on pristine and manipulated patches, with intervals resampled by photograph.
+
+    One photograph is in memory at a time; those that cannot be used are listed under `left_out`.
+    Raises WeightsError, PhotoError, NameNotFoundError or StudyError.
+    """
+    detector = load_detector(path_or_name)
+    manipulate = manipulations.parse(manipulation)
+    found = find_photos(folders)
+    left_out = list(found.left_out)
+    logits: dict[str, list[np.ndarray[Any, Any]]] = {"pristine": [], "manipulated": []}
+    with progress.stage("photographs", len(found.photos)) as advance:
+        for photo in found.photos:
+            try:
+                pristine, manipulated = _two_states(photo, manipulate, per_photo)
+                logits["pristine"].append(score(detector, Patches((pristine,))))
+                logits["manipulated"].append(score(detector, Patches((manipulated,))))
+            except PhotoError as error:
+                left_out.append(str(error) if photo.path.name in str(error) else f"{photo.path}: {error}")
+            advance()
+    if not logits["pristine"]:
+        raise PhotoError(f"no photograph in {', '.join(map(str, folders))} can be used: {left_out[0]}")
+    photo_of = np.repeat(np.arange(len(logits["pristine"])), [len(part) for part in logits["pristine"]])
+    before, after = (np.concatenate(logits[state]) for state in ("pristine", "manipulated"))
+    measured = rates(before, after, photo_of, photo_of, seed=seed_for(0, "intervals", manipulation))
+    return {
+        "detector": path_or_name,
+        "manipulation": manipulations.text_form(manipulate),
+        "photos": len(logits["pristine"]),
+        "per_photo": per_photo,
+        **{name: getattr(measured, name) for name in ("fpr", "tpr", "acc")},
+        **dataclasses.asdict(measured),
+        "left_out": left_out,
+    }
+
+
+def _two_states(photo: FolderPhoto, manipulate: manipulations.Manipulation, per_photo: int) -> tuple[Pixels, Pixels]:
+    """The same cells of a photograph before and after: uint8 [n, 3, 128, 128], detectors pick their channels."""
+    pixels = photo.read()
+    cells = choose_cells(*pixels.shape[:2], per_photo=per_photo, seed=seed_for(0, "cells", photo.digest))
+    return cut(pixels, cells, channels="rgb"), cut(manipulate(pixels), cells, channels="rgb")

@@ -1,0 +1,245 @@
+"""From a study's settings to its graph of tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from counterforensics import attacks, detectors, manipulations
+from counterforensics.photos.base import Photo
+from counterforensics.photos.simulated import SimulatedPhoto
+from counterforensics.photos.splits import Split
+from counterforensics.seeds import seed_for
+from counterforensics.study.config import Study
+from counterforensics.study.store import Store
+from counterforensics.study.tasks import Task
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One line of rows.csv and the tasks behind it; the target and the attack are "" where there is none."""
+
+    seed: int
+    manipulation: str
+    detector: str
+    target: str
+    attack: str
+    row: str  # keys
+    pristine: str
+    positive: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """One trained detector and its task."""
+
+    seed: int
+    manipulation: str
+    detector: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Concealment:
+    """One attack on one detector's manipulation, and the crops and patches before and after."""
+
+    seed: int
+    manipulation: str
+    target: str
+    attack: str
+    photos: tuple[Photo, ...]
+    pristine: tuple[str, ...]
+    manipulated: tuple[str, ...]
+    key: str
+
+
+@dataclass
+class Plan:
+    """Every task of a study by key, and what they add up to."""
+
+    tasks: dict[str, Task] = field(default_factory=dict)
+    measurements: list[Measurement] = field(default_factory=list)
+    trainings: list[Training] = field(default_factory=list)
+    concealments: list[Concealment] = field(default_factory=list)
+
+    def add(self, task: Task) -> str:
+        """Put `task` into the graph once; its key."""
+        self.tasks.setdefault(task.key, task)
+        return task.key
+
+    def targets(self) -> list[str]:
+        """The keys that finish the study."""
+        return [measurement.row for measurement in self.measurements]
+
+    def missing(self, store: Store) -> tuple[list[str], list[str]]:
+        """Keys of the tasks that must run, in an order in which they can, and of damaged entries among them.
+
+        Only what a missing task reads is looked at: a finished study costs one look at each of its rows.
+        """
+        ordered: list[str] = []
+        damaged: list[str] = []
+        seen: set[str] = set()
+
+        def visit(key: str) -> None:
+            if key in seen:
+                return
+            seen.add(key)
+            if store.has(key):
+                return
+            if store.is_damaged(key):
+                damaged.append(key)
+            for keys in self.tasks[key].needs.values():
+                for needed in keys:
+                    visit(needed)
+            ordered.append(key)
+
+        for target in self.targets():
+            visit(target)
+        return ordered, damaged
+
+
+def plan_study(study: Study, splits: Mapping[int, Split]) -> Plan:
+    """All tasks of `study`, given its split for each seed."""
+    plan = Plan()
+    for seed in study.seeds:
+        for manipulation in study.manipulations:
+            _plan_manipulation(plan, study, splits[seed], seed, manipulation)
+    return plan
+
+
+def _plan_manipulation(plan: Plan, study: Study, split: Split, seed: int, manipulation: str) -> None:
+    crops = _Crops(plan, study, split)
+    learn = (*split.train, *split.validation)
+    pairs = {"pristine": crops.of(learn, ""), "manipulated": crops.of(learn, manipulation)}
+    held_out = list(range(len(split.train), len(learn)))
+    pristine, manipulated = crops.of(split.test, ""), crops.of(split.test, manipulation)
+    trained = {}
+    for detector in study.detectors:
+        recipe = detectors.parse(detector)
+        settings = {
+            "detector": detector,
+            "recipe": dataclasses.asdict(recipe),  # type: ignore[call-overload]
+            "manipulation": manipulation,
+            "seed": seed_for(seed, "train", detector, manipulation),
+            "held_out": held_out,
+        }
+        trained[detector] = plan.add(Task("train", settings, pairs, f"train {detector} on {manipulation}"))
+        plan.trainings.append(Training(seed, manipulation, detector, trained[detector]))
+    judged = _Judging(plan, seed, manipulation, trained, pristine)
+    for detector in study.detectors:
+        judged.measure(detector, "", "", manipulated, None)
+    for wanted in study.attacks:
+        for target in wanted.targets or ("",):
+            key = _plan_concealment(
+                plan, wanted.attack, target, trained, pairs, held_out, manipulated, seed, manipulation
+            )
+            plan.concealments.append(
+                Concealment(seed, manipulation, target, wanted.attack, split.test, pristine, manipulated, key)
+            )
+            for detector in study.detectors:
+                judged.measure(detector, target, wanted.attack, (key,), key)
+
+
+def _plan_concealment(
+    plan: Plan,
+    text: str,
+    target: str,
+    trained: Mapping[str, str],
+    pairs: Mapping[str, tuple[str, ...]],
+    held_out: Sequence[int],
+    manipulated: tuple[str, ...],
+    seed: int,
+    manipulation: str,
+) -> str:
+    attack = attacks.parse(text)
+    needs: dict[str, tuple[str, ...]] = {"patches": manipulated}
+    settings: dict[str, Any] = {
+        "attack": text,
+        "settings": dataclasses.asdict(attack),  # type: ignore[call-overload]
+        "seed": seed_for(seed, "attack", text, target, manipulation),
+        "held_out": [],
+    }
+    if target:
+        needs["target"] = (trained[target],)
+    # An attack that learns nothing (FGSM) does not depend on, or read, the training patches.
+    if getattr(attack, "needs_pairs", True):
+        needs |= pairs
+        settings["held_out"] = list(held_out)
+    label = f"conceal {manipulation} by {text}" + (f" from {target}" if target else "")
+    return plan.add(Task("conceal", settings, needs, label))
+
+
+@dataclass(frozen=True)
+class _Crops:
+    """Crop tasks of one split."""
+
+    plan: Plan
+    study: Study
+    split: Split
+
+    def of(self, photos: Sequence[Photo], manipulation: str) -> tuple[str, ...]:
+        """Keys of the crops of `photos` ("" is pristine), in their order."""
+        return tuple(self._crop(photo, manipulation) for photo in photos)
+
+    def _crop(self, photo: Photo, manipulation: str) -> str:
+        settings = {
+            "photo": photo.digest,
+            "manipulation": manipulation,
+            "backend": manipulations.BACKEND,
+            "per_photo": self._per_photo[photo.device],
+            "size": self.study.patches.size,
+            "channels": self.study.patches.channels,
+            "seed": seed_for(0, "cells", photo.digest),
+        }
+        needs = {}
+        if isinstance(photo, SimulatedPhoto):
+            develop = Task("develop", {"photo": photo.digest}, {}, f"develop {photo.name}", photo)
+            needs = {"developed": (self.plan.add(develop),)}
+        return self.plan.add(Task("crop", settings, needs, f"crop {photo.name} {manipulation or 'pristine'}", photo))
+
+    @cached_property
+    def _per_photo(self) -> Mapping[str, int]:
+        """Patches of each photograph by device, so that a device's photographs share its budget."""
+        patches = self.study.patches
+        counts: dict[str, int] = {}
+        for photo in self._photos():
+            counts[photo.device] = counts.get(photo.device, 0) + 1
+        if patches.per_device is None:
+            return dict.fromkeys(counts, patches.per_photo)
+        return {device: min(patches.per_photo, max(1, patches.per_device // count)) for device, count in counts.items()}
+
+    def _photos(self) -> Iterator[Photo]:
+        for photos in self.split.roles.values():
+            yield from photos
+
+
+@dataclass(frozen=True)
+class _Judging:
+    """Judge and measure tasks of one manipulation."""
+
+    plan: Plan
+    seed: int
+    manipulation: str
+    trained: Mapping[str, str]
+    pristine: tuple[str, ...]
+
+    def measure(self, detector: str, target: str, attack: str, patches: tuple[str, ...], concealed: str | None) -> None:
+        """Plan one row: `detector` on pristine patches and on `patches`."""
+        pristine = self._judge(detector, self.pristine, "pristine patches")
+        positive = self._judge(detector, patches, f"patches concealed by {attack}" if attack else "manipulated patches")
+        needs = {"pristine": (pristine,), "positive": (positive,), "patches": self.pristine}
+        if concealed:
+            needs["concealed"] = (concealed,)
+        settings = {"seed": seed_for(self.seed, "intervals", self.manipulation)}
+        label = f"measure {detector} on {self.manipulation} {attack}".rstrip()
+        row = self.plan.add(Task("measure", settings, needs, label))
+        self.plan.measurements.append(
+            Measurement(self.seed, self.manipulation, detector, target, attack, row, pristine, positive)
+        )
+
+    def _judge(self, detector: str, patches: tuple[str, ...], what: str) -> str:
+        needs = {"judge": (self.trained[detector],), "patches": patches}
+        return self.plan.add(Task("judge", {}, needs, f"judge {what} of {self.manipulation} by {detector}"))

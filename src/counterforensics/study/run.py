@@ -1,0 +1,304 @@
+"""Running a study: photographs in, rows and an outcome out. Run again, it computes what is missing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import platform
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import pandas as pd
+from dask.callbacks import Callback
+from dask.delayed import Delayed, delayed
+
+from counterforensics import manipulations
+from counterforensics.errors import CounterforensicsError, StudyError
+from counterforensics.photos.base import Photo
+from counterforensics.photos.folder import find_photos
+from counterforensics.photos.simulated import simulated_photos
+from counterforensics.photos.splits import Split, audit, split_by_device
+from counterforensics.study.config import Study
+from counterforensics.study.inspection import Inspected, inspect_all
+from counterforensics.study.outcome import ROW_COLUMNS, Curve, Outcome, Scores, Strip
+from counterforensics.study.plan import Concealment, Measurement, Plan, plan_study
+from counterforensics.study.progress import Progress
+from counterforensics.study.store import Store
+from counterforensics.study.tasks import CURVE, LOGITS, PATCHES, ROW, Task, patches_of, run_task
+
+ROWS, SETTINGS = "rows.csv", "study.yaml"
+WHOLE = frozenset({"seed", "n_pristine", "n_manipulated", "fp", "tp"})
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A task that did not end well, or could not start because one before it did not."""
+
+    reason: str  # "" where an earlier failure is the reason
+
+
+def run_study(study: Study, out: Path, *, workers: int | None = None, progress: Progress | None = None) -> Outcome:
+    """Run `study`, keep its results under `out` and write `out/rows.csv`.
+
+    workers: tasks at a time, by default one a core.  Raises CounterforensicsError for photographs or a
+    folder that cannot be used; a task that fails leaves a hole that the outcome names.
+    """
+    progress = progress or Progress(quiet=True)
+    workers = workers or _cores()
+    store = Store(_claim(out, study) / "store")
+    store.sweep()
+    found, left_out = _all_photos(study)
+    with progress.stage("photographs", len(found)) as advance:
+        inspected = inspect_all(found, smallest_side=study.patches.size, store=store, workers=workers, advance=advance)
+    splits, notes = _splits(study, inspected)
+    plan = plan_study(study, splits)
+    failures = _execute(plan, store, workers, progress)
+    rows = _rows(study, plan, store)
+    _write_rows(rows, out / ROWS)
+    return Outcome(
+        study=study.name,
+        settings=study.as_yaml(),
+        simulated=study.photos.simulated is not None,
+        rows=rows,
+        scores=list(_scores(plan, store)),
+        strips=list(_strips(plan, store)),
+        curves=list(_curves(plan, store)),
+        photos=_photo_table(splits, inspected),
+        provenance=_provenance(study),
+        left_out=(*left_out, *inspected.left_out, *notes),
+        failures=failures,
+    )
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _claim(out: Path, study: Study) -> Path:
+    """Make `out` the folder of this study; a StudyError if it is another's or cannot be written."""
+    settings = out / SETTINGS
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if settings.exists():
+            owner = settings.read_text(encoding="utf-8").partition("\n")[0].removeprefix("name: ")
+            if owner != study.name:
+                raise StudyError(f"{out} belongs to the study {owner!r}, not {study.name!r}; give another with --out")
+        elif any(path.name != "store" for path in out.iterdir()):
+            raise StudyError(f"{out} holds other files and no study; give an empty or new folder with --out")
+        write_whole(settings, study.as_yaml())
+    except OSError as error:
+        raise StudyError(f"cannot write to {out} ({error.strerror}); give another folder with --out") from error
+    return out
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file beside its place and rename it there."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+def _all_photos(study: Study) -> tuple[list[Photo], tuple[str, ...]]:
+    photos: list[Photo] = []
+    left_out: tuple[str, ...] = ()
+    if study.photos.simulated is not None:
+        photos += simulated_photos(**study.photos.simulated.model_dump())
+    if study.photos.folders:
+        found = find_photos(study.photos.folders)
+        photos += found.photos
+        left_out = found.left_out
+    return photos, left_out
+
+
+def _splits(study: Study, inspected: Inspected) -> tuple[dict[int, Split], list[str]]:
+    content = {digest: inspection.content for digest, inspection in inspected.found.items()}
+    splits: dict[int, Split] = {}
+    notes: dict[str, None] = {}
+    for seed in study.seeds:
+        settings = study.split
+        splits[seed] = split_by_device(
+            inspected.photos,
+            test=settings.test,
+            train=settings.train,
+            validation=settings.validation,
+            seed=seed,
+        )
+        notes |= dict.fromkeys(audit(splits[seed], content))
+    return splits, list(notes)
+
+
+def _execute(plan: Plan, store: Store, workers: int, progress: Progress) -> tuple[str, ...]:
+    """Run what is missing as one Dask graph; the reasons of what failed, one line each."""
+    missing, damaged = plan.missing(store)
+    for key in damaged:
+        progress.say(f"damaged, computed again: {plan.tasks[key].label}")
+        store.discard(key)
+    graph: dict[str, Delayed] = {}
+    for key in missing:
+        task = plan.tasks[key]
+        before = [graph[needed] for keys in task.needs.values() for needed in keys if needed in graph]
+        graph[key] = delayed(_attempt, pure=False)(task, store, before, dask_key_name=key)
+    wanted = [graph[key] for key in plan.targets() if key in graph]
+    watching = _Watching(plan)
+    with progress.tasks([plan.tasks[key].kind for key in missing]) as watching.advance, watching:
+        dask.compute(*wanted, scheduler="threads", num_workers=workers, optimize_graph=False)
+    return tuple(sorted(watching.failures))
+
+
+class _Watching(Callback):  # type: ignore[misc]
+    """Hears of every finished task from Dask's local scheduler."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.failures: list[str] = []
+        self.advance: Callable[[str], None] = lambda kind: None
+        super().__init__(posttask=self._finished)
+
+    def _finished(self, key: str, result: Any, *_: Any) -> None:
+        task = self.plan.tasks.get(key)
+        if task is None:
+            return
+        self.advance(task.kind)
+        if isinstance(result, Failed) and result.reason:
+            self.failures.append(f"{task.label}: {result.reason}")
+
+
+def _attempt(task: Task, store: Store, before: Sequence[Failed | None]) -> Failed | None:
+    """Run one task. What goes wrong becomes a result, so that its neighbours go on."""
+    if any(before):
+        return Failed("")
+    try:
+        run_task(task, store)
+    except StudyError:
+        raise  # the store itself cannot be written: nothing else can go on either
+    except CounterforensicsError as error:
+        return Failed(str(error))
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return Failed(f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})")
+    return None
+
+
+def _rows(study: Study, plan: Plan, store: Store) -> pd.DataFrame:
+    """One row for each measurement; counts and rates are empty where its tasks failed."""
+    records = []
+    for measurement in plan.measurements:
+        record: dict[str, Any] = {"study": study.name}
+        record |= {name: getattr(measurement, name) for name in ROW_COLUMNS[1:6]}
+        path = store.folder(measurement.row) / ROW
+        if path.exists():
+            record |= json.loads(path.read_text(encoding="utf-8"))
+        records.append(record)
+    return pd.DataFrame.from_records(records).reindex(columns=list(ROW_COLUMNS))
+
+
+def _write_rows(rows: pd.DataFrame, path: Path) -> None:
+    """rows.csv: whole numbers as such, everything else with six decimals, nothing for what does not exist."""
+    content = io.StringIO()
+    writer = csv.writer(content, lineterminator="\n")
+    writer.writerow(ROW_COLUMNS)
+    for row in rows.itertuples(index=False):
+        writer.writerow([_field(name, value) for name, value in zip(ROW_COLUMNS, row, strict=True)])
+    write_whole(path, content.getvalue())
+
+
+def _field(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or math.isnan(value):
+        return ""
+    return str(int(value)) if name in WHOLE else f"{value:.6f}"
+
+
+def _scores(plan: Plan, store: Store) -> Iterator[Scores]:
+    """Every judge's logits, where they exist."""
+    by_judge: dict[tuple[int, str, str], list[Measurement]] = {}
+    for measurement in plan.measurements:
+        by_judge.setdefault((measurement.seed, measurement.manipulation, measurement.detector), []).append(measurement)
+    for (seed, manipulation, detector), measurements in by_judge.items():
+        logits = {}
+        for measurement in measurements:
+            path = store.folder(measurement.positive) / LOGITS
+            if path.exists():
+                logits[measurement.target, measurement.attack] = np.load(path)
+        pristine = store.folder(measurements[0].pristine) / LOGITS
+        manipulated = logits.pop(("", ""), None)
+        if manipulated is not None and pristine.exists():
+            yield Scores(seed, manipulation, detector, np.load(pristine), manipulated, logits)
+
+
+def _strips(plan: Plan, store: Store) -> Iterator[Strip]:
+    """A patch in its three states for each attack of the first seed: the one with the median contrast."""
+    seed = min((concealment.seed for concealment in plan.concealments), default=0)
+    for concealment in plan.concealments:
+        if concealment.seed == seed and (store.folder(concealment.key) / PATCHES).exists():
+            yield _strip(concealment, store)
+
+
+def _strip(concealment: Concealment, store: Store) -> Strip:
+    pristine = patches_of(concealment.pristine, store)
+    middle = patches_of((concealment.pristine[len(concealment.pristine) // 2],), store)
+    first = int(np.searchsorted(pristine.photo, len(concealment.pristine) // 2))
+    contrast = next(middle.batches(len(middle))).astype(float).std(axis=(1, 2, 3))
+    index = np.array([first + int(np.argsort(contrast, kind="stable")[len(contrast) // 2])])
+    return Strip(
+        manipulation=concealment.manipulation,
+        target=concealment.target,
+        attack=concealment.attack,
+        photo=concealment.photos[int(pristine.photo[index[0]])].name,
+        pristine=pristine[index][0],
+        manipulated=patches_of(concealment.manipulated, store)[index][0],
+        concealed=patches_of((concealment.key,), store)[index][0],
+    )
+
+
+def _curves(plan: Plan, store: Store) -> Iterator[Curve]:
+    for training in plan.trainings:
+        path = store.folder(training.key) / CURVE
+        points = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        if points:
+            columns = {name: [point[name] for point in points] for name in points[0]}
+            yield Curve(training.seed, training.manipulation, training.detector, columns)
+
+
+def _photo_table(splits: Mapping[int, Split], inspected: Inspected) -> pd.DataFrame:
+    """Every photograph of the first seed's split, and what it was found to be."""
+    columns = ["device", "photo", "role", "digest", "width", "height"]
+    records = []
+    for role, photos in next(iter(splits.values())).roles.items():
+        for photo in photos:
+            found = inspected.found[photo.digest]
+            records.append((photo.device, photo.name, role, photo.digest, found.width, found.height))
+    return pd.DataFrame(records, columns=columns)
+
+
+def _provenance(study: Study) -> dict[str, str]:
+    packages = (
+        "counterforensics",
+        "torch",
+        "numpy",
+        "numba",
+        "scikit-learn",
+        "opencv-python-headless",
+        "pillow",
+    )
+    return {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "versions": ", ".join(f"{name} {version(name)}" for name in packages),
+        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        "manipulations made by": manipulations.BACKEND,
+        "seeds": ", ".join(map(str, study.seeds)),
+        "device": "processor, one thread a task",
+    }

@@ -1,0 +1,208 @@
+"""The kinds of task a study consists of. Each reads entries of the store and writes one of its own.
+
+develop (simulated cameras) -> crop -> train -> conceal -> judge -> measure
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from counterforensics import attacks, detectors, manipulations
+from counterforensics.detectors import weights
+from counterforensics.detectors.base import score
+from counterforensics.evaluation import mse, psnr_of, rates, unchanged
+from counterforensics.photos.folder import decode
+from counterforensics.photos.patches import Pairs, Patches, PatchFile, choose_cells, cut
+from counterforensics.pixels import Pixels
+from counterforensics.study.store import Store
+
+BATCH = 32
+PATCHES, LOGITS, MSE, UNCHANGED, ZERO = (
+    "patches.npy",
+    "logits.npy",
+    "mse.npy",
+    "unchanged.npy",
+    "zero_gradient.npy",
+)
+PHOTO, CURVE, ROW = "photo.jpg", "curve.json", "row.json"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One unit of work. Its key is the hash of everything its result depends on."""
+
+    kind: str
+    settings: Mapping[str, Any]  # JSON values
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # role -> keys of the entries it reads
+    label: str = ""  # for people
+    photo: Any = None  # the photograph behind settings["photo"], whose digest is what counts
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 (hexadecimal) of kind, its version, settings and the keys of what is read."""
+        content = {
+            "kind": self.kind,
+            "version": KINDS[self.kind].version,
+            "settings": self.settings,
+            "needs": {role: list(keys) for role, keys in self.needs.items()},
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How tasks of one kind run. A new version makes every result of the old one worthless."""
+
+    version: int
+    run: Callable[[Task, Store, Path], None]
+
+
+def run_task(task: Task, store: Store) -> None:
+    """Run `task` and keep its result in `store`.  Raises whatever goes wrong."""
+    # One thread a task: results do not depend on how many cores there are, and tasks fill the cores.
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    with store.writing(task.key, task.label) as folder:
+        KINDS[task.kind].run(task, store, folder)
+
+
+def _develop(task: Task, store: Store, folder: Path) -> None:
+    """A simulated photograph as the JPEG file that its camera wrote."""
+    (folder / PHOTO).write_bytes(task.photo.encoded())
+
+
+def _crop(task: Task, store: Store, folder: Path) -> None:
+    """The patches of one photograph, pristine or manipulated as a whole and then cut."""
+    pristine = _photograph(task, store)
+    settings = task.settings
+    cells = choose_cells(
+        *pristine.shape[:2], per_photo=settings["per_photo"], seed=settings["seed"], size=settings["size"]
+    )
+    text = settings["manipulation"]
+    photo = manipulations.parse(text)(pristine) if text else pristine
+    np.save(folder / PATCHES, cut(photo, cells, channels=settings["channels"], size=settings["size"]))
+
+
+def _photograph(task: Task, store: Store) -> Pixels:
+    if "developed" not in task.needs:
+        photo: Pixels = task.photo.read()
+        return photo
+    path = store.folder(task.needs["developed"][0]) / PHOTO
+    return decode(path.read_bytes(), path)
+
+
+def _train(task: Task, store: Store, folder: Path) -> None:
+    """A detector for one manipulation, trained on the training devices."""
+    recipe = detectors.parse(task.settings["detector"])
+    curve: list[Mapping[str, float]] = []
+    pairs = pairs_of(task, store)
+    network = recipe.train(pairs, seed=task.settings["seed"], watch=curve.append)
+    record = {
+        "manipulation": task.settings["manipulation"],
+        "seed": task.settings["seed"],
+        "pairs": len(pairs),
+        "trained_on": _short_digest(task),
+    }
+    name = task.settings["detector"].partition(":")[0]
+    weights.save(network, folder, name=name, recipe=recipe, record=record)
+    (folder / CURVE).write_text(json.dumps(curve), encoding="utf-8")
+
+
+def _short_digest(task: Task) -> str:
+    """One digest for all patches a detector was trained on."""
+    return hashlib.sha256("".join(task.needs["pristine"] + task.needs["manipulated"]).encode()).hexdigest()
+
+
+def pairs_of(task: Task, store: Store) -> Pairs:
+    """The pairs behind the roles `pristine` and `manipulated`, held-out photographs by position."""
+    return Pairs(
+        patches_of(task.needs["pristine"], store),
+        patches_of(task.needs["manipulated"], store),
+        frozenset(task.settings["held_out"]),
+    )
+
+
+def patches_of(keys: tuple[str, ...], store: Store) -> Patches:
+    """The patches in several entries, in order."""
+    return Patches(tuple(PatchFile.open(store.folder(key) / PATCHES) for key in keys))
+
+
+def _conceal(task: Task, store: Store, folder: Path) -> None:
+    """The manipulated patches of the test devices after an attack, and what it did to them."""
+    attack = attacks.parse(task.settings["attack"])
+    target = detectors.load_detector(store.folder(task.needs["target"][0])) if "target" in task.needs else None
+    pairs = pairs_of(task, store) if "pristine" in task.needs else Pairs(Patches(()), Patches(()))
+    concealer = attack.prepare(target, pairs, seed=task.settings["seed"])
+    source = patches_of(task.needs["patches"], store)
+    shape = (len(source), *source.stacks[0].shape[1:])
+    stored = np.lib.format.open_memmap(folder / PATCHES, mode="w+", dtype=np.uint8, shape=shape)
+    measured: dict[str, list[np.ndarray[Any, Any]]] = {MSE: [], UNCHANGED: [], ZERO: []}
+    for start, some in zip(range(0, len(source), BATCH), source.batches(BATCH), strict=True):
+        before = torch.from_numpy(some)
+        concealed = concealer.conceal(before)
+        after = torch.from_numpy(np.stack([as_stored(patch) for patch in concealed.patches.cpu().numpy()]))
+        stored[start : start + len(some)] = after.numpy()
+        measured[MSE].append(mse(before, after).numpy())
+        measured[UNCHANGED].append(unchanged(before, after).numpy())
+        if concealed.zero_gradient is not None:
+            measured[ZERO].append(concealed.zero_gradient.cpu().numpy())
+    stored.flush()
+    for name, parts in measured.items():
+        np.save(folder / name, np.concatenate(parts) if parts else np.empty(0))
+
+
+def as_stored(patch: Pixels) -> Pixels:
+    """A patch, uint8 [c, h, w], after it went through a PNG file: what any judge gets to see."""
+    image = patch[0] if len(patch) == 1 else np.ascontiguousarray(patch.transpose(1, 2, 0)[..., ::-1])
+    written, content = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not written:
+        raise OSError(f"a patch of shape {patch.shape} could not be encoded as PNG")
+    decoded = np.asarray(cv2.imdecode(content, cv2.IMREAD_UNCHANGED), dtype=np.uint8)
+    return decoded[None] if decoded.ndim == 2 else np.ascontiguousarray(decoded[..., ::-1].transpose(2, 0, 1))
+
+
+def _judge(task: Task, store: Store, folder: Path) -> None:
+    """The logits of one detector for one set of patches."""
+    detector = detectors.load_detector(store.folder(task.needs["judge"][0]))
+    np.save(folder / LOGITS, score(detector, patches_of(task.needs["patches"], store), batch=BATCH))
+
+
+def _measure(task: Task, store: Store, folder: Path) -> None:
+    """One row: a judge's verdicts on pristine and on manipulated or concealed patches."""
+    pristine, positive = (np.load(store.folder(task.needs[role][0]) / LOGITS) for role in ("pristine", "positive"))
+    photo = patches_of(task.needs["patches"], store).photo
+    found = rates(pristine, positive, photo, photo, seed=task.settings["seed"])
+    row: dict[str, Any] = dataclasses.asdict(found)
+    row |= {"fpr": found.fpr, "tpr": found.tpr, "acc": found.acc}
+    if "concealed" in task.needs:
+        row |= _quality(store.folder(task.needs["concealed"][0]))
+    (folder / ROW).write_text(json.dumps(row, sort_keys=True), encoding="utf-8")
+
+
+def _quality(folder: Path) -> dict[str, float]:
+    """Means over patches; PSNR is that of the mean MSE, as patches left alone have none of their own."""
+    error, same, zero = (np.load(folder / name) for name in (MSE, UNCHANGED, ZERO))
+    mean = float(error.mean())
+    quality = {"mse": mean, "psnr": psnr_of(mean), "unchanged": float(same.mean())}
+    return quality | ({"zero_gradient": float(zero.mean())} if len(zero) else {})
+
+
+KINDS: Mapping[str, Kind] = {
+    "develop": Kind(1, _develop),
+    "crop": Kind(1, _crop),
+    "train": Kind(1, _train),
+    "conceal": Kind(1, _conceal),
+    "judge": Kind(1, _judge),
+    "measure": Kind(1, _measure),
+}
