@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from counterforensics.errors import StudyError
+from counterforensics.errors import PhotoError, StudyError
 from counterforensics.photos import simulated
-from counterforensics.photos.simulated import DEVICES, SimulatedPhoto, camera, demosaicing, simulated_photos
+from counterforensics.photos.simulated import DEVICES, SimulatedPhoto, camera, demosaicing, simulated_photos, surfaces
 from counterforensics.photos.simulated.devices import CAMERAS
 from counterforensics.photos.simulated.leaves import LEAF, NO_PLATE, light_of
-from counterforensics.photos.simulated.quantisation import annex_k, coarser
+from counterforensics.photos.simulated.quantisation import annex_k, radial
 from counterforensics.photos.simulated.scenes import SUPERSAMPLING, scene
 
 # A camera that does nothing beyond its sensor: what it sees, it stores.
@@ -104,9 +104,7 @@ def test_the_digest_changes_with_every_setting_of_a_photo(change: dict[str, str 
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(camera.Camera)])
-def test_the_digest_changes_with_every_setting_of_a_camera(
-    field: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_digest_changes_with_every_setting_of_a_camera(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = small().digest
     changed = dataclasses.replace(CAMERAS["simulated-a"], **{field: "another"})  # type: ignore[arg-type]
     monkeypatch.setattr(simulated, "CAMERAS", {"simulated-a": changed})
@@ -125,7 +123,7 @@ def test_the_digest_changes_with_the_version(monkeypatch: pytest.MonkeyPatch) ->
         ({"devices": len(DEVICES) + 1}, f"devices must be a whole number from 1 to {len(DEVICES)}, got"),
         ({"devices": 0}, "devices must be"),
         ({"photos": 0}, "photos must be"),
-        ({"width": 127}, "width must be a whole number from 128 to 8192, got 127"),
+        ({"width": 127}, "width must be a whole number from 128 to 4096, got 127"),
         ({"height": 100_000}, "height must be"),
         ({"seed": -1}, "seed must be"),
         ({"photos": 2.5}, r"photos must be a whole number from 1 to 1000, got 2\.5"),
@@ -268,6 +266,10 @@ def test_the_standard_table_is_the_one_that_pillow_writes(quality: int) -> None:
         assert tuple(stored.quantization[0]) == annex_k(quality)  # type: ignore[attr-defined]
 
 
-def test_a_coarser_table_stays_within_eight_bits() -> None:
-    assert max(coarser(annex_k(50), 10)) == 255
-    assert coarser((2,) * 64, 1.5) == (3,) * 64
+def test_a_table_stays_within_eight_bits() -> None:
+    assert (min(radial(0, 400, 2)), max(radial(0, 400, 2))) == (1, 255)
+
+
+def test_a_missing_packaged_picture_is_named() -> None:
+    with pytest.raises(PhotoError, match=r"no_such\.png of the package skimage"):
+        surfaces._stored("skimage", "data/no_such.png")

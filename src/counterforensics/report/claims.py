@@ -45,8 +45,8 @@ def load_claims() -> tuple[Claim, ...]:
 def find_claim(manipulation: str, detector: str, target: str = "", attack: str = "") -> Claim | None:
     """The paper's cell for these text forms, or None where the paper measured no such thing.
 
-    A detector with settings of its own is not the paper's detector, and FGSM is the paper's only at epsilon 1
-    and with the cross-entropy loss (or with no loss named): anything else is compared with no claim.
+    A detector with settings of its own is not the paper's detector, and FGSM is the paper's only at epsilon 1:
+    anything else is compared with no claim. Both losses of FGSM are compared: the paper names none.
     """
     return _by_key().get((manipulation, detector, target, as_claimed(attack)))
 
@@ -61,9 +61,9 @@ def as_claimed(attack: str) -> str:
     if name != "fgsm":
         return attack
     epsilon = settings.pop("epsilon", settings.pop("", "1"))
-    loss = settings.pop("loss", "cross-entropy")
+    settings.pop("loss", None)
     try:
-        same = float(epsilon) == 1 and loss == "cross-entropy" and not settings
+        same = float(epsilon) == 1 and not settings
     except ValueError:
         same = False
     return name if same else attack

@@ -361,8 +361,9 @@ def _notes(measured: Measured, sample: Sample) -> tuple[str, ...]:
 
 def _comparison_notes(measured: Measured, target: str, attack: str, number: str | None) -> tuple[str, ...]:
     notes = []
-    if attack != claims.as_claimed(attack):
-        notes.append(f"{attack} names what the paper's attack is, so it stands beside the paper's figures.")
+    if claims.as_claimed(attack) == "fgsm":
+        loss = take_apart(attack)[1].get("loss", "logit")
+        notes.append(f"The loss differentiated is the {loss}; the paper names none, its text suggests cross-entropy.")
     if number is None:
         reason = "the paper has no table for this attack and target"
         if claims.table_number("bayar2016", take_apart(attack)[0]) or take_apart(attack)[0].startswith(

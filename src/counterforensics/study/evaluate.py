@@ -19,6 +19,7 @@ from counterforensics.photos.patches import Patches, choose_cells, cut
 from counterforensics.pixels import Pixels
 from counterforensics.seeds import seed_for
 from counterforensics.study.inspection import inspect
+from counterforensics.study.plan import cells_seed
 from counterforensics.study.progress import Progress
 
 
@@ -84,5 +85,5 @@ def evaluate_detector(
 def _two_states(photo: FolderPhoto, manipulate: manipulations.Manipulation, per_photo: int) -> tuple[Pixels, Pixels]:
     """The same cells of a photograph before and after: uint8 [n, 3, 128, 128], detectors pick their channels."""
     pixels = photo.read()
-    cells = choose_cells(*pixels.shape[:2], per_photo=per_photo, seed=seed_for(0, "cells", photo.digest))
+    cells = choose_cells(*pixels.shape[:2], per_photo=per_photo, seed=cells_seed(photo))
     return cut(pixels, cells, channels="rgb"), cut(manipulate(pixels), cells, channels="rgb")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from counterforensics import attacks, detectors, manipulations
@@ -111,7 +111,7 @@ def plan_study(study: Study, splits: Mapping[int, Split]) -> Plan:
 
 
 def _plan_manipulation(plan: Plan, study: Study, split: Split, seed: int, manipulation: str) -> None:
-    crops = _Crops(plan, study, split)
+    crops = _Crops(plan, study, patches_per_photo(study, split))
     learn = (*split.train, *split.validation)
     pairs = {"pristine": crops.of(learn, ""), "manipulated": crops.of(learn, manipulation)}
     held_out = list(range(len(split.train), len(learn)))
@@ -133,9 +133,13 @@ def _plan_manipulation(plan: Plan, study: Study, split: Split, seed: int, manipu
         judged.measure(detector, "", "", manipulated, None)
     for wanted in study.attacks:
         for target in wanted.targets or ("",):
-            key = _plan_concealment(
-                plan, wanted.attack, target, trained, pairs, held_out, manipulated, seed, manipulation
-            )
+            conceal = _conceal_task(seed, manipulation, wanted.attack, manipulated)
+            if target:
+                conceal = _with(conceal, {"target": (trained[target],)})
+            # An attack that learns nothing (FGSM) does not depend on, or read, the training patches.
+            if getattr(attacks.parse(wanted.attack), "needs_pairs", True):
+                conceal = _with(conceal, pairs, held_out=held_out)
+            key = plan.add(conceal)
             plan.concealments.append(
                 Concealment(seed, manipulation, target, wanted.attack, split.test, pristine, manipulated, key)
             )
@@ -143,33 +147,33 @@ def _plan_manipulation(plan: Plan, study: Study, split: Split, seed: int, manipu
                 judged.measure(detector, target, wanted.attack, (key,), key)
 
 
-def _plan_concealment(
-    plan: Plan,
-    text: str,
-    target: str,
-    trained: Mapping[str, str],
-    pairs: Mapping[str, tuple[str, ...]],
-    held_out: Sequence[int],
-    manipulated: tuple[str, ...],
-    seed: int,
-    manipulation: str,
-) -> str:
+def _conceal_task(seed: int, manipulation: str, text: str, manipulated: tuple[str, ...]) -> Task:
     attack = attacks.parse(text)
-    needs: dict[str, tuple[str, ...]] = {"patches": manipulated}
-    settings: dict[str, Any] = {
+    settings = {
         "attack": text,
         "settings": dataclasses.asdict(attack),  # type: ignore[call-overload]
-        "seed": seed_for(seed, "attack", text, target, manipulation),
-        "held_out": [],
+        "seed": seed_for(seed, "attack", text, manipulation),
     }
-    if target:
-        needs["target"] = (trained[target],)
-    # An attack that learns nothing (FGSM) does not depend on, or read, the training patches.
-    if getattr(attack, "needs_pairs", True):
-        needs |= pairs
-        settings["held_out"] = list(held_out)
-    label = f"conceal {manipulation} by {text}" + (f" from {target}" if target else "")
-    return plan.add(Task("conceal", settings, needs, label))
+    return Task("conceal", settings, {"patches": manipulated}, f"conceal {manipulation} by {text}")
+
+
+def _with(task: Task, needs: Mapping[str, tuple[str, ...]], **settings: Any) -> Task:
+    """`task` with more to read and more settings."""
+    return dataclasses.replace(task, needs={**task.needs, **needs}, settings={**task.settings, **settings})
+
+
+def patches_per_photo(study: Study, split: Split) -> Mapping[str, int]:
+    """Patches of each photograph, at most, by device: a device's photographs share its budget if it has one."""
+    counts = Counter(photo.device for photos in split.roles.values() for photo in photos)
+    patches = study.patches
+    if patches.per_device is None:
+        return dict.fromkeys(counts, patches.per_photo)
+    return {device: min(patches.per_photo, max(1, patches.per_device // count)) for device, count in counts.items()}
+
+
+def cells_seed(photo: Photo) -> int:
+    """The seed by which the cells of `photo` are chosen: the same in every state and in every study."""
+    return seed_for(0, "cells", photo.digest)
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,7 @@ class _Crops:
 
     plan: Plan
     study: Study
-    split: Split
+    per_photo: Mapping[str, int]
 
     def of(self, photos: Sequence[Photo], manipulation: str) -> tuple[str, ...]:
         """Keys of the crops of `photos` ("" is pristine), in their order."""
@@ -189,31 +193,16 @@ class _Crops:
             "photo": photo.digest,
             "manipulation": manipulation,
             "backend": manipulations.BACKEND,
-            "per_photo": self._per_photo[photo.device],
+            "per_photo": self.per_photo[photo.device],
             "size": self.study.patches.size,
             "channels": self.study.patches.channels,
-            "seed": seed_for(0, "cells", photo.digest),
+            "seed": cells_seed(photo),
         }
         needs = {}
         if isinstance(photo, SimulatedPhoto):
             develop = Task("develop", {"photo": photo.digest}, {}, f"develop {photo.name}", photo)
             needs = {"developed": (self.plan.add(develop),)}
         return self.plan.add(Task("crop", settings, needs, f"crop {photo.name} {manipulation or 'pristine'}", photo))
-
-    @cached_property
-    def _per_photo(self) -> Mapping[str, int]:
-        """Patches of each photograph by device, so that a device's photographs share its budget."""
-        patches = self.study.patches
-        counts: dict[str, int] = {}
-        for photo in self._photos():
-            counts[photo.device] = counts.get(photo.device, 0) + 1
-        if patches.per_device is None:
-            return dict.fromkeys(counts, patches.per_photo)
-        return {device: min(patches.per_photo, max(1, patches.per_device // count)) for device, count in counts.items()}
-
-    def _photos(self) -> Iterator[Photo]:
-        for photos in self.split.roles.values():
-            yield from photos
 
 
 @dataclass(frozen=True)

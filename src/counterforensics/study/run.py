@@ -11,28 +11,28 @@ import platform
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import dask
+import dask.threaded
 import numpy as np
 import pandas as pd
 from dask.callbacks import Callback
-from dask.delayed import Delayed, delayed
 
 from counterforensics import manipulations
 from counterforensics.errors import CounterforensicsError, StudyError
 from counterforensics.photos.base import Photo
 from counterforensics.photos.folder import find_photos
+from counterforensics.photos.patches import choose_cells
 from counterforensics.photos.simulated import simulated_photos
 from counterforensics.photos.splits import Split, audit, split_by_device
 from counterforensics.study.config import Study
 from counterforensics.study.inspection import Inspected, inspect_all
 from counterforensics.study.outcome import ROW_COLUMNS, Curve, Outcome, Scores, Strip
-from counterforensics.study.plan import Concealment, Measurement, Plan, plan_study
+from counterforensics.study.plan import Concealment, Measurement, Plan, cells_seed, patches_per_photo, plan_study
 from counterforensics.study.progress import Progress
 from counterforensics.study.store import Store
 from counterforensics.study.tasks import CURVE, LOGITS, PATCHES, ROW, Task, patches_of, run_task
@@ -74,7 +74,7 @@ def run_study(study: Study, out: Path, *, workers: int | None = None, progress: 
         scores=list(_scores(plan, store)),
         strips=list(_strips(plan, store)),
         curves=list(_curves(plan, store)),
-        photos=_photo_table(splits, inspected),
+        photos=_photo_table(study, splits, inspected),
         provenance=_provenance(study),
         left_out=(*left_out, *inspected.left_out, *notes),
         failures=failures,
@@ -145,15 +145,12 @@ def _execute(plan: Plan, store: Store, workers: int, progress: Progress) -> tupl
     for key in damaged:
         progress.say(f"damaged, computed again: {plan.tasks[key].label}")
         store.discard(key)
-    graph: dict[str, Delayed] = {}
-    for key in missing:
-        task = plan.tasks[key]
-        before = [graph[needed] for keys in task.needs.values() for needed in keys if needed in graph]
-        graph[key] = delayed(_attempt, pure=False)(task, store, before, dask_key_name=key)
-    wanted = [graph[key] for key in plan.targets() if key in graph]
+    computed = set(missing)
+    graph = {key: _node(plan.tasks[key], store, computed) for key in missing}
+    wanted = [key for key in plan.targets() if key in computed]
     watching = _Watching(plan)
     with progress.tasks([plan.tasks[key].kind for key in missing]) as watching.advance, watching:
-        dask.compute(*wanted, scheduler="threads", num_workers=workers, optimize_graph=False)
+        dask.threaded.get(graph, wanted, num_workers=workers)
     return tuple(sorted(watching.failures))
 
 
@@ -173,6 +170,12 @@ class _Watching(Callback):  # type: ignore[misc]
         self.advance(task.kind)
         if isinstance(result, Failed) and result.reason:
             self.failures.append(f"{task.label}: {result.reason}")
+
+
+def _node(task: Task, store: Store, computed: Set[str]) -> tuple[Any, ...]:
+    """`task` in the form of Dask's graphs: a call whose last argument names the tasks that come before."""
+    before = [needed for keys in task.needs.values() for needed in keys if needed in computed]
+    return (_attempt, task, store, before)
 
 
 def _attempt(task: Task, store: Store, before: Sequence[Failed | None]) -> Failed | None:
@@ -273,14 +276,23 @@ def _curves(plan: Plan, store: Store) -> Iterator[Curve]:
             yield Curve(training.seed, training.manipulation, training.detector, columns)
 
 
-def _photo_table(splits: Mapping[int, Split], inspected: Inspected) -> pd.DataFrame:
+def _photo_table(study: Study, splits: Mapping[int, Split], inspected: Inspected) -> pd.DataFrame:
     """Every photograph of the first seed's split, and what it was found to be."""
-    columns = ["device", "photo", "role", "digest", "width", "height"]
+    columns = ["device", "photo", "role", "digest", "width", "height", "patches"]
     records = []
-    for role, photos in next(iter(splits.values())).roles.items():
+    split = next(iter(splits.values()))
+    per_photo = patches_per_photo(study, split)
+    for role, photos in split.roles.items():
         for photo in photos:
             found = inspected.found[photo.digest]
-            records.append((photo.device, photo.name, role, photo.digest, found.width, found.height))
+            cells = choose_cells(
+                found.height,
+                found.width,
+                per_photo=per_photo[photo.device],
+                seed=cells_seed(photo),
+                size=study.patches.size,
+            )
+            records.append((photo.device, photo.name, role, photo.digest, found.width, found.height, len(cells)))
     return pd.DataFrame(records, columns=columns)
 
 

@@ -31,7 +31,7 @@ DEVICES: tuple[str, ...] = tuple(CAMERAS)
 VERSION = 1
 
 SMALLEST_SIDE = 128
-LARGEST_SIDE = 8192
+LARGEST_SIDE = 4096  # a scene takes 48 bytes per pixel of its photo, and processing as much again
 MOST_PHOTOS = 1000  # of one device: what three digits of a name can number
 LARGEST_SEED = 2**63 - 1
 
@@ -90,7 +90,7 @@ def simulated_photos(
 ) -> list[SimulatedPhoto]:
     """`photos` photographs by each of the first `devices` simulated devices.
 
-    width, height: pixels, 128..8192.  seed: 0 or more; another seed, other scenes.
+    width, height: pixels, 128..4096.  seed: 0 or more; another seed, other scenes.
     Raises StudyError for values out of these ranges.
 
     >>> [photo.name for photo in simulated_photos(devices=2, photos=1)]
@@ -104,6 +104,4 @@ def simulated_photos(
 
 def _check(name: str, value: int, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise StudyError(
-            f"simulated photos: {name} must be a whole number from {low} to {high}, got {value!r}"
-        )
+        raise StudyError(f"simulated photos: {name} must be a whole number from {low} to {high}, got {value!r}")

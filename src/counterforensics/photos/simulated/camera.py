@@ -136,9 +136,8 @@ def sense(light: Field, camera: Camera, *, stops: float, device: str, rng: np.ra
     raw = demosaicing.mosaic(mixed, camera.cfa)
     gain, dark = patterns(camera, device, raw.shape)
     raw = raw * gain + dark
-    variance = np.maximum(raw, 0) * np.float32(camera.shot * 2**stops) + np.float32(
-        (camera.read * 2**stops) ** 2
-    )
+    shot, read = np.float32(camera.shot * 2**stops), np.float32(camera.read * 2**stops)
+    variance = shot * np.maximum(raw, 0) + read**2
     raw += np.sqrt(variance) * rng.standard_normal(raw.shape, dtype=np.float32)
     return np.clip(np.rint(raw * RAW_STEPS) / np.float32(RAW_STEPS), 0, 1)
 

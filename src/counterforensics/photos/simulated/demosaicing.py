@@ -61,8 +61,7 @@ def balance(raw: Field, cfa: str, red: float, blue: float) -> Field:
 def bilinear(raw: Field, cfa: str) -> Field:
     """The mean of the nearest two or four pixels of the colour."""
     planes = [
-        _filtered(raw * _sites(raw.shape, cfa, colour), _OF_TWO if colour == "G" else _OF_FOUR, 4)
-        for colour in "RGB"
+        _filtered(raw * _sites(raw.shape, cfa, colour), _OF_TWO if colour == "G" else _OF_FOUR, 4) for colour in "RGB"
     ]
     return np.dstack(planes)
 

@@ -34,10 +34,5 @@ def radial(low: float, high: float, power: float) -> Table:
     return _steps(low + (high - low) * ((u + v) / 14) ** power)
 
 
-def coarser(table: Table, factor: float) -> Table:
-    """A table with every step multiplied, such as one for chroma."""
-    return _steps(np.asarray(table) * factor)
-
-
 def _steps(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Table:
     return tuple(int(step) for step in np.clip(np.floor(values + 0.5), 1, 255).ravel())

@@ -51,9 +51,7 @@ def _composed(height: int, width: int, rng: np.random.Generator) -> Leaves:
     return np.concatenate(piles)
 
 
-def _placed(
-    x: float, y: float, half_width: float, half_height: float, turn: float, *, rectangle: bool
-) -> Leaves:
+def _placed(x: float, y: float, half_width: float, half_height: float, turn: float, *, rectangle: bool) -> Leaves:
     """One leaf without a look."""
     leaf = np.zeros(1, dtype=LEAF)
     leaf["x"], leaf["y"], leaf["turn"], leaf["rectangle"] = x, y, turn, rectangle
@@ -103,9 +101,7 @@ def _contrast(rng: np.random.Generator) -> float:
 # --- kinds of zones: what lies on a large leaf
 
 
-def _zone(
-    zone: Leaves, style: npt.NDArray[np.float64], palette: Palette, rng: np.random.Generator
-) -> list[Leaves]:
+def _zone(zone: Leaves, style: npt.NDArray[np.float64], palette: Palette, rng: np.random.Generator) -> list[Leaves]:
     """A large leaf and all that lies on it."""
     _coloured(zone, palette, 0.2, rng)
     _textured(zone, _contrast(rng), rng)

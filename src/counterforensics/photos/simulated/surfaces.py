@@ -2,7 +2,8 @@
 
 The photographs and natural textures are those in the wheels of scikit-image and scikit-learn, read from the
 installed packages; nothing is downloaded. They are reduced to a fraction of their size before use, so that no
-trace of how they were stored reaches a simulated sensor.
+trace of how they were stored reaches a simulated sensor. Those of scikit-image used here are in the public domain or
+CC0; scikit-learn's are CC BY 2.0, china.jpg by danielbuechele and flower.jpg by vultilion.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ PLATE_SIDE = 256
 
 # (package, file): photographs in colour, shown on leaves as plates.
 _PHOTOGRAPHS = (
-    ("sklearn.datasets", "images/china.jpg"),
-    ("sklearn.datasets", "images/flower.jpg"),
-    ("skimage.data", "astronaut.png"),
-    ("skimage.data", "chelsea.png"),
-    ("skimage.data", "coffee.png"),
-    ("skimage.data", "hubble_deep_field.jpg"),
-    ("skimage.data", "retina.jpg"),
-    ("skimage.data", "rocket.jpg"),
+    ("sklearn", "datasets/images/china.jpg"),
+    ("sklearn", "datasets/images/flower.jpg"),
+    ("skimage", "data/astronaut.png"),
+    ("skimage", "data/chelsea.png"),
+    ("skimage", "data/coffee.png"),
+    ("skimage", "data/hubble_deep_field.jpg"),
+    ("skimage", "data/retina.jpg"),
+    ("skimage", "data/rocket.jpg"),
 )
 # Natural surfaces, whose brightness becomes a texture.
-_NATURAL = (("skimage.data", "brick.png"), ("skimage.data", "grass.png"), ("skimage.data", "gravel.png"))
+_NATURAL = (("skimage", "data/brick.png"), ("skimage", "data/grass.png"), ("skimage", "data/gravel.png"))
 
 # Amplitude spectra 1/f^slope; those of natural images lie near 1 (Field 1987).
 _CLOUD_SLOPES = (0.7, 0.9, 1.1, 1.3, 1.6, 2.0)
@@ -135,8 +136,6 @@ def _decoded(package: str, name: str) -> npt.NDArray[np.uint8]:
 def _stored(package: str, name: str) -> bytes:
     try:
         return files(package).joinpath(*name.split("/")).read_bytes()
-    except OSError as error:
-        reason = (
-            f"the picture {name} of the package {package}, which simulated photographs need, is not installed"
-        )
+    except (OSError, ModuleNotFoundError) as error:
+        reason = f"the picture {name} of the package {package}, which simulated photographs need, is not installed"
         raise PhotoError(f"{reason}; reinstall scikit-image and scikit-learn from their wheels") from error
