@@ -69,7 +69,7 @@ def run(
 
 
 @app.command(
-    epilog="Example: `counterforensics evaluate --detector runs/demo/detectors/0/spam-svm/median-7 "
+    epilog="Example: `counterforensics evaluate --detector runs/demo/detectors/0/spam-svm/median:7 "
     "--photos ~/photos --manipulation median:7 --json`"
 )
 def evaluate(
@@ -166,6 +166,7 @@ def main() -> None:
     except CounterforensicsError as error:
         print(f"counterforensics: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("counterforensics: stopped; finished work is kept, the same command goes on", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as leaving:
+        if leaving.code == 130:  # how typer leaves when it is interrupted
+            print("counterforensics: stopped; finished work is kept, the same command goes on", file=sys.stderr)
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from counterforensics.errors import StudyError, TrainingError
 from counterforensics.features.spam import DIMENSION
+from counterforensics.pixels import Pixels
 
 UnitFeatures = npt.NDArray[np.float32]
 NORMALISATIONS = ("sqrt", "l2")
@@ -59,6 +61,13 @@ def check_svm(name: str, c: float, normalisation: str) -> None:
         raise StudyError(f"{name}: c must be positive, got {c:g}")
     if normalisation not in NORMALISATIONS:
         raise StudyError(f"{name}: normalisation must be sqrt or l2, got {normalisation!r}")
+
+
+def unit_features(batches: Iterable[Pixels], feature: Callable[[Pixels], Tensor], normalisation: str) -> UnitFeatures:
+    """The unit-energy features of stored patches, batch by batch: uint8 [k, c, h, w] each -> float32 [n, 338]."""
+    with torch.no_grad():
+        parts = [unit_energy(feature(some), normalisation) for some in batches]
+    return torch.cat([torch.empty(0, DIMENSION), *parts]).numpy()
 
 
 def fit_head(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from counterforensics.detectors.base import Network, Watch, unwatched
-from counterforensics.detectors.spam_head import LinearHead, UnitFeatures, check_svm, fit_head, unit_energy
+from counterforensics.detectors.spam_head import LinearHead, check_svm, fit_head, unit_features
 from counterforensics.features.spam import s3_spam14hv
-from counterforensics.photos.patches import Pairs, Patches
-from counterforensics.pixels import luma
+from counterforensics.photos.patches import Pairs
+from counterforensics.pixels import Pixels, luma
 
 
 class SpamSvmDetector(Network):
@@ -54,15 +52,14 @@ class SpamSvm:
     def train(self, pairs: Pairs, *, seed: int, watch: Watch = unwatched) -> SpamSvmDetector:
         """Fit on all pairs, held-out ones too: nothing is chosen by validation here."""
         detector = self.build()
-        pristine, manipulated = (self._normalised(patches) for patches in (pairs.pristine, pairs.manipulated))
+        pristine, manipulated = (
+            unit_features(patches.batches(512), _spam_of, self.normalisation)
+            for patches in (pairs.pristine, pairs.manipulated)
+        )
         fit_head(detector.head, pristine, manipulated, c=self.c, seed=seed)
         return detector.eval()
 
-    def _normalised(self, patches: Patches) -> UnitFeatures:
-        features = [unit_energy(torch.from_numpy(spam_of(some)), self.normalisation) for some in patches.batches(512)]
-        return torch.cat(features).numpy()
 
-
-def spam_of(patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def _spam_of(patches: Pixels) -> Tensor:
     """Exact SPAM features of the luma of stored patches, uint8 [n, c, h, w] -> float32 [n, 338]."""
-    return s3_spam14hv(luma(torch.from_numpy(patches).float())[:, 0].to(torch.uint8).numpy())
+    return torch.from_numpy(s3_spam14hv(luma(torch.from_numpy(patches).float())[:, 0].to(torch.uint8).numpy()))

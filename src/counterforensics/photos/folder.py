@@ -94,6 +94,8 @@ def _why_empty(folder: Path) -> str:
 
 
 def _content(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise PhotoError(f"{path}: cannot be read (not a regular file)")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -136,8 +138,14 @@ def _check_format(image: Image.Image, path: Path) -> None:
         raise PhotoError(f"{path}: mislabelled, the file holds {found}; rename it to say what it is")
 
 
+def _stored_deeper(image: Image.Image) -> bool:
+    """Whether the file holds more than 8 bits a channel where Pillow's mode no longer says so, as in `RGB;16B`."""
+    layouts = (tile[3] for tile in getattr(image, "tile", ()))
+    return any(";16" in str(layout[0] if isinstance(layout, tuple) else layout) for layout in layouts)
+
+
 def _as_rgb(image: Image.Image, path: Path) -> Image.Image:
-    if "16" in str(getattr(image, "tile", "")) or image.mode.startswith(("I", "F")):
+    if _stored_deeper(image) or image.mode.startswith(("I", "F")):
         raise PhotoError(f"{path}: more than 8 bits a channel; only 8-bit RGB or greyscale photographs work")
     if image.mode in ("RGB", "L"):
         return image.convert("RGB")

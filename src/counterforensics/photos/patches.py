@@ -134,10 +134,11 @@ class Patches:
             patches[here] = self.stacks[photo][np.asarray(indices)[here] - self._starts[photo]]
         return patches
 
-    def batches(self, size: int) -> Iterator[Pixels]:
-        """All patches in order, at most `size` at a time."""
-        for start in range(0, len(self), size):
-            yield self[np.arange(start, min(start + size, len(self)))]
+    def batches(self, size: int, indices: Indices | None = None) -> Iterator[Pixels]:
+        """The patches at `indices`, by default all, in order and at most `size` at a time."""
+        indices = np.arange(len(self)) if indices is None else indices
+        for start in range(0, len(indices), size):
+            yield self[indices[start : start + size]]
 
     def of_photos(self, photos: Sequence[int]) -> Patches:
         """The patches of some of the photographs."""

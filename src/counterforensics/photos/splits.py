@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,14 +32,14 @@ def split_by_device(
     photos: Sequence[Photo],
     *,
     test: int | Sequence[str],
-    train: int | None = None,
+    train: int | Sequence[str] | None = None,
     validation: float = 0.1,
     seed: int = 0,
 ) -> Split:
     """Split photographs by device (Gragnaniello et al. 2018, Section IV: 6 devices to train, 3 to test).
 
-    test: names of the test devices, or how many to draw at random by `seed`.  train: how many of the others
-    to draw; None takes all.  validation: share (0 <= share < 1) of the training devices' photographs held
+    test: names of the test devices (`*` and `?` as in file names), or how many to draw at random by `seed`.
+    train: names likewise, or how many of the others to draw; None takes all.  validation: share (0 <= share < 1) of the training devices' photographs held
     out for choosing, at random, at least one if the share is above 0 and two photographs are there.
     Raises PhotoError if there are too few devices, NameNotFoundError for an unknown one.
     """
@@ -47,13 +48,19 @@ def split_by_device(
         by_device[photo.device].append(photo)
     draw = np.random.default_rng(seed_for(seed, "split"))
     shuffled = [str(device) for device in draw.permutation(sorted(by_device))]
-    test_devices = _test_devices(shuffled, test)
+    test_devices = _named(test, shuffled) if not isinstance(test, int) else shuffled[:test]
     others = [device for device in shuffled if device not in test_devices]
-    wanted = len(others) if train is None else train
-    if not test_devices or not others or wanted > len(others):
-        needed = f"{train or 'at least 1'} to train and {len(test_devices) or test} to test"
+    if train is None or isinstance(train, int):
+        train_devices = others[:train]
+        enough = bool(train_devices) and (train is None or len(train_devices) == train)
+    else:
+        train_devices = _named(train, others)
+        enough = bool(train_devices)
+    if not enough or not test_devices or (isinstance(test, int) and len(test_devices) < test):
+        needed = f"{train if isinstance(train, int) else 'at least 1'} to train and "
+        needed += f"{test if isinstance(test, int) else len(test_devices)} to test"
         raise PhotoError(f"the split needs {needed}, but there are photographs of {len(by_device)} devices")
-    learn = [photo for device in sorted(others[:wanted]) for photo in by_device[device]]
+    learn = [photo for device in sorted(train_devices) for photo in by_device[device]]
     count = max(round(validation * len(learn)), 1) if validation > 0 and len(learn) > 1 else 0
     held_out = set(draw.permutation(len(learn))[:count].tolist())
     return Split(
@@ -63,18 +70,12 @@ def split_by_device(
     )
 
 
-def _test_devices(shuffled: Sequence[str], test: int | Sequence[str]) -> list[str]:
-    if isinstance(test, int):
-        if test >= len(shuffled):
-            raise PhotoError(
-                f"the split needs {test} devices to test and at least 1 to train, "
-                f"but there are photographs of {len(shuffled)} devices"
-            )
-        return list(shuffled[:test])
-    for device in test:
-        if device not in shuffled:
-            raise unknown_name("test device", device, shuffled)
-    return list(test)
+def _named(patterns: Sequence[str], devices: Sequence[str]) -> list[str]:
+    """The devices that the patterns name, each pattern at least one."""
+    for pattern in patterns:
+        if not fnmatch.filter(devices, pattern):
+            raise unknown_name("device", pattern, devices)
+    return [device for device in devices if any(fnmatch.fnmatchcase(device, pattern) for pattern in patterns)]
 
 
 def audit(split: Split, content: Mapping[str, str]) -> tuple[str, ...]:

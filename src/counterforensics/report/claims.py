@@ -71,9 +71,7 @@ def as_claimed(attack: str) -> str:
 
 def table_number(target: str, attack: str) -> str | None:
     """Roman number of the paper's table for this target and attack (both "" for no attack), or None."""
-    return next(
-        (c.table for c in load_claims() if (c.target, c.attack) == (target, as_claimed(attack))), None
-    )
+    return next((c.table for c in load_claims() if (c.target, c.attack) == (target, as_claimed(attack))), None)
 
 
 @functools.cache

@@ -69,9 +69,7 @@ class Picture:
     pdf: bytes
 
 
-def picture(
-    key: str, title: str, caption: str, size: tuple[float, float], draw: Callable[[Figure], None]
-) -> Picture:
+def picture(key: str, title: str, caption: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> Picture:
     """A figure of `size` inches that `draw` fills, as PNG (200 dpi) and PDF without any date."""
     with _style():
         figure = Figure(figsize=size, layout="constrained")

@@ -64,9 +64,7 @@ def transfer_maps(measured: Measured) -> list[Picture]:
     for target, attack in measured.contests:
         if target:
             groups.setdefault(attack, []).append((target, attack))
-    pictures = [
-        _transfer_map(measured, attack_label(attack), attack, rows) for attack, rows in groups.items()
-    ]
+    pictures = [_transfer_map(measured, attack_label(attack), attack, rows) for attack, rows in groups.items()]
     if untargeted:
         pictures.append(_transfer_map(measured, "attacks without a target", "untargeted", untargeted))
     return pictures
@@ -108,9 +106,7 @@ def learning_pictures(curves: Sequence[Curve]) -> list[Picture]:
 
 
 def _transfer_map(measured: Measured, name: str, stem: str, contests: Sequence[tuple[str, str]]) -> Picture:
-    manipulations = [
-        m for m in measured.manipulations if any(m in measured.manipulations_of(*c) for c in contests)
-    ]
+    manipulations = [m for m in measured.manipulations if any(m in measured.manipulations_of(*c) for c in contests)]
     judges = measured.detectors
     wide = min(4, len(manipulations))
     high = math.ceil(len(manipulations) / wide)

@@ -82,18 +82,14 @@ def _contest(measured: Measured, target: str, attack: str) -> str:
     if own:
         clauses.append(f"takes the TPR of its target from {_from_to(own)}")
     if others:
-        whose = (
-            "that of the other judges" if own else "the TPR of all judges" if not target else "other judges"
-        )
+        whose = "that of the other judges" if own else "the TPR of all judges" if not target else "other judges"
         clauses.append(f"{'' if own else 'takes '}{whose} from {_from_to(others)}")
     count = len({fall.manipulation for fall in falls})
     return f"{start} {' and '.join(clauses)} (means over {count} manipulation{'s' if count != 1 else ''})."
 
 
 def _from_to(falls: Sequence[_Fall]) -> str:
-    before, after = (
-        float(np.mean(values)) for values in zip(*((f.before, f.after) for f in falls), strict=True)
-    )
+    before, after = (float(np.mean(values)) for values in zip(*((f.before, f.after) for f in falls), strict=True))
     return f"{percent(before)} % to {percent(after)} %"
 
 

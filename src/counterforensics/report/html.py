@@ -35,9 +35,7 @@ GLOSSARY = (
 _ROLES = ("train", "validation", "test")
 
 
-def render_report(
-    outcome: Outcome, measured: Measured, tables: Sequence[Table], pictures: Sequence[Picture]
-) -> str:
+def render_report(outcome: Outcome, measured: Measured, tables: Sequence[Table], pictures: Sequence[Picture]) -> str:
     """The page as text.  No script, no address outside it; every text of the outcome is escaped."""
     overview = overview_table(measured)
     return (
@@ -100,9 +98,7 @@ def _split(photos: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     lines = []
     if not len(photos):
         return []
-    roles = sorted(
-        photos["role"].unique(), key=lambda role: (_ROLES.index(role) if role in _ROLES else 9, role)
-    )
+    roles = sorted(photos["role"].unique(), key=lambda role: (_ROLES.index(role) if role in _ROLES else 9, role))
     for role in roles:
         own = photos[photos["role"] == role]
         for device, part in own.groupby("device"):
@@ -125,9 +121,7 @@ def _photos(photos: pd.DataFrame) -> list[tuple[str, ...]]:
     ]
 
 
-def _contents(
-    outcome: Outcome, tables: Sequence[Table], pictures: Sequence[Picture]
-) -> list[tuple[str, str]]:
+def _contents(outcome: Outcome, tables: Sequence[Table], pictures: Sequence[Picture]) -> list[tuple[str, str]]:
     entries = [
         ("question", "Findings", True),
         ("tables", "Tables", bool(tables)),

@@ -99,9 +99,7 @@ def _roc_handles(colours: Mapping[str, str], attacked: bool) -> list[Line2D]:
 
 
 def _roc_caption(logarithmic: bool, attacked: bool) -> str:
-    caption = (
-        "The TPR that a detector reaches at each FPR as its threshold moves: the further up and left, the "
-    )
+    caption = "The TPR that a detector reaches at each FPR as its threshold moves: the further up and left, the "
     caption += "better. "
     if attacked:
         caption += (
@@ -110,16 +108,12 @@ def _roc_caption(logarithmic: bool, attacked: bool) -> str:
             "pristine than pristine ones. "
         )
     if logarithmic:
-        caption += (
-            "The FPR axis is logarithmic, because most detectors reach a TPR of 90 % below an FPR of 10 %; "
-        )
+        caption += "The FPR axis is logarithmic, because most detectors reach a TPR of 90 % below an FPR of 10 %; "
         caption += "what a curve reaches at an FPR of 0 is drawn at its left end. "
     return caption
 
 
-def roc(
-    pristine: npt.ArrayLike, positive: npt.ArrayLike
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def roc(pristine: npt.ArrayLike, positive: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """FPR and TPR at every threshold, from (0, 0) to (1, 1); equal logits move together.
 
     >>> roc([0.0, 1.0], [1.0, 2.0])
@@ -132,9 +126,7 @@ def roc(
     return np.concatenate([[0.0], fpr]), np.concatenate([[0.0], tpr])
 
 
-def _roc_line(
-    axes: Axes, pristine: npt.ArrayLike, positive: npt.ArrayLike, floor: float, **style: Any
-) -> None:
+def _roc_line(axes: Axes, pristine: npt.ArrayLike, positive: npt.ArrayLike, floor: float, **style: Any) -> None:
     if not (np.size(pristine) and np.size(positive)):
         return
     fpr, tpr = roc(_finite(pristine), _finite(positive))
@@ -171,9 +163,7 @@ def _logit_picture(scores: Sequence[Scores], contest: tuple[str, str] | None) ->
         for line, manipulation in zip(grid, manipulations, strict=True):
             for axes, detector in zip(line, detectors, strict=True):
                 _logit_panel(axes, found.get((manipulation, detector)), contest)
-            line[0].set_ylabel(
-                manipulation_label(manipulation), rotation=0, ha="right", va="center", fontsize=7.5
-            )
+            line[0].set_ylabel(manipulation_label(manipulation), rotation=0, ha="right", va="center", fontsize=7.5)
         for axes, detector in zip(grid[0], detectors, strict=True):
             own = "\n(target)" if contest and contest[0] == detector else ""
             axes.set_title(short_detector_label(detector) + own, fontsize=8)

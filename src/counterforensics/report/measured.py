@@ -33,16 +33,12 @@ class Measured:
         """rows: the columns of rows.csv, rates 0..1.  Raises StudyError where a column is missing."""
         missing = [name for name in ROW_COLUMNS if name not in rows.columns]
         if missing:
-            raise StudyError(
-                f"rows lack the column(s) {', '.join(missing)}; they need {', '.join(ROW_COLUMNS)}"
-            )
+            raise StudyError(f"rows lack the column(s) {', '.join(missing)}; they need {', '.join(ROW_COLUMNS)}")
         frame = rows.loc[:, list(ROW_COLUMNS)].copy()
         for name in ROW_COLUMNS:
             # A rows.csv that was read back has NaN where a text is empty.
             texts = name in _TEXTS
-            frame[name] = (
-                frame[name].astype(object).fillna("").astype(str) if texts else pd.to_numeric(frame[name])
-            )
+            frame[name] = frame[name].astype(object).fillna("").astype(str) if texts else pd.to_numeric(frame[name])
         self._frame = frame
         groups = frame.groupby(["manipulation", "detector", "target", "attack"], sort=False)
         self._groups: dict[Key, pd.DataFrame] = {tuple(key): part for key, part in groups}  # type: ignore[misc]
@@ -63,11 +59,7 @@ class Measured:
 
     def manipulations_of(self, target: str, attack: str) -> list[str]:
         """The manipulations that have at least one row for this contest."""
-        return [
-            m
-            for m in self.manipulations
-            if any(k[0] == m and k[2:] == (target, attack) for k in self._groups)
-        ]
+        return [m for m in self.manipulations if any(k[0] == m and k[2:] == (target, attack) for k in self._groups)]
 
     def spread(
         self, column: str, manipulation: str, detector: str, target: str = "", attack: str = ""
@@ -86,9 +78,7 @@ class Measured:
 
     def quality(self, column: str, manipulation: str, target: str, attack: str) -> Spread | None:
         """A figure of the concealed patches themselves, which is the same whoever judges them."""
-        parts = [
-            part for key, part in self._groups.items() if (key[0], *key[2:]) == (manipulation, target, attack)
-        ]
+        parts = [part for key, part in self._groups.items() if (key[0], *key[2:]) == (manipulation, target, attack)]
         if not parts:
             return None
         by_seed = pd.concat(parts).groupby("seed")[column].first().reset_index()

@@ -53,8 +53,7 @@ def _strip_picture(contest: tuple[str, str], strips: Sequence[Strip]) -> Picture
         "One test patch a line, in its three states, and d = concealed − manipulated in grey levels, "
         f"amplified {gain} times around mid grey: an even grey there is a patch that the attack left alone. "
         "Beside each line: the manipulation, the photograph, the share of values that changed and the "
-        "largest change."
-        + (f" {len(shown)} of {len(strips)} patches are shown." if len(shown) < len(strips) else "")
+        "largest change." + (f" {len(shown)} of {len(strips)} patches are shown." if len(shown) < len(strips) else "")
     )
     title = f"Patches{contest_text(contest)}"
     return picture(f"strips{contest_slug(contest)}", title, caption, (6.2, 1.27 * len(shown) + 0.3), draw)

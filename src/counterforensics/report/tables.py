@@ -109,9 +109,7 @@ def detection_table(measured: Measured, sample: Sample = Sample()) -> Table:
     """Table I: FPR, TPR, ACC and AUC of every detector on every manipulation, without an attack."""
     shapes = {"fpr": ("paper", "ours", "diff."), "tpr": ("paper", "ours", "95 % interval", "diff.")}
     columns = [
-        Column(heading, name.upper())
-        for name in _MEASURES
-        for heading in shapes.get(name, ("paper", "ours", "diff."))
+        Column(heading, name.upper()) for name in _MEASURES for heading in shapes.get(name, ("paper", "ours", "diff."))
     ]
     rows, flagged = [], []
     for manipulation in measured.manipulations:
@@ -253,9 +251,7 @@ def _contests_by_table(measured: Measured) -> list[list[tuple[str, str]]]:
     return list(tables.values())
 
 
-def _detection_cells(
-    measured: Measured, manipulation: str, detector: str, claim: claims.Claim | None
-) -> list[Cell]:
+def _detection_cells(measured: Measured, manipulation: str, detector: str, claim: claims.Claim | None) -> list[Cell]:
     flag = DAGGER if claim and claim.note else ""
     cells = []
     for name in _MEASURES:
@@ -282,9 +278,7 @@ def _attack_cell(measured: Measured, manipulation: str, judge: str, contest: tup
     lines.extend(_seed_range(spread))
     if claims.table_number(target, attack):
         printed = claim.tpr if claim else None
-        lines.append(
-            f"paper {percent(printed)}" + (f" ({points(ours, printed)})" if claim and spread else "")
-        )
+        lines.append(f"paper {percent(printed)}" + (f" ({points(ours, printed)})" if claim and spread else ""))
     return Cell(tuple(lines))
 
 
@@ -323,9 +317,7 @@ def _attack_title(contests: Sequence[tuple[str, str]]) -> str:
 
 def _attack_caption(measured: Measured, target: str, attack: str, number: str | None, sample: Sample) -> str:
     first = "True positive rate in percent on concealed patches, one column for each judge"
-    first += (
-        f"; the target, {detector_label(target)}, is in bold. " if target else "; no detector was targeted. "
-    )
+    first += f"; the target, {detector_label(target)}, is in bold. " if target else "; no detector was targeted. "
     lines = "Below a figure: its 95 % interval"
     if len(measured.seeds) > 1:
         lines += ", the range of the seeds"
@@ -366,9 +358,7 @@ def _comparison_notes(measured: Measured, target: str, attack: str, number: str 
         notes.append(f"The loss differentiated is the {loss}; the paper names none, its text suggests cross-entropy.")
     if number is None:
         reason = "the paper has no table for this attack and target"
-        if claims.table_number("bayar2016", take_apart(attack)[0]) or take_apart(attack)[0].startswith(
-            "gan-"
-        ):
+        if claims.table_number("bayar2016", take_apart(attack)[0]) or take_apart(attack)[0].startswith("gan-"):
             reason = "with these settings or this target the attack is not one that the paper measured"
         return (*notes, f"Compared with no claim: {reason}.")
     return (*notes, *_unclaimed_detectors(measured.detectors))

@@ -32,6 +32,11 @@ DetectorText = Annotated[str, _checked_by(detectors)]
 AttackText = Annotated[str, _checked_by(attacks)]
 
 
+def _repeated(values: Sequence[Any]) -> list[Any]:
+    """Those of `values` that stood before."""
+    return [value for position, value in enumerate(values) if value in values[:position]]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
@@ -57,13 +62,16 @@ class SplitSettings(_Part):
     """Which devices are tested on, and which share of the training photographs is held out."""
 
     test: int | tuple[str, ...] = 3
-    train: int | None = Field(None, ge=1, description="how many of the other devices; all of them if absent")
+    train: int | tuple[str, ...] | None = Field(None, description="how many of the others, or names; all if absent")
     validation: float = Field(0.1, ge=0, lt=0.9)
 
     @model_validator(mode="after")
-    def _tests_something(self) -> SplitSettings:
-        if not self.test or (isinstance(self.test, int) and self.test < 1):
-            raise ValueError("test must name at least one device, or be at least 1")
+    def _tests_and_trains_on_something(self) -> SplitSettings:
+        for name, value in (("test", self.test), ("train", self.train)):
+            if value is not None and (not value or (isinstance(value, int) and value < 1)):
+                raise ValueError(f"{name} must name at least one device, or be at least 1")
+        if not isinstance(self.test, int) and (repeated := _repeated(self.test)):
+            raise ValueError(f"test names {repeated[0]!r} twice")
         return self
 
 
@@ -98,12 +106,13 @@ class Study(_Part):
     @model_validator(mode="after")
     def _fits_together(self) -> Study:
         for kind in ("manipulations", "detectors", "seeds"):
-            values = getattr(self, kind)
-            repeated = [value for position, value in enumerate(values) if value in values[:position]]
-            if repeated:
+            if repeated := _repeated(getattr(self, kind)):
                 raise ValueError(f"{kind} names {repeated[0]!r} twice")
         for settings in self.attacks:
             self._check_targets(settings)
+        contests = [(settings.attack, target) for settings in self.attacks for target in settings.targets or ("",)]
+        for attack, target in _repeated(contests):
+            raise ValueError(f"attacks names {attack!r}{f' on {target}' if target else ''} twice")
         return self
 
     def _check_targets(self, settings: AttackSettings) -> None:
@@ -135,10 +144,17 @@ def load_study(text: str, *, photos: Sequence[Path] = ()) -> Study:
         study = Study.model_validate(settings)
     except ValidationError as error:
         raise _one_line(text, error) from error
-    folders = tuple(base / folder.expanduser() for folder in study.photos.folders)
+    folders = tuple(base / _expanded(folder) for folder in study.photos.folders)
     if not folders and study.photos.simulated is None:
         raise StudyError(f"study {study.name!r} names no photographs; give a folder with --photos DIR")
     return study.model_copy(update={"photos": study.photos.model_copy(update={"folders": folders})})
+
+
+def _expanded(folder: Path) -> Path:
+    try:
+        return folder.expanduser()
+    except RuntimeError as error:
+        raise StudyError(f"photo folder {folder}: there is no such user") from error
 
 
 def _read(text: str) -> tuple[dict[str, Any], Path]:
@@ -155,7 +171,7 @@ def _read(text: str) -> tuple[dict[str, Any], Path]:
             raise StudyError(f"cannot read the study {text}: {error}") from error
     try:
         settings = yaml.safe_load(content)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise StudyError(f"{text} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
         raise StudyError(f"{text} must hold settings (name:, photos:, ...), holds {type(settings).__name__}")

@@ -80,10 +80,12 @@ def _remembered(photo: Photo, store: Store) -> Inspection:
     if isinstance(photo, SimulatedPhoto):
         return inspect(photo)
     key = hashlib.sha256(f"inspection {_VERSION} {photo.digest}".encode()).hexdigest()
-    if not store.has(key):
+    if store.has(key):
+        return Inspection(**json.loads((store.folder(key) / _RECORD).read_text(encoding="utf-8")))
+    # Another thread may be at a copy of the same file: only what is damaged is removed, never what it just wrote.
+    if store.is_damaged(key):
         store.discard(key)
-        result = inspect(photo)
-        with store.writing(key, f"inspect {photo.name}") as folder:
-            (folder / _RECORD).write_text(json.dumps(vars(result), sort_keys=True), encoding="utf-8")
-    record = json.loads((store.folder(key) / _RECORD).read_text(encoding="utf-8"))
-    return Inspection(**record)
+    result = inspect(photo)
+    with store.writing(key, f"inspect {photo.name}") as folder:
+        (folder / _RECORD).write_text(json.dumps(vars(result), sort_keys=True), encoding="utf-8")
+    return result

@@ -71,13 +71,15 @@ class Plan:
         return task.key
 
     def targets(self) -> list[str]:
-        """The keys that finish the study."""
-        return [measurement.row for measurement in self.measurements]
+        """The keys that finish the study: its rows, and the scores and curves that its report shows."""
+        rows = [measurement.row for measurement in self.measurements]
+        scores = [key for measurement in self.measurements for key in (measurement.pristine, measurement.positive)]
+        return list(dict.fromkeys([*rows, *scores, *(training.key for training in self.trainings)]))
 
     def missing(self, store: Store) -> tuple[list[str], list[str]]:
         """Keys of the tasks that must run, in an order in which they can, and of damaged entries among them.
 
-        Only what a missing task reads is looked at: a finished study costs one look at each of its rows.
+        Only what a missing task reads is looked at: a finished study costs one look at each of its targets.
         """
         ordered: list[str] = []
         damaged: list[str] = []

@@ -12,7 +12,7 @@ from rich.progress import Progress as Bars
 
 
 class Progress:
-    """Bars on standard error, one for each kind of work; nothing if `quiet`."""
+    """Bars on standard error if that is a terminal, one for each kind of work; nothing if `quiet`."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._console = Console(stderr=True, quiet=quiet)
@@ -38,6 +38,7 @@ class Progress:
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        with Bars(*columns, console=self._console) as bars:
+        # In a pipe or a log nothing moves; an error then is the only line.
+        with Bars(*columns, console=self._console, disable=not self._console.is_terminal) as bars:
             bar = {kind: bars.add_task(kind, total=count) for kind, count in Counter(kinds).items()}
             yield lambda kind: bars.advance(bar[kind])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -20,10 +21,11 @@ from typing import Any
 import dask.threaded
 import numpy as np
 import pandas as pd
+import yaml
 from dask.callbacks import Callback
 
 from counterforensics import manipulations
-from counterforensics.errors import CounterforensicsError, StudyError
+from counterforensics.errors import CounterforensicsError, NameNotFoundError, PhotoError, StudyError
 from counterforensics.photos.base import Photo
 from counterforensics.photos.folder import find_photos
 from counterforensics.photos.patches import choose_cells
@@ -35,7 +37,7 @@ from counterforensics.study.outcome import ROW_COLUMNS, Curve, Outcome, Scores, 
 from counterforensics.study.plan import Concealment, Measurement, Plan, cells_seed, patches_per_photo, plan_study
 from counterforensics.study.progress import Progress
 from counterforensics.study.store import Store
-from counterforensics.study.tasks import CURVE, LOGITS, PATCHES, ROW, Task, patches_of, run_task
+from counterforensics.study.tasks import CURVE, LOGITS, ROW, Task, patches_of, run_task
 
 ROWS, SETTINGS = "rows.csv", "study.yaml"
 WHOLE = frozenset({"seed", "n_pristine", "n_manipulated", "fp", "tp"})
@@ -61,11 +63,13 @@ def run_study(study: Study, out: Path, *, workers: int | None = None, progress: 
     found, left_out = _all_photos(study)
     with progress.stage("photographs", len(found)) as advance:
         inspected = inspect_all(found, smallest_side=study.patches.size, store=store, workers=workers, advance=advance)
-    splits, notes = _splits(study, inspected)
+    left_out = (*left_out, *inspected.left_out)
+    splits, notes = _splits(study, inspected, left_out)
     plan = plan_study(study, splits)
     failures = _execute(plan, store, workers, progress)
     rows = _rows(study, plan, store)
     _write_rows(rows, out / ROWS)
+    _link_detectors(plan, store, out / "detectors")
     return Outcome(
         study=study.name,
         settings=study.as_yaml(),
@@ -76,7 +80,7 @@ def run_study(study: Study, out: Path, *, workers: int | None = None, progress: 
         curves=list(_curves(plan, store)),
         photos=_photo_table(study, splits, inspected),
         provenance=_provenance(study),
-        left_out=(*left_out, *inspected.left_out, *notes),
+        left_out=(*left_out, *notes),
         failures=failures,
     )
 
@@ -92,10 +96,10 @@ def _claim(out: Path, study: Study) -> Path:
     try:
         out.mkdir(parents=True, exist_ok=True)
         if settings.exists():
-            owner = settings.read_text(encoding="utf-8").partition("\n")[0].removeprefix("name: ")
+            owner = _owner(settings)
             if owner != study.name:
                 raise StudyError(f"{out} belongs to the study {owner!r}, not {study.name!r}; give another with --out")
-        elif any(path.name != "store" for path in out.iterdir()):
+        elif any(path.name != "store" and not path.name.startswith(".") for path in out.iterdir()):
             raise StudyError(f"{out} holds other files and no study; give an empty or new folder with --out")
         write_whole(settings, study.as_yaml())
     except OSError as error:
@@ -103,11 +107,22 @@ def _claim(out: Path, study: Study) -> Path:
     return out
 
 
+def _owner(settings: Path) -> Any:
+    """The name of the study that `study.yaml` holds."""
+    try:
+        return yaml.safe_load(settings.read_text(encoding="utf-8"))["name"]
+    except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
+        raise StudyError(f"{settings} is not a study's; remove it, or give another folder with --out") from error
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a text file beside its place and rename it there."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _all_photos(study: Study) -> tuple[list[Photo], tuple[str, ...]]:
@@ -122,19 +137,17 @@ def _all_photos(study: Study) -> tuple[list[Photo], tuple[str, ...]]:
     return photos, left_out
 
 
-def _splits(study: Study, inspected: Inspected) -> tuple[dict[int, Split], list[str]]:
+def _splits(study: Study, inspected: Inspected, left_out: Sequence[str]) -> tuple[dict[int, Split], list[str]]:
     content = {digest: inspection.content for digest, inspection in inspected.found.items()}
     splits: dict[int, Split] = {}
     notes: dict[str, None] = {}
     for seed in study.seeds:
-        settings = study.split
-        splits[seed] = split_by_device(
-            inspected.photos,
-            test=settings.test,
-            train=settings.train,
-            validation=settings.validation,
-            seed=seed,
-        )
+        try:
+            splits[seed] = split_by_device(inspected.photos, **dict(study.split), seed=seed)
+        except (PhotoError, NameNotFoundError) as error:
+            if not left_out:
+                raise
+            raise type(error)(f"{error}; {len(left_out)} left out, the first: {left_out[0]}") from error
         notes |= dict.fromkeys(audit(splits[seed], content))
     return splits, list(notes)
 
@@ -214,7 +227,10 @@ def _write_rows(rows: pd.DataFrame, path: Path) -> None:
     writer.writerow(ROW_COLUMNS)
     for row in rows.itertuples(index=False):
         writer.writerow([_field(name, value) for name, value in zip(ROW_COLUMNS, row, strict=True)])
-    write_whole(path, content.getvalue())
+    try:
+        write_whole(path, content.getvalue())
+    except OSError as error:
+        raise StudyError(f"cannot write {path} ({error.strerror}); finished work is kept") from error
 
 
 def _field(name: str, value: Any) -> str:
@@ -223,6 +239,18 @@ def _field(name: str, value: Any) -> str:
     if value is None or math.isnan(value):
         return ""
     return str(int(value)) if name in WHOLE else f"{value:.6f}"
+
+
+def _link_detectors(plan: Plan, store: Store, folder: Path) -> None:
+    """Give every trained detector a path that a person can type: SEED/DETECTOR/MANIPULATION."""
+    for training in plan.trainings:
+        link = folder / str(training.seed) / training.detector / training.manipulation
+        entry = store.folder(training.key)
+        if not entry.exists() or link.resolve() == entry.resolve():
+            continue
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(entry, link.parent), target_is_directory=True)
 
 
 def _scores(plan: Plan, store: Store) -> Iterator[Scores]:
@@ -246,8 +274,10 @@ def _strips(plan: Plan, store: Store) -> Iterator[Strip]:
     """A patch in its three states for each attack of the first seed: the one with the median contrast."""
     seed = min((concealment.seed for concealment in plan.concealments), default=0)
     for concealment in plan.concealments:
-        if concealment.seed == seed and (store.folder(concealment.key) / PATCHES).exists():
-            yield _strip(concealment, store)
+        if concealment.seed == seed:
+            # Patches are too large to be looked at in every rerun: one that is gone or damaged costs a picture, no row.
+            with contextlib.suppress(OSError, EOFError, ValueError, CounterforensicsError):
+                yield _strip(concealment, store)
 
 
 def _strip(concealment: Concealment, store: Store) -> Strip:

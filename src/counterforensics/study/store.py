@@ -30,9 +30,9 @@ class Store:
         self._unfinished = root / "unfinished"
         try:
             self._unfinished.mkdir(parents=True, exist_ok=True)
-            probe = self._unfinished / f"probe-{uuid.uuid4().hex}"
-            probe.touch()
-            probe.unlink()
+            probe = self._beside()
+            probe.mkdir()
+            probe.rmdir()
         except OSError as error:
             raise StudyError(f"cannot write to {root} ({error.strerror}); choose another folder with --out") from error
 
@@ -55,7 +55,10 @@ class Store:
 
     def discard(self, key: str) -> None:
         """Remove an entry; its task computes it again."""
-        shutil.rmtree(self.folder(key), ignore_errors=True)
+        folder = self.folder(key)
+        if folder.is_file():
+            folder.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
 
     @contextlib.contextmanager
     def writing(self, key: str, label: str) -> Iterator[Path]:
@@ -63,7 +66,7 @@ class Store:
 
         Raises StudyError if the disk is full; what was finished before stays.
         """
-        unfinished = self._unfinished / f"{os.getpid()}-{uuid.uuid4().hex}"
+        unfinished = self._beside()
         try:
             unfinished.mkdir()
             yield unfinished
@@ -80,6 +83,10 @@ class Store:
             raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+    def _beside(self) -> Path:
+        """A new name for something unfinished, by which `sweep` knows whose it is."""
+        return self._unfinished / f"{os.getpid()}-{uuid.uuid4().hex}"
 
     def _rename(self, unfinished: Path, folder: Path) -> None:
         folder.parent.mkdir(exist_ok=True)

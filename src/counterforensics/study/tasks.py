@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -91,7 +92,7 @@ def _crop(task: Task, store: Store, folder: Path) -> None:
     )
     text = settings["manipulation"]
     photo = manipulations.parse(text)(pristine) if text else pristine
-    np.save(folder / PATCHES, cut(photo, cells, channels=settings["channels"], size=settings["size"]))
+    _save(folder / PATCHES, cut(photo, cells, channels=settings["channels"], size=settings["size"]))
 
 
 def _photograph(task: Task, store: Store) -> Pixels:
@@ -146,20 +147,28 @@ def _conceal(task: Task, store: Store, folder: Path) -> None:
     concealer = attack.prepare(target, pairs, seed=task.settings["seed"])
     source = patches_of(task.needs["patches"], store)
     shape = (len(source), *source.stacks[0].shape[1:])
-    stored = np.lib.format.open_memmap(folder / PATCHES, mode="w+", dtype=np.uint8, shape=shape)
     measured: dict[str, list[np.ndarray[Any, Any]]] = {MSE: [], UNCHANGED: [], ZERO: []}
-    for start, some in zip(range(0, len(source), BATCH), source.batches(BATCH), strict=True):
-        before = torch.from_numpy(some)
-        concealed = concealer.conceal(before)
-        after = torch.from_numpy(np.stack([as_stored(patch) for patch in concealed.patches.cpu().numpy()]))
-        stored[start : start + len(some)] = after.numpy()
-        measured[MSE].append(mse(before, after).numpy())
-        measured[UNCHANGED].append(unchanged(before, after).numpy())
-        if concealed.zero_gradient is not None:
-            measured[ZERO].append(concealed.zero_gradient.cpu().numpy())
-    stored.flush()
+    with (folder / PATCHES).open("wb") as stored:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stored, header)
+        for some in source.batches(BATCH):
+            before = torch.from_numpy(some)
+            concealed = concealer.conceal(before)
+            after = torch.from_numpy(np.stack([as_stored(patch) for patch in concealed.patches.cpu().numpy()]))
+            stored.write(after.numpy().tobytes())
+            measured[MSE].append(mse(before, after).numpy())
+            measured[UNCHANGED].append(unchanged(before, after).numpy())
+            if concealed.zero_gradient is not None:
+                measured[ZERO].append(concealed.zero_gradient.cpu().numpy())
     for name, parts in measured.items():
-        np.save(folder / name, np.concatenate(parts) if parts else np.empty(0))
+        _save(folder / name, np.concatenate(parts) if parts else np.empty(0))
+
+
+def _save(path: Path, array: np.ndarray[Any, Any]) -> None:
+    """`array` as a .npy file. A full disk is an OSError that says so: np.save's has no number, a map dies of it."""
+    content = io.BytesIO()
+    np.save(content, array)
+    path.write_bytes(content.getbuffer())
 
 
 def as_stored(patch: Pixels) -> Pixels:
@@ -175,7 +184,7 @@ def as_stored(patch: Pixels) -> Pixels:
 def _judge(task: Task, store: Store, folder: Path) -> None:
     """The logits of one detector for one set of patches."""
     detector = detectors.load_detector(store.folder(task.needs["judge"][0]))
-    np.save(folder / LOGITS, score(detector, patches_of(task.needs["patches"], store), batch=BATCH))
+    _save(folder / LOGITS, score(detector, patches_of(task.needs["patches"], store), batch=BATCH))
 
 
 def _measure(task: Task, store: Store, folder: Path) -> None:

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
+
+from counterforensics.evaluation import auc, mse, psnr_of, rates, unchanged
+from tests.toys import noisy_patches
+
+LOGITS = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=12).map(np.float32)
+
+
+@given(LOGITS, LOGITS)
+def test_auc_is_the_share_of_pairs_in_the_right_order(pristine: np.ndarray, manipulated: np.ndarray) -> None:
+    above = (manipulated[:, None] > pristine).mean() + (manipulated[:, None] == pristine).mean() / 2
+    assert auc(pristine, manipulated) == pytest.approx(above)
+
+
+def test_counts_and_rates_of_a_known_case() -> None:
+    pristine = np.float32([-1, -1, 0, 2])
+    manipulated = np.float32([1, 1, 3, -1])
+    photo = np.array([0, 0, 1, 1])
+    found = rates(pristine, manipulated, photo, photo, seed=0)
+    assert (found.n_pristine, found.n_manipulated, found.fp, found.tp) == (4, 4, 1, 3)
+    assert (found.fpr, found.tpr, found.acc) == (0.25, 0.75, 0.75)
+
+
+def test_with_two_photographs_the_interval_ends_at_their_own_rates() -> None:
+    # Resamples of two photographs: each alone a quarter of the time, both together half of it.
+    manipulated = np.float32([1] * 10 + [-1] * 10)
+    photo = np.repeat([0, 1], 10)
+    found = rates(np.float32([-1] * 20), manipulated, photo, photo, seed=0)
+    assert (found.tpr_low, found.tpr_high) == (0.0, 1.0)
+
+
+def test_intervals_are_wider_by_photograph_than_by_patch() -> None:
+    draw = np.random.default_rng(0)
+    photo = np.repeat(np.arange(40), 50)
+    easy = draw.random(40) < 0.8
+    manipulated = np.where(easy[photo], 1, -1).astype(np.float32)
+    by_photo = rates(manipulated, manipulated, photo, photo, seed=1)
+    by_patch = rates(manipulated, manipulated, np.arange(2000), np.arange(2000), seed=1)
+    ratio = (by_photo.tpr_high - by_photo.tpr_low) / (by_patch.tpr_high - by_patch.tpr_low)
+    assert 5 < ratio < 9  # the square root of 50 patches that all agree
+
+
+def test_the_interval_of_independent_photographs_is_the_binomial_one() -> None:
+    manipulated = np.repeat(np.float32([1, -1]), [300, 100])
+    photo = np.arange(400)
+    found = rates(-np.ones(400, np.float32), manipulated, photo, photo, seed=2)
+    half = 1.96 * math.sqrt(0.75 * 0.25 / 400)
+    assert found.tpr_low == pytest.approx(0.75 - half, abs=0.006)
+    assert found.tpr_high == pytest.approx(0.75 + half, abs=0.006)
+
+
+def test_without_patches_there_are_no_rates() -> None:
+    nothing = np.empty(0, np.float32)
+    found = rates(nothing, nothing, np.empty(0, np.int64), np.empty(0, np.int64), seed=0)
+    assert found.n_pristine == 0
+    assert all(math.isnan(value) for value in (found.tpr, found.fpr, found.acc, found.auc, found.tpr_low))
+
+
+def test_mse_and_psnr_are_scikit_images() -> None:
+    a, b = (torch.from_numpy(noisy_patches(3, seed=seed, size=32)) for seed in (0, 1))
+    for one, other, error in zip(a, b, mse(a, b), strict=True):
+        assert error.item() == pytest.approx(mean_squared_error(one.numpy(), other.numpy()))
+        expected = peak_signal_noise_ratio(one.numpy(), other.numpy(), data_range=255)
+        assert psnr_of(error.item()) == pytest.approx(expected)
+
+
+def test_a_step_of_one_level_everywhere_is_48_13_db() -> None:
+    patches = torch.full((1, 1, 8, 8), 7, dtype=torch.uint8)
+    assert psnr_of(mse(patches, patches + 1).item()) == pytest.approx(48.1308, abs=1e-4)
+    assert psnr_of(mse(patches, patches).item()) == math.inf
+
+
+def test_only_identical_patches_are_unchanged() -> None:
+    a = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
+    b = a.clone()
+    b[1, 0, 3, 3] = 1
+    assert unchanged(a, b).tolist() == [True, False]

@@ -1,0 +1,87 @@
+"""Contract tests over every manipulation, and each against another library or a closed form."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from counterforensics.errors import PixelError
+from counterforensics.manipulations import BACKEND, PAPER, parse
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    draw = np.random.default_rng(0)
+    smooth = ndimage.gaussian_filter(draw.normal(size=(96, 140, 3)), (3, 3, 0))
+    return np.clip(128 + 400 * smooth + draw.normal(0, 4, smooth.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("text", PAPER)
+def test_a_manipulation_gives_uint8_rgb_and_leaves_its_argument_alone(text: str, photo: np.ndarray) -> None:
+    before = photo.copy()
+    after = parse(text)(photo)
+    assert after.dtype == np.uint8
+    assert after.ndim == 3
+    assert after.shape[2] == 3
+    assert np.array_equal(photo, before)
+    assert after.shape != photo.shape or not np.array_equal(after, photo)
+    assert np.array_equal(after, parse(text)(photo))
+
+
+@pytest.mark.parametrize("text", PAPER)
+@pytest.mark.parametrize(
+    "wrong",
+    [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3)), np.zeros((8, 8, 4), np.uint8), [[0]]],
+    ids=["grey", "float", "alpha", "list"],
+)
+def test_what_is_no_photograph_is_refused(text: str, wrong: object) -> None:
+    with pytest.raises(PixelError, match=r"must be uint8 \[h, w, 3\], got"):
+        parse(text)(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [3, 7])
+def test_the_median_is_scipys(size: int, photo: np.ndarray) -> None:
+    expected = np.stack([ndimage.median_filter(photo[..., c], size, mode="nearest") for c in range(3)], axis=-1)
+    assert np.array_equal(parse(f"median:{size}")(photo), expected)
+
+
+@pytest.mark.parametrize("quality", [70, 90])
+def test_jpeg_is_pillows_bit_for_bit(quality: int, photo: np.ndarray) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(photo).save(stream, "JPEG", quality=quality, subsampling="4:2:0")
+    assert np.array_equal(parse(f"jpeg:{quality}")(photo), np.asarray(Image.open(stream).convert("RGB")))
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.1])
+def test_blur_is_a_gaussian_to_one_grey_level(sigma: float, photo: np.ndarray) -> None:
+    radius = (round(6 * sigma + 1) | 1) // 2
+    expected = ndimage.gaussian_filter(
+        photo.astype(float), (sigma, sigma, 0), mode="mirror", radius=(radius, radius, 0)
+    )
+    assert np.abs(parse(f"blur:{sigma}")(photo) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(("scale", "size"), [(1.5, (144, 210)), (1.01, (97, 141)), (0.5, (48, 70))])
+def test_resize_scales_both_sides(scale: float, size: tuple[int, int], photo: np.ndarray) -> None:
+    assert parse(f"resize:{scale:g}")(photo).shape == (*size, 3)
+
+
+def test_bicubic_keeps_a_ramp_straight() -> None:
+    ramp = np.repeat(np.arange(40, 200, 2, dtype=np.uint8)[None, :, None], 3, axis=2).repeat(80, axis=0)
+    bigger = parse("resize:1.5")(ramp)[60, 10:-10, 0].astype(int)
+    expected = 40 + 2 * ((np.arange(120) + 0.5) / 1.5 - 0.5)
+    assert np.abs(bigger - expected[10:-10]).max() <= 1
+
+
+def test_a_jpeg_cannot_be_larger_than_the_format() -> None:
+    with pytest.raises(PixelError, match="at most 65500 pixels a side, got 65501x1"):
+        parse("jpeg:70")(np.zeros((1, 65501, 3), np.uint8))
+
+
+def test_the_backend_is_recorded_with_its_version() -> None:
+    assert BACKEND.startswith("opencv ")
+    assert BACKEND.split()[1].count(".") >= 2
