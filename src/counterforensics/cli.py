@@ -22,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Measure how image manipulation detectors hold up against attacks that hide the traces.",
 )
+WIDTH = 140  # columns that the widest table needs; a narrower terminal wraps its lines
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
 
@@ -58,6 +59,7 @@ def run(
     outcome = run_study(settings, folder, workers=workers, progress=Progress())
     report = write_report(outcome, folder)
     console = Console()
+    console.width = max(console.width, WIDTH)
     for table in terminal_tables(outcome):
         console.print(table)
     for heading, lines in (("Left out", outcome.left_out), ("Failed", outcome.failures)):

@@ -103,9 +103,9 @@ class Cozzolino2017:
     `alpha` is the inverse temperature of the softmax that replaces the hard assignment, on grey levels
     0..255. The larger it is, the closer the feature is to the exact one and the more pixels have a gradient of
     exactly 0: a quarter of them from 16 upward. 0.5 was chosen by photographs held out from training devices.
-    The SVM sees at most `svm_pairs` pairs drawn at random, with cost `c`. Then `steps` steps of Adam, each on `pairs_per_step` pairs, at `rate` for the linear layer and
-    `feature_rate` for the filters; 0 steps leave the SVM as it is. The paper gives neither alpha, nor rates,
-    nor the number of steps: all of these are ours [inferred].
+    The SVM sees at most `svm_pairs` pairs drawn at random, with cost `c`. Then `steps` steps of Adam, each on
+    `pairs_per_step` pairs, at `rate` for the linear layer and `feature_rate` for the filters; 0 steps leave
+    the SVM as it is. The paper gives neither alpha, nor rates, nor the number of steps: all are ours [inferred].
     """
 
     parametrisation: str = "product"

@@ -14,8 +14,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from counterforensics.features.co_occurrence import co_occurrence
+from counterforensics.errors import PixelError
+from counterforensics.features.co_occurrence import COLUMNS, ROWS, co_occurrence
 from counterforensics.features.merging import BIN_OF_CODE, BINS, LEVELS
+from counterforensics.features.spam import SMALLEST_SIDE
 
 RESIDUAL_TAPS = (1.0, -3.0, 3.0, -1.0)
 
@@ -42,8 +44,12 @@ def exact_quantiser() -> Quantiser:
 def residuals(pixels: Tensor, taps: Tensor) -> tuple[Tensor, Tensor]:
     """R (along rows) and U (along columns) on interior pixels.
 
-    pixels: float32 [n, 1, h, w] in 0..255.  Returns two float32 [n, h - 4, w - 4].
+    pixels: float32 [n, 1, h, w] in 0..255, h and w at least 8.  Returns two float32 [n, h - 4, w - 4].
+    Raises PixelError for smaller patches, in which no four residuals lie side by side.
     """
+    if min(pixels.shape[2:]) < SMALLEST_SIDE:
+        size = "x".join(map(str, pixels.shape[2:]))
+        raise PixelError(f"SPAM needs patches of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}, got {size}")
     x = pixels[:, 0]
     rows, columns = x[:, 2:-2], x[:, :, 2:-2]
     width, height = x.shape[2] - 4, x.shape[1] - 4
@@ -57,10 +63,12 @@ def memberships(residual: Tensor, levels: Tensor, offsets: Tensor, alpha: float)
 
     residual: float32 [n, h, w].  With alpha = infinity, 1 for the best level and 0 for the others.
     """
-    scores = levels[:, None, None] * residual[:, None] + offsets[:, None, None]
-    if alpha == float("inf"):
+    hard = alpha == float("inf")
+    sharpness = 1.0 if hard else alpha  # applied to ten settings, not to every score
+    scores = (sharpness * levels)[:, None, None] * residual[:, None] + (sharpness * offsets)[:, None, None]
+    if hard:
         return torch.nn.functional.one_hot(scores.argmax(1), LEVELS).movedim(-1, 1).to(residual.dtype)
-    return torch.softmax(alpha * scores, dim=1)
+    return torch.softmax(scores, dim=1)
 
 
 def merge(tables: Tensor) -> Tensor:
@@ -78,6 +86,6 @@ def soft_s3_spam14hv(pixels: Tensor, quantiser: Quantiser, *, alpha: float) -> T
     r, u = residuals(pixels, quantiser.taps)
     of_r = memberships(r, quantiser.levels[0], quantiser.offsets[0], alpha)
     of_u = memberships(u, quantiser.levels[1], quantiser.offsets[1], alpha)
-    along = co_occurrence(of_r) + co_occurrence(of_u.transpose(2, 3))
-    across = co_occurrence(of_u) + co_occurrence(of_r.transpose(2, 3))
+    along = co_occurrence(of_r, ROWS) + co_occurrence(of_u, COLUMNS)
+    across = co_occurrence(of_u, ROWS) + co_occurrence(of_r, COLUMNS)
     return torch.cat([merge(along), merge(across)], dim=1)

@@ -39,8 +39,9 @@ def split_by_device(
     """Split photographs by device (Gragnaniello et al. 2018, Section IV: 6 devices to train, 3 to test).
 
     test: names of the test devices (`*` and `?` as in file names), or how many to draw at random by `seed`.
-    train: names likewise, or how many of the others to draw; None takes all.  validation: share (0 <= share < 1) of the training devices' photographs held
-    out for choosing, at random, at least one if the share is above 0 and two photographs are there.
+    train: names likewise, or how many of the others to draw; None takes all.  validation: share
+    (0 <= share < 1) of the training devices' photographs held out for choosing, at random, at least one if
+    the share is above 0 and two photographs are there.
     Raises PhotoError if there are too few devices, NameNotFoundError for an unknown one.
     """
     by_device: defaultdict[str, list[Photo]] = defaultdict(list)
@@ -73,9 +74,13 @@ def split_by_device(
 def _named(patterns: Sequence[str], devices: Sequence[str]) -> list[str]:
     """The devices that the patterns name, each pattern at least one."""
     for pattern in patterns:
-        if not fnmatch.filter(devices, pattern):
+        if not any(_matches(device, pattern) for device in devices):
             raise unknown_name("device", pattern, devices)
-    return [device for device in devices if any(fnmatch.fnmatchcase(device, pattern) for pattern in patterns)]
+    return [device for device in devices if any(_matches(device, pattern) for pattern in patterns)]
+
+
+def _matches(device: str, pattern: str) -> bool:
+    return device == pattern or fnmatch.fnmatchcase(device, pattern)
 
 
 def audit(split: Split, content: Mapping[str, str]) -> tuple[str, ...]:

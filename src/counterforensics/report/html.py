@@ -109,9 +109,9 @@ def _split(photos: pd.DataFrame) -> list[tuple[str, str, str, str]]:
 
 
 def _shared_devices(photos: pd.DataFrame) -> list[str]:
-    """The devices that have photographs in more than one role."""
-    roles = photos.groupby("device")["role"].nunique()
-    return sorted(str(device) for device in roles[roles > 1].index)
+    """The devices that have photographs both for testing and in another role."""
+    tested = photos["role"] == "test"
+    return sorted(map(str, set(photos[tested]["device"]) & set(photos[~tested]["device"])))
 
 
 def _photos(photos: pd.DataFrame) -> list[tuple[str, ...]]:

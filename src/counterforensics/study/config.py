@@ -179,8 +179,8 @@ def _read(text: str) -> tuple[dict[str, Any], Path]:
 
 
 def _one_line(text: str, error: ValidationError) -> CounterforensicsError:
-    """The first thing that is wrong, as an error of ours."""
-    first = error.errors()[0]
+    """The first thing that is wrong, as an error of ours; a key that is missing may only be misspelt."""
+    first = min(error.errors(), key=lambda wrong: wrong["type"] != "extra_forbidden")
     cause = first.get("ctx", {}).get("error")
     where = ".".join(str(part) for part in first["loc"])
     if isinstance(cause, CounterforensicsError):

@@ -69,7 +69,8 @@ def inspect_all(
             left_out.append(result)
         elif min(result.width, result.height) < smallest_side:
             size = f"{result.width}x{result.height}"
-            left_out.append(f"{photo.name}: {size} is smaller than a {smallest_side}x{smallest_side} patch")
+            where = getattr(photo, "path", photo.name)
+            left_out.append(f"{where}: {size} is smaller than a {smallest_side}x{smallest_side} patch")
         else:
             usable.append(photo)
             found[photo.digest] = result

@@ -80,7 +80,7 @@ class Outcome:
 
     study: str
     settings: str  # the study as YAML, every default spelled out
-    simulated: bool  # True where any photograph comes from a simulated camera
+    simulated: Sequence[str]  # roles (train, validation, test) with photographs of simulated cameras
     rows: pd.DataFrame  # ROW_COLUMNS; rates 0..1; NaN where a figure does not exist
     scores: Sequence[Scores]
     strips: Sequence[Strip]

@@ -10,6 +10,7 @@ import math
 import os
 import platform
 import shlex
+import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
@@ -29,7 +30,7 @@ from counterforensics.errors import CounterforensicsError, NameNotFoundError, Ph
 from counterforensics.photos.base import Photo
 from counterforensics.photos.folder import find_photos
 from counterforensics.photos.patches import choose_cells
-from counterforensics.photos.simulated import simulated_photos
+from counterforensics.photos.simulated import SimulatedPhoto, simulated_photos
 from counterforensics.photos.splits import Split, audit, split_by_device
 from counterforensics.study.config import Study
 from counterforensics.study.inspection import Inspected, inspect_all
@@ -73,7 +74,7 @@ def run_study(study: Study, out: Path, *, workers: int | None = None, progress: 
     return Outcome(
         study=study.name,
         settings=study.as_yaml(),
-        simulated=study.photos.simulated is not None,
+        simulated=_simulated_roles(splits),
         rows=rows,
         scores=list(_scores(plan, store)),
         strips=list(_strips(plan, store)),
@@ -248,9 +249,14 @@ def _link_detectors(plan: Plan, store: Store, folder: Path) -> None:
         entry = store.folder(training.key)
         if not entry.exists() or link.resolve() == entry.resolve():
             continue
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(os.path.relpath(entry, link.parent), target_is_directory=True)
+        try:
+            if link.is_dir() and not link.is_symlink():
+                shutil.rmtree(link)  # what copying a study made of the link
+            link.unlink(missing_ok=True)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(os.path.relpath(entry, link.parent), target_is_directory=True)
+        except OSError as error:
+            raise StudyError(f"cannot write {link} ({error.strerror}); finished work is kept") from error
 
 
 def _scores(plan: Plan, store: Store) -> Iterator[Scores]:
@@ -304,6 +310,16 @@ def _curves(plan: Plan, store: Store) -> Iterator[Curve]:
         if points:
             columns = {name: [point[name] for point in points] for name in points[0]}
             yield Curve(training.seed, training.manipulation, training.detector, columns)
+
+
+def _simulated_roles(splits: Mapping[int, Split]) -> list[str]:
+    """The roles in which a simulated camera stands, under any seed."""
+    roles = (role for split in splits.values() for role, photos in split.roles.items() if any(map(_simulated, photos)))
+    return list(dict.fromkeys(roles))
+
+
+def _simulated(photo: Photo) -> bool:
+    return isinstance(photo, SimulatedPhoto)
 
 
 def _photo_table(study: Study, splits: Mapping[int, Split], inspected: Inspected) -> pd.DataFrame:

@@ -1,0 +1,258 @@
+"""The commands: what they print for people and for programs, and how they leave."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import counterforensics
+from counterforensics import attacks, detectors, manipulations
+from counterforensics.study.outcome import ROW_COLUMNS
+from tests.conftest import COZZOLINO, Command
+
+COMMANDS = ("run", "evaluate", "photos", "list")
+
+
+@pytest.fixture(scope="session")
+def trained(finished: Path) -> Path:
+    """The folder of a trained SPAM + SVM against median filtering."""
+    return finished / "detectors" / "0" / "spam-svm" / "median:7"
+
+
+# --- help
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command: Command, name: str) -> None:
+    answer = command(name, "--help")
+    assert answer.status == 0
+    assert answer.err == ""
+    assert f"Usage: counterforensics {name} " in answer.out
+    assert "Example" in answer.out
+    assert f"counterforensics {name}" in answer.out[answer.out.index("Example") :]
+
+
+def test_help_names_every_command(command: Command) -> None:
+    answer = command("--help")
+    assert answer.status == 0
+    assert all(f"\n│ {name} " in answer.out for name in COMMANDS)
+
+
+def test_the_version_is_the_package_s(command: Command) -> None:
+    answer = command("--version")
+    assert (answer.status, answer.out) == (0, f"{counterforensics.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rnu"], "No such command 'rnu'"),
+        (["evaluate", "--photos", "x", "--manipulation", "median:7"], "Missing option '--detector'"),
+        (["run", "--workers", "0"], "Invalid value for '--workers'"),
+        (["photos"], "Missing argument 'DIR'"),
+    ],
+)
+def test_a_command_that_cannot_be_read_leaves_with_two(command: Command, arguments: list[str], said: str) -> None:
+    answer = command(*arguments)
+    assert answer.status == 2
+    assert answer.out == ""
+    assert said in answer.err
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['counterforensics', 'run', '--help']\n"
+        "from counterforensics.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as leaving:\n    assert not leaving.code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+# --- list
+
+
+def test_list_names_every_part(command: Command) -> None:
+    answer = command("list", "--json")
+    assert answer.status == 0
+    assert answer.err == ""
+    assert json.loads(answer.out) == {
+        "manipulations": sorted(manipulations.MANIPULATIONS),
+        "detectors": sorted(detectors.DETECTORS),
+        "attacks": sorted(attacks.ATTACKS),
+        "plug_ins": {"manipulations": [], "detectors": [], "attacks": []},
+        "paper_manipulations": list(manipulations.PAPER),
+        "studies": ["demo", "paper"],
+    }
+
+
+def test_list_shows_people_names_and_settings(command: Command) -> None:
+    answer = command("list")
+    assert answer.status == 0
+    assert all(name in answer.out for name in ("median", "spam-svm", "cozzolino2017", "fgsm", "epsilon=1", "demo"))
+
+
+# --- photos
+
+
+def test_photos_lists_devices_sizes_and_files_that_cannot_be_used(command: Command, photos: Path) -> None:
+    bad = photos / "device-2" / "bad.png"
+    bad.write_bytes(b"x")
+    answer = command("photos", photos, "--json")
+    assert answer.status == 0
+    assert answer.err == ""
+    found = json.loads(answer.out)
+    assert list(found) == ["folder", "devices", "unusable"]
+    assert found["folder"] == str(photos)
+    assert found["unusable"] == [f"{bad}: not a JPEG, PNG or TIFF file, whatever its name says"]
+    assert list(found["devices"]) == [f"device-{number}" for number in range(4)]
+    for entries in found["devices"].values():
+        assert [(entry["photo"], entry["width"], entry["height"]) for entry in entries] == [
+            ("one.jpg", 192, 160),
+            ("two.png", 192, 160),
+        ]
+        assert all(len(entry["sha256"]) == 64 for entry in entries)
+
+
+def test_photos_tells_people_the_same(command: Command, photos: Path) -> None:
+    bad = photos / "device-2" / "bad.png"
+    bad.write_bytes(b"x")
+    answer = command("photos", photos)
+    assert answer.status == 0
+    assert answer.out.count("2 of 192x160") == 4
+    assert f"Cannot be used: {bad}: not a JPEG, PNG or TIFF file, whatever its name says\n" in answer.out
+
+
+# --- evaluate
+
+
+def test_evaluate_gives_rates_intervals_and_counts(command: Command, trained: Path, photo_folder: Path) -> None:
+    answer = command(
+        *("evaluate", "--detector", trained, "--photos", photo_folder, "--manipulation", "median:size=7"),
+        *("--per-photo", 5, "--json"),
+    )
+    assert answer.status == 0
+    assert answer.err == ""
+    result = json.loads(answer.out)
+    assert (result["detector"], result["manipulation"]) == (str(trained), "median:7")
+    assert (result["photos"], result["per_photo"], result["left_out"]) == (8, 5, [])
+    assert (result["n_pristine"], result["n_manipulated"]) == (40, 40)
+    assert result["fpr"] == result["fp"] / 40
+    assert result["tpr"] == result["tp"] / 40
+    assert result["acc"] == pytest.approx((result["tpr"] + 1 - result["fpr"]) / 2)
+    assert 0 <= result["auc"] <= 1
+    for name in ("fpr", "tpr", "acc"):
+        assert 0 <= result[f"{name}_low"] <= result[name] <= result[f"{name}_high"] <= 1
+
+
+def test_evaluate_answers_the_same_twice(command: Command, trained: Path, photo_folder: Path) -> None:
+    arguments = ("evaluate", "--detector", trained, "--photos", photo_folder, "--manipulation", "median:7")
+    first, second = (command(*arguments, "--per-photo", 2, "--json") for _ in range(2))
+    assert first == second
+
+
+def test_evaluate_tells_people_the_same(command: Command, trained: Path, photos: Path) -> None:
+    bad = photos / "device-0" / "small.png"
+    shutil.copy(photos / "device-0" / "two.png", bad)
+    bad.write_bytes(bad.read_bytes()[:3000])
+    arguments = ("evaluate", "--detector", trained, "--photos", photos, "--manipulation", "median:7", "--per-photo", 2)
+    answer = command(*arguments)
+    assert answer.status == 0
+    assert "16 pristine and 16 manipulated patches of 8 photographs, 1 left out" in " ".join(answer.out.split())
+    assert f"Left out: {bad}: truncated or damaged" in answer.out
+    result = json.loads(command(*arguments, "--json").out)
+    assert f"{result['tpr']:.2%}" in answer.out
+    assert len(result["left_out"]) == 1
+
+
+def test_evaluate_takes_several_folders(command: Command, trained: Path, photo_folder: Path, tmp_path: Path) -> None:
+    more = shutil.copytree(photo_folder / "device-0", tmp_path / "more" / "device-9").parent
+    arguments = ("evaluate", "--detector", trained, "--photos", photo_folder, "--photos", more)
+    answer = command(*arguments, "--manipulation", "jpeg:70", "--per-photo", 1, "--json")
+    assert json.loads(answer.out)["photos"] == 10
+
+
+# --- run
+
+
+@pytest.mark.filterwarnings("ignore:constrained_layout not applied:UserWarning")
+def test_run_writes_rows_report_tables_and_figures_where_it_says(
+    command: Command, finished: Path, tiny_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(finished, tmp_path / "runs" / "tiny", symlinks=True)
+    answer = command("run", tiny_yaml)
+    assert answer.status == 0
+    assert answer.err == ""
+    assert answer.out.endswith("Rows: runs/tiny/rows.csv\nReport: runs/tiny/report.html\n")
+    out = tmp_path / "runs" / "tiny"
+    assert (out / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "counterforensics run" in page
+    assert COZZOLINO.partition(":")[0] in page.lower()
+    assert {path.suffix for path in (out / "tables").iterdir()} == {".md", ".tex"}
+    assert {path.suffix for path in (out / "figures").iterdir()} == {".png", ".pdf"}
+
+
+def test_run_on_a_folder_of_photographs_resumes_where_it_was_told_to(
+    command: Command, photo_folder: Path, tiny_yaml: Path, tmp_path: Path, no_report: None
+) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "name: folder\nsplit: {test: 1}\npatches: {per_photo: 4}\nmanipulations: [median:7]\ndetectors: [spam-svm]\n"
+    )
+    arguments = ("run", tmp_path / "s.yaml", "--photos", photo_folder, "--out", tmp_path / "o", "--workers", 2)
+    first = command(*arguments)
+    assert first.status == 0
+    assert first.err == ""
+    rows = (tmp_path / "o" / "rows.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[0] == ",".join(ROW_COLUMNS)
+    assert rows[1].startswith("folder,0,median:7,spam-svm,,,8,8,")
+    assert len(rows) == 2
+    assert command(*arguments) == first
+
+
+def test_run_with_failed_tasks_lists_them_and_leaves_with_two(
+    command: Command, finished: Path, tiny_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_report: None
+) -> None:
+    from counterforensics.study import tasks
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("no such luck")
+
+    kind = tasks.KINDS["conceal"]
+    monkeypatch.setattr(tasks, "KINDS", {**tasks.KINDS, "conceal": tasks.Kind(kind.version + 1, fail)})
+    shutil.copytree(finished, tmp_path / "o", symlinks=True)
+    answer = command("run", tiny_yaml, "--out", tmp_path / "o")
+    assert answer.status == 2
+    assert answer.err == "counterforensics: 2 tasks failed; run the same command again to retry them\n"
+    for manipulation in ("jpeg:70", "median:7"):
+        assert f"Failed: conceal {manipulation} by fgsm: RuntimeError: no such luck (" in answer.out
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    command: Command, tiny_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("counterforensics.study.run.run_study", interrupt)
+    answer = command("run", tiny_yaml, "--out", tmp_path)
+    assert answer.status == 130
+    assert answer.err == "counterforensics: stopped; finished work is kept, the same command goes on\n"
+
+
+def test_a_defect_of_ours_keeps_its_traceback(
+    command: Command, tiny_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(*_: object, **__: object) -> None:
+        raise AssertionError("a defect")
+
+    monkeypatch.setattr("counterforensics.study.run.run_study", break_down)
+    with pytest.raises(AssertionError, match="a defect"):
+        command("run", tiny_yaml, "--out", tmp_path)

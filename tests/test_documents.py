@@ -1,0 +1,98 @@
+"""README and docs are tests too: their code runs, their commands work, their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from counterforensics.detectors import cozzolino2017
+from counterforensics.study.config import Study, load_study
+from tests.conftest import Command, picture, tiny_settings, write_study
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("results/**/*.md")])
+
+
+def blocks(document: str, language: str) -> list[str]:
+    """The fenced blocks of one language in a document."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8"))
+    dead = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+    assert dead == []
+
+
+def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks("README.md", "python")
+    exec(compile(code, "README.md", "exec"), {})
+    before, after, shape = capsys.readouterr().out.replace("\n        ", " ").splitlines()
+    assert before.count("True") > after.count("True")
+    assert shape == "(12, 338)"
+
+
+def test_make_has_every_target_that_the_documents_name() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    named = {
+        name for path in DOCUMENTS for name in re.findall(r"make ([a-z]+)(?=[`\s])", path.read_text(encoding="utf-8"))
+    }
+    assert {"demo", "test", "lint", "bench"} <= named
+    assert named <= targets
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").count("make test") == 1
+
+
+@pytest.fixture
+def nine_devices(tmp_path: Path) -> Path:
+    """Photographs so small that the paper's protocol takes seconds: nine devices, two photographs each."""
+    folder = tmp_path / "photographs"
+    for device in range(9):
+        (folder / f"device-{device}").mkdir(parents=True)
+        for photo in range(2):
+            place = folder / f"device-{device}" / f"{photo}.png"
+            Image.fromarray(picture(2 * device + photo, 130, 129)).save(place)
+    return folder
+
+
+def test_the_commands_of_the_readme_work_one_after_the_other(
+    nine_devices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, no_report: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path / "my-study.yaml", tiny_settings(name="mine", manipulations=["median:7"]))
+    fit = cozzolino2017.fit
+    monkeypatch.setattr(cozzolino2017, "fit", lambda *args, **settings: fit(*args, **{**settings, "steps": 1}))
+    commands = [line.split("#")[0] for block in blocks("README.md", "sh") for line in block.splitlines()]
+    commands = [line.replace("DIR", str(nine_devices)) for line in commands if line.startswith("counterforensics ")]
+    assert len(commands) == 5
+    for line in commands:
+        answer = command(*shlex.split(line)[1:])
+        assert answer.status == 0, (line, answer)
+    assert len((tmp_path / "runs" / "paper" / "rows.csv").read_text(encoding="utf-8").splitlines()) == 1 + 8 * (
+        2 + 2 * 2
+    )
+
+
+def test_the_study_in_the_docs_is_a_study_and_shows_the_defaults() -> None:
+    (text,) = blocks("docs/studies.md", "yaml")
+    shown = Study.model_validate(yaml.safe_load(text))
+    assert shown.patches.size == Study.model_validate({"name": "x", "detectors": ["spam-svm"]}).patches.size
+    assert set(yaml.safe_load(text)) == set(Study.model_fields)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("studies/*.yaml")), ids=lambda path: path.stem)
+def test_the_studies_of_the_repository_are_valid(path: Path) -> None:
+    assert load_study(str(path)).name == path.stem
+
+
+def test_the_documents_name_no_private_place() -> None:
+    for path in DOCUMENTS:
+        assert "/work/" not in path.read_text(encoding="utf-8"), path
+        assert "/tmp/" not in path.read_text(encoding="utf-8"), path

@@ -1,0 +1,388 @@
+"""Running a study: what is computed, what is kept, and what is left after trouble."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from counterforensics import detectors
+from counterforensics.errors import LeakageError, NameNotFoundError, PhotoError, StudyError
+from counterforensics.study import run, tasks
+from counterforensics.study.config import load_study
+from counterforensics.study.outcome import ROW_COLUMNS
+from counterforensics.study.run import run_study
+from counterforensics.study.store import Store
+from counterforensics.study.tasks import KINDS, Kind, Task
+from tests.conftest import COZZOLINO, plan_of, tiny_settings, tiny_study, write_study
+
+FGSM_2 = [{"attack": "fgsm:epsilon=2", "targets": [COZZOLINO]}]
+
+
+def rows_of(out: Path) -> list[dict[str, str]]:
+    with (out / "rows.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def kinds_missing(study: run.Study, out: Path) -> Counter[str]:
+    plan = plan_of(study)
+    missing, damaged = plan.missing(Store(out / "store"))
+    assert damaged == []
+    return Counter(plan.tasks[key].kind for key in missing)
+
+
+def entries(out: Path, study: run.Study, kind: str) -> list[Path]:
+    plan = plan_of(study)
+    folders = [Store(out / "store").folder(key) for key, task in plan.tasks.items() if task.kind == kind]
+    assert all(folder.is_dir() for folder in folders)
+    return folders
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The kinds of the tasks that are run, as they are run."""
+    kinds: list[str] = []
+    original = run.run_task
+
+    def recorded(task: Task, store: Store) -> None:
+        kinds.append(task.kind)
+        original(task, store)
+
+    monkeypatch.setattr(run, "run_task", recorded)
+    return kinds
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, kind: str, run_kind: Callable[[Task, Store, Path], None]) -> None:
+    monkeypatch.setattr(tasks, "KINDS", {**KINDS, kind: Kind(KINDS[kind].version, run_kind)})
+
+
+# --- rows
+
+
+def test_rows_have_the_documented_columns_and_one_line_a_measurement(finished: Path) -> None:
+    lines = (finished / "rows.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == ",".join(ROW_COLUMNS)
+    contests = [(row["manipulation"], row["detector"], row["target"], row["attack"]) for row in rows_of(finished)]
+    assert contests == [
+        (manipulation, detector, target, attack)
+        for manipulation in ("median:7", "jpeg:70")
+        for target, attack in (("", ""), (COZZOLINO, "fgsm"))
+        for detector in ("spam-svm", COZZOLINO)
+    ]
+
+
+def test_figures_of_a_row_agree_with_its_counts(finished: Path) -> None:
+    for row in rows_of(finished):
+        assert (row["study"], row["seed"], row["n_pristine"], row["n_manipulated"]) == ("tiny", "0", "24", "24")
+        fpr, tpr = int(row["fp"]) / 24, int(row["tp"]) / 24
+        shown = [row[name] for name in ("fpr", "tpr", "acc")]
+        assert shown == [f"{value:.6f}" for value in (fpr, tpr, (tpr + 1 - fpr) / 2)]
+        assert float(row["tpr_low"]) <= tpr <= float(row["tpr_high"])
+        assert 0 <= float(row["auc"]) <= 1
+
+
+def test_figures_of_an_attack_stand_where_there_is_one(finished: Path) -> None:
+    quality = ("mse", "psnr", "unchanged", "zero_gradient")
+    for row in rows_of(finished):
+        assert all(bool(row[name]) == bool(row["attack"]) for name in quality)
+        if row["attack"]:
+            # An epsilon of 1 moves every pixel by 1 or not at all.
+            assert float(row["mse"]) <= 1
+            assert float(row["psnr"]) == pytest.approx(10 * np.log10(255**2 / float(row["mse"])), abs=1e-4)
+
+
+def test_the_outcome_names_photographs_by_role_and_device(finished: Path, copy: Path, tiny_yaml: Path) -> None:
+    photos = run_study(load_study(str(tiny_yaml)), copy).photos
+    assert len(photos) == 8
+    devices = photos.groupby("role")["device"].agg(set).to_dict()
+    assert len(devices["test"]) == 2
+    assert not devices["test"] & (devices["train"] | devices["validation"])
+    assert set(photos["patches"]) == {6}
+
+
+def test_trained_detectors_have_a_path_a_person_can_type(finished: Path) -> None:
+    for detector in ("spam-svm", COZZOLINO):
+        loaded = detectors.load_detector(finished / "detectors" / "0" / detector / "median:7")
+        assert loaded.differentiable == (detector == COZZOLINO)
+
+
+# --- a rerun
+
+
+def test_a_second_run_computes_nothing_and_says_the_same(
+    finished: Path, copy: Path, tiny_yaml: Path, computed: list[str]
+) -> None:
+    study = load_study(str(tiny_yaml))
+    assert kinds_missing(study, copy) == Counter()
+    run_study(study, copy)
+    assert computed == []
+    assert (copy / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
+
+
+def test_a_study_that_was_moved_without_its_links_computes_nothing(
+    finished: Path, tmp_path: Path, tiny_yaml: Path, computed: list[str]
+) -> None:
+    moved = Path(shutil.copytree(finished, tmp_path / "moved", symlinks=False))
+    run_study(load_study(str(tiny_yaml)), moved)
+    assert computed == []
+    link = moved / "detectors" / "0" / "spam-svm" / "median:7"
+    assert link.is_symlink()
+    assert moved in link.resolve().parents
+
+
+def test_another_epsilon_computes_the_rows_of_that_attack_alone(
+    finished: Path, copy: Path, tmp_path: Path, computed: list[str]
+) -> None:
+    study = tiny_study(tmp_path, attacks=FGSM_2)
+    expected = Counter(conceal=2, judge=4, measure=4)  # 2 manipulations, 2 judges
+    assert kinds_missing(study, copy) == expected
+    run_study(study, copy)
+    assert Counter(computed) == expected
+    before, after = rows_of(finished), rows_of(copy)
+    assert [row for row in after if not row["attack"]] == [row for row in before if not row["attack"]]
+    assert {row["attack"] for row in after} == {"", "fgsm:epsilon=2"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        # The other detector keeps its scores, but judges what was concealed from the new one.
+        (
+            {"detectors": ["spam-svm", "x"], "attacks": [{"attack": "fgsm", "targets": ["x"]}]},
+            Counter(train=2, conceal=2, judge=8, measure=6),
+        ),
+        ({"detectors": ["spam-svm:c=0.2", COZZOLINO]}, Counter(train=2, judge=6, measure=4)),
+        # A new manipulation: 8 photographs manipulated, 2 detectors, 4 rows; the pristine crops are there.
+        (
+            {"manipulations": ["median:7", "jpeg:70", "blur:1.1"]},
+            Counter(crop=8, train=2, conceal=1, judge=6, measure=4),
+        ),
+        ({"manipulations": ["jpeg:70"]}, Counter()),
+        ({"attacks": []}, Counter()),
+    ],
+    ids=["the target", "a judge", "one more manipulation", "one manipulation less", "no attack"],
+)
+def test_a_change_computes_what_depends_on_it(
+    finished: Path, tmp_path: Path, changes: dict[str, object], missing: Counter[str]
+) -> None:
+    settings = tiny_settings(**changes)
+    text = str(write_study(tmp_path / "s.yaml", settings).read_text(encoding="utf-8"))
+    (tmp_path / "s.yaml").write_text(text.replace("- x", f"- {COZZOLINO.replace('steps=2', 'steps=1')}"))
+    assert kinds_missing(load_study(str(tmp_path / "s.yaml")), finished) == missing
+
+
+def test_a_key_depends_on_version_settings_and_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Task("judge", {"a": 1}, {"patches": ("k1", "k2")}, "for people")
+    assert dataclasses.replace(task, label="other words").key == task.key
+    others = [
+        dataclasses.replace(task, kind="train"),
+        dataclasses.replace(task, settings={"a": 2}),
+        dataclasses.replace(task, needs={"patches": ("k2", "k1")}),
+        dataclasses.replace(task, needs={"judge": ("k1", "k2")}),
+    ]
+    keys = {task.key, *(other.key for other in others)}
+    monkeypatch.setattr(tasks, "KINDS", {**KINDS, "judge": Kind(KINDS["judge"].version + 1, KINDS["judge"].run)})
+    keys.add(dataclasses.replace(task).key)
+    assert len(keys) == 6
+
+
+# --- damage
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "again"),
+    [
+        ("measure", "row.json", {"measure"}),
+        ("judge", "logits.npy", {"judge"}),
+        ("train", "curve.json", {"train"}),
+    ],
+)
+def test_a_damaged_result_is_computed_again_with_the_same_rows(
+    finished: Path, copy: Path, tiny_yaml: Path, computed: list[str], kind: str, file: str, again: set[str]
+) -> None:
+    study = load_study(str(tiny_yaml))
+    damaged = entries(copy, study, kind)[0] / file
+    damaged.write_bytes(damaged.read_bytes()[:-3])
+    outcome = run_study(study, copy)
+    assert set(computed) == again
+    assert len(computed) == 1
+    assert outcome.failures == ()
+    assert len(outcome.scores) == 4
+    assert (copy / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
+    computed.clear()
+    run_study(study, copy)
+    assert computed == []
+
+
+def test_damaged_patches_are_computed_again_when_a_task_reads_them(
+    finished: Path, copy: Path, tiny_yaml: Path, computed: list[str]
+) -> None:
+    study = load_study(str(tiny_yaml))
+    for folder in entries(copy, study, "crop"):
+        (folder / "patches.npy").write_bytes(b"")
+    for folder in (*entries(copy, study, "measure"), *entries(copy, study, "judge")):
+        shutil.rmtree(folder)
+    run_study(study, copy)
+    # The judges read the test photographs: 2 devices, 2 photographs, pristine and manipulated twice.
+    assert Counter(computed) == Counter(crop=12, judge=12, measure=8)
+    assert (copy / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
+
+
+def test_damaged_patches_cost_a_finished_study_a_picture_and_no_row(
+    finished: Path, copy: Path, tiny_yaml: Path
+) -> None:
+    study = load_study(str(tiny_yaml))
+    first, second = (folder / "patches.npy" for folder in entries(copy, study, "conceal"))
+    first.write_bytes(b"")
+    outcome = run_study(study, copy)
+    assert [strip.manipulation for strip in outcome.strips] == ["jpeg:70"]
+    second.write_bytes(second.read_bytes()[:-1])
+    assert list(run_study(study, copy).strips) == []
+    assert (copy / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
+
+
+# --- trouble
+
+
+def test_a_failing_task_leaves_a_hole_and_its_neighbours_go_on(
+    finished: Path, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(task: Task, store: Store, folder: Path) -> None:
+        if "median" in task.label:
+            raise RuntimeError("no such luck")
+        KINDS["conceal"].run(task, store, folder)
+
+    study = tiny_study(tmp_path, attacks=FGSM_2)
+    failing(monkeypatch, "conceal", fail)
+    outcome = run_study(study, copy)
+    (failure,) = outcome.failures
+    assert failure.startswith("conceal median:7 by fgsm:epsilon=2: RuntimeError: no such luck (test_study.py:")
+    figures = ROW_COLUMNS[6:]
+    for row in rows_of(copy):
+        hole = (row["manipulation"], row["attack"]) == ("median:7", "fgsm:epsilon=2")
+        assert all(row[name] == "" for name in figures) == hole
+    assert [row for row in rows_of(copy) if not row["attack"]] == [
+        row for row in rows_of(finished) if not row["attack"]
+    ]
+    assert [strip.manipulation for strip in outcome.strips] == ["jpeg:70"]
+    monkeypatch.undo()
+    assert kinds_missing(study, copy) == Counter(conceal=1, judge=2, measure=2)
+    assert run_study(study, copy).failures == ()
+    assert all(row["tpr"] for row in rows_of(copy))
+
+
+def test_a_full_disk_stops_the_study_and_the_next_run_goes_on(
+    finished: Path, copy: Path, tiny_yaml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = load_study(str(tiny_yaml))
+    for folder in (*entries(copy, study, "measure"), *entries(copy, study, "judge")):
+        shutil.rmtree(folder)
+    (copy / "rows.csv").unlink()
+    written = []
+
+    def fill(task: Task, store: Store, folder: Path) -> None:
+        KINDS["judge"].run(task, store, folder)
+        written.append(task.key)
+        if len(written) > 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    failing(monkeypatch, "judge", fill)
+    with pytest.raises(StudyError, match=r"cannot write to .*store \(No space left on device\) at judge .*"):
+        run_study(study, copy, workers=1)
+    assert not (copy / "rows.csv").exists()
+    assert list((copy / "store" / "unfinished").iterdir()) == []
+    monkeypatch.undo()
+    assert kinds_missing(study, copy)["judge"] == 12 - 3
+    run_study(study, copy)
+    assert (copy / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_large_array_on_a_full_disk_says_that_the_disk_is_full() -> None:
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        tasks._save(Path("/dev/full"), np.zeros((64, 1, 128, 128), dtype=np.uint8))
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_rows_that_cannot_be_written_are_a_clear_error(copy: Path, tiny_yaml: Path) -> None:
+    (copy / "rows.csv").unlink()
+    (copy / "rows.csv").mkdir()
+    with pytest.raises(StudyError, match=r"cannot write .*rows\.csv \(Is a directory\); finished work is kept"):
+        run_study(load_study(str(tiny_yaml)), copy)
+
+
+def test_leftovers_of_a_killed_run_are_swept(copy: Path, tiny_yaml: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    left = copy / "store" / "unfinished" / f"{process.pid}-0123"
+    left.mkdir()
+    (left / "patches.npy").write_bytes(b"half of them")
+    run_study(load_study(str(tiny_yaml)), copy)
+    assert list((copy / "store" / "unfinished").iterdir()) == []
+
+
+# --- the folder
+
+
+def test_a_run_killed_before_its_settings_were_in_place_can_start_again(tmp_path: Path, tiny_yaml: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".study.yaml.12345").write_text("name: ti", encoding="utf-8")
+    study = load_study(str(tiny_yaml))
+    run._claim(out, study)
+    assert (out / "study.yaml").read_text(encoding="utf-8") == study.as_yaml()
+
+
+@pytest.mark.parametrize("name", ["2024", "1.5", "null", "yes", "0x1f", "a.b-c_d"])
+def test_a_study_knows_its_own_folder_whatever_its_name(tmp_path: Path, name: str) -> None:
+    study = tiny_study(tmp_path, name=name)
+    for _ in range(2):
+        assert run._claim(tmp_path / "out", study) == tmp_path / "out"
+    with pytest.raises(StudyError, match=f"belongs to the study {name!r}, not 'other'; give another with --out"):
+        run._claim(tmp_path / "out", tiny_study(tmp_path, name="other"))
+
+
+# --- photographs in folders
+
+
+def test_the_same_photograph_under_two_devices_stops_the_run_even_with_other_metadata(
+    photos: Path, tmp_path: Path
+) -> None:
+    original = (photos / "device-0" / "one.jpg").read_bytes()
+    comment = b"\xff\xfe\x00\x07hello"  # behind the start-of-image marker: other bytes, the same pixels
+    (photos / "device-1" / "copy.jpg").write_bytes(original[:2] + comment + original[2:])
+    study = tiny_study(tmp_path, photos={"folders": [str(photos)]})
+    with pytest.raises(LeakageError, match=r"the same photograph stands twice: device-\d/\S+ \(\w+\) and device-\d/"):
+        run_study(study, tmp_path / "out")
+
+
+def test_copies_beside_each_other_are_inspected_side_by_side(photos: Path, tmp_path: Path) -> None:
+    original = (photos / "device-0" / "one.jpg").read_bytes()
+    for number in range(40):
+        (photos / "device-0" / f"copy-{number}.jpg").write_bytes(original)
+    study = tiny_study(tmp_path, photos={"folders": [str(photos)]}, split={"test": ["no such device"]})
+    for _ in range(2):
+        with pytest.raises(NameNotFoundError, match="unknown device 'no such device'"):
+            run_study(study, tmp_path / "out", workers=8)
+
+
+def test_too_few_photographs_left_name_the_first_reason(photos: Path, tmp_path: Path) -> None:
+    for path in photos.glob("device-[123]/*"):
+        path.write_bytes(b"not a photograph")
+    study = tiny_study(tmp_path, photos={"folders": [str(photos)]})
+    with pytest.raises(PhotoError) as caught:
+        run_study(study, tmp_path / "out")
+    assert str(caught.value) == (
+        "the split needs at least 1 to train and 2 to test, but there are photographs of 1 devices; 6 left out, "
+        f"the first: {photos / 'device-1' / 'one.jpg'}: not a JPEG, PNG or TIFF file, whatever its name says"
+    )
