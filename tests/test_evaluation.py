@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 
-from counterforensics.evaluation import auc, mse, psnr_of, rates, unchanged
+from counterforensics.evaluation import auc, auc_interval, mse, psnr_of, rates, unchanged
 from tests.toys import noisy_patches
 
 LOGITS = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=12).map(np.float32)
@@ -56,6 +56,17 @@ def test_the_interval_of_independent_photographs_is_the_binomial_one() -> None:
     half = 1.96 * math.sqrt(0.75 * 0.25 / 400)
     assert found.tpr_low == pytest.approx(0.75 - half, abs=0.006)
     assert found.tpr_high == pytest.approx(0.75 + half, abs=0.006)
+
+
+def test_the_auc_interval_holds_the_auc_and_is_its_value_where_photographs_agree() -> None:
+    draw = np.random.default_rng(3)
+    pristine, manipulated = draw.normal(size=200).astype(np.float32), draw.normal(1, 1, 200).astype(np.float32)
+    photo = np.repeat(np.arange(20), 10)
+    low, high = auc_interval(pristine, manipulated, photo, photo, seed=0)
+    assert low < auc(pristine, manipulated) < high
+    assert 0.02 < high - low < 0.2
+    alike = np.tile(np.float32([0, 1, 1]), 4), np.tile(np.float32([0, 1, 2]), 4), np.repeat(np.arange(4), 3)
+    assert auc_interval(alike[0], alike[1], alike[2], alike[2], seed=0) == pytest.approx((auc(alike[0], alike[1]),) * 2)
 
 
 def test_without_patches_there_are_no_rates() -> None:

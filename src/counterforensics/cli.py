@@ -92,10 +92,10 @@ def evaluate(
     table = Table(title=f"{detector} on {manipulation}")
     for heading in ("", "value", "95 % interval, resampled by photo"):
         table.add_column(heading)
-    for name in ("fpr", "tpr", "acc"):
+    for name in ("fpr", "tpr", "acc", "auc"):
         low, high = result[f"{name}_low"], result[f"{name}_high"]
-        table.add_row(name.upper(), f"{result[name]:.2%}", f"{low:.2%} to {high:.2%}")
-    table.add_row("AUC", f"{result['auc']:.4f}", "")
+        form = ".4f" if name == "auc" else ".2%"
+        table.add_row(name.upper(), f"{result[name]:{form}}", f"{low:{form}} to {high:{form}}")
     console = Console()
     console.print(table)
     console.print(

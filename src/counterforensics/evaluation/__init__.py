@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from counterforensics.evaluation.quality import mse, psnr_of, unchanged
-from counterforensics.evaluation.rates import Rates, auc, rates
+from counterforensics.evaluation.rates import Rates, auc, auc_interval, rates
 
-__all__ = ["Rates", "auc", "mse", "psnr_of", "rates", "unchanged"]
+__all__ = ["Rates", "auc", "auc_interval", "mse", "psnr_of", "rates", "unchanged"]

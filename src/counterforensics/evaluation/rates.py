@@ -9,6 +9,7 @@ import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
 RESAMPLES = 2000
+AUC_RESAMPLES = 500  # each ranks every patch again
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,27 @@ def auc(pristine: npt.NDArray[np.float32], manipulated: npt.NDArray[np.float32])
     return float(roc_auc_score(classes, np.concatenate([pristine, manipulated])))
 
 
+def auc_interval(
+    pristine: npt.NDArray[np.float32],
+    manipulated: npt.NDArray[np.float32],
+    photo_of_pristine: npt.NDArray[np.int64],
+    photo_of_manipulated: npt.NDArray[np.int64],
+    *,
+    seed: int,
+) -> tuple[float, float]:
+    """95 % interval of `auc`, photographs resampled with replacement; arguments as for `rates`."""
+    levels, level = np.unique(np.concatenate([pristine, manipulated]), return_inverse=True)
+    count = int(max(photo_of_pristine.max(initial=-1), photo_of_manipulated.max(initial=-1))) + 1
+    values = []
+    for times in _resamples(count, seed)[:AUC_RESAMPLES]:
+        lower = np.bincount(level[: len(pristine)], weights=times[photo_of_pristine], minlength=len(levels))
+        upper = np.bincount(level[len(pristine) :], weights=times[photo_of_manipulated], minlength=len(levels))
+        right = upper @ (np.cumsum(lower) - lower / 2)
+        pairs = upper.sum() * lower.sum()
+        values.append(right / pairs if pairs else float("nan"))
+    return _interval(np.asarray(values, dtype=np.float64))
+
+
 def _per_photo(
     positive: npt.NDArray[np.bool_], photo: npt.NDArray[np.int64], count: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -106,13 +128,18 @@ def _resampled(
     classes: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]], seed: int
 ) -> list[npt.NDArray[np.float64]]:
     """The rate of each class in every resample of the photographs: [classes][RESAMPLES]."""
-    count = len(classes[0][0])
-    if not count:
-        return [np.full(1, np.nan) for _ in classes]
-    draw = np.random.default_rng(seed)
-    times = draw.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(float)
+    times = _resamples(len(classes[0][0]), seed)
     with np.errstate(invalid="ignore"):
         return [(times @ positives) / (times @ patches) for positives, patches in classes]
+
+
+def _resamples(count: int, seed: int) -> npt.NDArray[np.float64]:
+    """How often each of `count` photographs stands in each resample: [RESAMPLES, count]."""
+    shares = np.full(count, 1 / count) if count else np.empty(0)
+    times = (
+        np.random.default_rng(seed).multinomial(count, shares, size=RESAMPLES) if count else np.empty((RESAMPLES, 0))
+    )
+    return times.astype(np.float64)
 
 
 def _interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from counterforensics import manipulations
 from counterforensics.detectors import load_detector
 from counterforensics.detectors.base import score
 from counterforensics.errors import PhotoError
-from counterforensics.evaluation import rates
+from counterforensics.evaluation import auc_interval, rates
 from counterforensics.photos.folder import FolderPhoto, find_photos
 from counterforensics.photos.patches import Patches, choose_cells, cut
 from counterforensics.pixels import Pixels
@@ -70,7 +70,9 @@ def evaluate_detector(
         raise PhotoError(f"no photograph in {', '.join(map(str, folders))} can be used: {left_out[0]}")
     photo_of = np.repeat(np.arange(len(logits["pristine"])), [len(part) for part in logits["pristine"]])
     before, after = (np.concatenate(logits[state]) for state in ("pristine", "manipulated"))
-    measured = rates(before, after, photo_of, photo_of, seed=seed_for(0, "intervals", manipulation))
+    seed = seed_for(0, "intervals", manipulation)
+    measured = rates(before, after, photo_of, photo_of, seed=seed)
+    auc_low, auc_high = auc_interval(before, after, photo_of, photo_of, seed=seed)
     return {
         "detector": path_or_name,
         "manipulation": manipulations.text_form(manipulate),
@@ -78,6 +80,8 @@ def evaluate_detector(
         "per_photo": per_photo,
         **{name: getattr(measured, name) for name in ("fpr", "tpr", "acc")},
         **dataclasses.asdict(measured),
+        "auc_low": auc_low,
+        "auc_high": auc_high,
         "left_out": left_out,
     }
 
