@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from hypothesis import settings
 from PIL import Image
 
 from counterforensics.photos.folder import find_photos
@@ -20,6 +21,10 @@ from counterforensics.photos.splits import split_by_device
 from counterforensics.study.config import Study, load_study
 from counterforensics.study.plan import Plan, plan_study
 from counterforensics.study.run import run_study
+
+# A busy machine is slow, not wrong.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 COZZOLINO = "cozzolino2017:svm_pairs=64,steps=2,pairs_per_step=4"
 
@@ -125,6 +130,11 @@ Command = Callable[..., Answer]
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run `counterforensics ARGUMENTS` in this process, as the console script does."""
     from counterforensics.cli import main
+
+    # Wherever the tests run, output goes into a pipe of 100 columns.
+    monkeypatch.setenv("COLUMNS", "100")
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
 
     def run(*arguments: object) -> Answer:
         monkeypatch.setattr(sys, "argv", ["counterforensics", *map(str, arguments)])

@@ -215,7 +215,7 @@ def test_fine_tuning_moves_the_filters_only_where_it_validates_better() -> None:
         assert all(torch.equal(kept[name], tensor) for name, tensor in start.state_dict().items())
     else:
         assert not torch.equal(kept["taps"], start.state_dict()["taps"])
-    assert len(curve) == 5
+    assert len(curve) == 4
 
 
 def test_the_svm_scores_by_its_exact_feature() -> None:

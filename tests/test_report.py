@@ -83,11 +83,7 @@ def simulate(
                 manipulated = random.normal(gap / 2, 1.6, patches).astype(np.float32)
                 concealed = {}
                 for target, attack in contests:
-                    if (
-                        target == detector
-                        or manipulation.startswith("median")
-                        or not attack.startswith("gan")
-                    ):
+                    if target == detector or manipulation.startswith("median") or not attack.startswith("gan"):
                         depth = 9.0 if target == detector else 1.0 + 3.0 * random.random()
                         concealed[target, attack] = (manipulated - depth).astype(np.float32)
                 scores.append(Scores(seed, manipulation, detector, pristine, manipulated, concealed))
@@ -145,9 +141,7 @@ def _curve(seed: int, manipulation: str, detector: str, random: np.random.Genera
     return Curve(seed, manipulation, detector, columns)
 
 
-def _strip(
-    manipulation: str, target: str, attack: str, channels: int, side: int, random: np.random.Generator
-) -> Strip:
+def _strip(manipulation: str, target: str, attack: str, channels: int, side: int, random: np.random.Generator) -> Strip:
     scene = np.cumsum(np.cumsum(random.normal(size=(channels, side, side)), axis=1), axis=2)
     scene = (scene - scene.min()) / np.ptp(scene) * 200 + random.normal(0, 6, scene.shape) + 25
     pristine = scene.round().clip(0, 255).astype(np.uint8)
@@ -341,9 +335,7 @@ def test_texts_that_were_read_back_as_nan_are_empty_texts() -> None:
 
 
 def test_html_escapes_every_text() -> None:
-    table = Table(
-        "k", None, "<b>", "a & b", ("M",), (Column("<i>"),), (Row("", ("<u>",), (Cell(("<s>",)),)),)
-    )
+    table = Table("k", None, "<b>", "a & b", ("M",), (Column("<i>"),), (Row("", ("<u>",), (Cell(("<s>",)),)),))
     assert not re.search(r"<(b|i|u|s)>", to_html(table))
 
 
@@ -420,12 +412,8 @@ class Balance(HTMLParser):
 
 @pytest.fixture(scope="module")
 def outcome() -> Outcome:
-    small = simulate(
-        ("median:7", "blur:0.5"), ("spam-svm", "bayar2016"), (("bayar2016", "fgsm"), ("", "gan-kim"))
-    )
-    return dataclasses.replace(
-        small, failures=("train xception: <no memory>",), left_out=("x.jpg: truncated",)
-    )
+    small = simulate(("median:7", "blur:0.5"), ("spam-svm", "bayar2016"), (("bayar2016", "fgsm"), ("", "gan-kim")))
+    return dataclasses.replace(small, failures=("train xception: <no memory>",), left_out=("x.jpg: truncated",))
 
 
 @pytest.fixture(scope="module")
@@ -532,8 +520,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_a_report_needs_no_torch_and_no_pyplot() -> None:
-    code = (
-        "import sys, counterforensics.report; print({'torch', 'matplotlib.pyplot', 'cv2'} & set(sys.modules))"
-    )
+    code = "import sys, counterforensics.report; print({'torch', 'matplotlib.pyplot', 'cv2'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "set()"

@@ -6,7 +6,7 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -22,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Measure how image manipulation detectors hold up against attacks that hide the traces.",
 )
+INTERRUPTED = 130  # what typer returns after Ctrl-C
 WIDTH = 140  # columns that the widest table needs; a narrower terminal wraps its lines
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 
@@ -164,11 +165,20 @@ def list_parts(as_json: Json = False) -> None:
 def main() -> None:
     """The entry point: an error of the user's is one line and exit 2."""
     try:
-        app(standalone_mode=True)
+        status = app(standalone_mode=False)
     except CounterforensicsError as error:
-        print(f"counterforensics: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-    except SystemExit as leaving:
-        if leaving.code == 130:  # how typer leaves when it is interrupted
-            print("counterforensics: stopped; finished work is kept, the same command goes on", file=sys.stderr)
-        raise
+        _leave(str(error), 2)
+    except Exception as error:
+        # Typer's own complaints about arguments; the class that they share is not public.
+        if not hasattr(error, "format_message"):
+            raise
+        _leave(f"{error.format_message() or 'no command given'} (counterforensics --help shows the commands)", 2)
+    if status == INTERRUPTED:
+        _leave("stopped; finished work is kept, the same command goes on", INTERRUPTED)
+    sys.exit(status)
+
+
+def _leave(message: str, status: int) -> NoReturn:
+    """Print one line on standard error and end with `status`."""
+    print(f"counterforensics: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)

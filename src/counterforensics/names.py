@@ -20,7 +20,15 @@ Factory = Callable[..., Any]
 @functools.cache
 def plug_ins(group: str) -> Mapping[str, Factory]:
     """What outside packages registered under the entry point `counterforensics.<group>`, by name."""
-    return {point.name: point.load() for point in entry_points(group=f"counterforensics.{group}")}
+    found = {}
+    for point in entry_points(group=f"counterforensics.{group}"):
+        try:
+            found[point.name] = point.load()
+        except Exception as error:
+            raise CounterforensicsError(
+                f"the plug-in {point.name!r} ({point.value}) cannot be loaded: {error}"
+            ) from error
+    return found
 
 
 def parse(kind: str, text: str, known: Mapping[str, Factory]) -> Any:

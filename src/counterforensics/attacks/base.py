@@ -45,6 +45,10 @@ class Attack(Protocol):
         """Whether the attacker holds a detector to attack."""
 
     @property
+    def needs_gradient(self) -> bool:
+        """Whether the target must be differentiable."""
+
+    @property
     def needs_pairs(self) -> bool:
         """Whether the attacker learns from pairs of the training devices; the others' results do not depend on them."""
 

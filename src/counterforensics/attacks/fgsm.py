@@ -58,6 +58,11 @@ class Fgsm:
         return True
 
     @property
+    def needs_gradient(self) -> bool:
+        """It does."""
+        return True
+
+    @property
     def needs_pairs(self) -> bool:
         """It does not: nothing is learned."""
         return False

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
@@ -18,6 +16,7 @@ from counterforensics.pixels import Pixels
 
 UnitFeatures = npt.NDArray[np.float32]
 NORMALISATIONS = ("sqrt", "l2")
+MOST_ITERATIONS = 2000
 
 # A bin's share is at least this under the root, where its slope stays finite; one quad counts 6.7e-5.
 _FLOOR = 1e-7
@@ -88,13 +87,9 @@ def fit_head(
     scale[scale < 1e-12] = 1.0  # a bin that never varies carries no information
     standardised = (features - mean) / scale
     classes = np.repeat([0, 1], [len(pristine), len(manipulated)])
-    svm = LinearSVC(C=c, dual=False, tol=1e-4, max_iter=2000, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
-        try:
-            svm.fit(standardised, classes)
-        except ConvergenceWarning as warning:
-            raise TrainingError(f"the SVM with c = {c:g} did not converge in 2000 iterations") from warning
+    svm = LinearSVC(C=c, dual=False, tol=1e-4, max_iter=MOST_ITERATIONS, random_state=seed).fit(standardised, classes)
+    if np.max(svm.n_iter_) >= MOST_ITERATIONS:
+        raise TrainingError(f"the SVM with c = {c:g} did not converge in {MOST_ITERATIONS} iterations; try a smaller c")
     with torch.no_grad():
         head.mean.copy_(torch.from_numpy(mean))
         head.scale.copy_(torch.from_numpy(scale))

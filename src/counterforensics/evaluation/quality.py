@@ -16,6 +16,7 @@ def mse(a: Tensor, b: Tensor) -> Tensor:
 
     a, b: uint8 [n, c, h, w].  Returns float64 [n].
 
+    >>> import torch
     >>> black = torch.zeros(1, 1, 2, 2, dtype=torch.uint8)
     >>> mse(black, black + 2).tolist()
     [4.0]

@@ -147,6 +147,8 @@ def _stored_deeper(image: Image.Image) -> bool:
 def _as_rgb(image: Image.Image, path: Path) -> Image.Image:
     if _stored_deeper(image) or image.mode.startswith(("I", "F")):
         raise PhotoError(f"{path}: more than 8 bits a channel; only 8-bit RGB or greyscale photographs work")
+    if "transparency" in image.info:
+        raise PhotoError(f"{path}: has a transparent colour; only opaque photographs work")
     if image.mode in ("RGB", "L"):
         return image.convert("RGB")
     if image.mode in ("RGBA", "LA"):

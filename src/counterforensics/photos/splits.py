@@ -49,17 +49,10 @@ def split_by_device(
         by_device[photo.device].append(photo)
     draw = np.random.default_rng(seed_for(seed, "split"))
     shuffled = [str(device) for device in draw.permutation(sorted(by_device))]
-    test_devices = _named(test, shuffled) if not isinstance(test, int) else shuffled[:test]
-    others = [device for device in shuffled if device not in test_devices]
-    if train is None or isinstance(train, int):
-        train_devices = others[:train]
-        enough = bool(train_devices) and (train is None or len(train_devices) == train)
-    else:
-        train_devices = _named(train, others)
-        enough = bool(train_devices)
-    if not enough or not test_devices or (isinstance(test, int) and len(test_devices) < test):
-        needed = f"{train if isinstance(train, int) else 'at least 1'} to train and "
-        needed += f"{test if isinstance(test, int) else len(test_devices)} to test"
+    test_devices = _chosen(test, shuffled)
+    train_devices = _chosen(train, [device for device in shuffled if device not in test_devices])
+    if not test_devices or not train_devices:
+        needed = f"{_count(train)} to train and {_count(test)} to test"
         raise PhotoError(f"the split needs {needed}, but there are photographs of {len(by_device)} devices")
     learn = [photo for device in sorted(train_devices) for photo in by_device[device]]
     count = max(round(validation * len(learn)), 1) if validation > 0 and len(learn) > 1 else 0
@@ -71,16 +64,25 @@ def split_by_device(
     )
 
 
-def _named(patterns: Sequence[str], devices: Sequence[str]) -> list[str]:
-    """The devices that the patterns name, each pattern at least one."""
-    for pattern in patterns:
-        if not any(_matches(device, pattern) for device in devices):
+def _chosen(wanted: int | Sequence[str] | None, devices: Sequence[str]) -> list[str]:
+    """The first so many devices, or those that patterns name (each at least one), or all; none if too few."""
+    if wanted is None:
+        return list(devices)
+    if isinstance(wanted, int):
+        return list(devices[:wanted]) if len(devices) >= wanted else []
+    for pattern in wanted:
+        if not any(_fits(device, pattern) for device in devices):
             raise unknown_name("device", pattern, devices)
-    return [device for device in devices if any(_matches(device, pattern) for pattern in patterns)]
+    return [device for device in devices if any(_fits(device, pattern) for pattern in wanted)]
 
 
-def _matches(device: str, pattern: str) -> bool:
+def _fits(device: str, pattern: str) -> bool:
+    # A name that holds a bracket fits itself before it is read as a pattern.
     return device == pattern or fnmatch.fnmatchcase(device, pattern)
+
+
+def _count(wanted: int | Sequence[str] | None) -> str:
+    return "at least 1" if wanted is None else str(wanted if isinstance(wanted, int) else len(wanted))
 
 
 def audit(split: Split, content: Mapping[str, str]) -> tuple[str, ...]:
