@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import softplus
 
 from counterforensics.detectors.base import Network, Watch, score
 from counterforensics.errors import TrainingError
@@ -20,21 +20,35 @@ from counterforensics.pixels import to_pixels
 # Held-out pairs that a validation looks at: enough to tell states apart, and a fraction of the training's cost.
 MOST_VALIDATED = 1024
 
+# A loss of margins: logits with the sign turned so that a positive one is a right verdict.
+Loss = Callable[[Tensor], Tensor]
+
+
+def cross_entropy(margins: Tensor) -> Tensor:
+    """Binary cross-entropy of each margin."""
+    return softplus(-margins)
+
+
+def squared_hinge(margins: Tensor) -> Tensor:
+    """The loss of a linear SVM as scikit-learn's LinearSVC has it."""
+    return (1 - margins).clamp_min(0).square()
+
 
 def fit(
     network: Network,
     pairs: Pairs,
     groups: Sequence[dict[str, Any]],
     *,
+    loss: Loss = cross_entropy,
     steps: int,
     pairs_per_step: int,
     validations: int,
     seed: int,
     watch: Watch,
 ) -> Network:
-    """Train `network` in place with Adam on cross-entropy and keep the state that validates best.
+    """Train `network` in place with Adam and keep the state that validates best.
 
-    groups: parameter groups of the optimiser (parameters and rate); the rates fall to zero along a cosine.
+    groups: parameter groups of the optimiser (parameters, rate, L2 penalty); rates fall to zero on a cosine.
     Every step sees `pairs_per_step` pristine patches and the same cells manipulated, so both classes weigh
     the same. The state before the first step is validated too: training can only keep or improve it.
     Without held-out photographs the last state is kept. The watch is told step, loss (training, mean since
@@ -52,45 +66,43 @@ def fit(
     losses: list[float] = []
     for step in range(steps + 1):
         if step in points:
-            loss, accuracy = _validate(network, validation, looked_at)
+            held_out_loss, accuracy = _validate(network, validation, looked_at, loss)
             mean = float(np.mean(losses)) if losses else float("nan")
-            watch({"step": step, "loss": mean, "validation_loss": loss, "validation_accuracy": accuracy})
+            watch({"step": step, "loss": mean, "validation_loss": held_out_loss, "validation_accuracy": accuracy})
             losses.clear()
-            if loss < best_loss or not len(validation):
-                best, best_loss = copy.deepcopy(network.state_dict()), loss
+            if held_out_loss < best_loss or not len(validation):
+                best, best_loss = copy.deepcopy(network.state_dict()), held_out_loss
         if step < steps:
-            loss = _step(network, optimiser, _batch(training, draw, pairs_per_step))
-            if not np.isfinite(loss):
-                raise TrainingError(f"the loss became {loss} at step {step}; a smaller rate may help")
-            losses.append(loss)
+            losses.append(_step(network, optimiser, _batch(training, draw, pairs_per_step), loss))
+            if not np.isfinite(losses[-1]):
+                raise TrainingError(f"the loss became {losses[-1]} at step {step}; a smaller rate may help")
             schedule.step()
     network.load_state_dict(best)
     return network.eval()
 
 
 def _batch(pairs: Pairs, draw: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
-    """Pixels float32 [2 * count, c, h, w] and labels [2 * count], 1 for manipulated."""
+    """Pixels float32 [2 * count, c, h, w] and signs [2 * count], 1 for manipulated and -1 for pristine."""
     indices: npt.NDArray[np.int64] = draw.integers(0, len(pairs), size=count)
     patches = np.concatenate([pairs.pristine[indices], pairs.manipulated[indices]])
-    return to_pixels(torch.from_numpy(patches)), torch.arange(2).repeat_interleave(count).float()
+    return to_pixels(torch.from_numpy(patches)), torch.tensor([-1.0, 1.0]).repeat_interleave(count)
 
 
-def _step(network: Network, optimiser: torch.optim.Optimizer, batch: tuple[Tensor, Tensor]) -> float:
+def _step(network: Network, optimiser: torch.optim.Optimizer, batch: tuple[Tensor, Tensor], loss: Loss) -> float:
     network.train()
-    pixels, labels = batch
+    pixels, signs = batch
     optimiser.zero_grad()
-    loss = binary_cross_entropy_with_logits(network.logits(pixels), labels)
-    loss.backward()  # type: ignore[no-untyped-call]
+    mean = loss(signs * network.logits(pixels)).mean()
+    mean.backward()  # type: ignore[no-untyped-call]
     optimiser.step()
-    return float(loss.detach())
+    return float(mean.detach())
 
 
-def _validate(network: Network, pairs: Pairs, chosen: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy over the chosen held-out pairs; NaN without any."""
+def _validate(network: Network, pairs: Pairs, chosen: npt.NDArray[np.int64], loss: Loss) -> tuple[float, float]:
+    """Mean loss and accuracy over the chosen held-out pairs; NaN without any."""
     if not len(chosen):
         return float("nan"), float("nan")
     network.eval()
     pristine, manipulated = (score(network, patches, chosen) for patches in (pairs.pristine, pairs.manipulated))
-    signed = torch.from_numpy(np.concatenate([-pristine, manipulated]))  # positive where the verdict is right
-    loss = torch.nn.functional.softplus(-signed).mean().item()
-    return loss, float(((pristine <= 0).mean() + (manipulated > 0).mean()) / 2)
+    margins = torch.from_numpy(np.concatenate([-pristine, manipulated]))
+    return loss(margins).mean().item(), float(((pristine <= 0).mean() + (manipulated > 0).mean()) / 2)
