@@ -14,7 +14,8 @@ from counterforensics.detectors.cozzolino2017 import CozzolinoNetwork, FreeNetwo
 from counterforensics.errors import PixelError
 from counterforensics.features import s3_spam14hv
 from counterforensics.features.co_occurrence import COLUMNS, ROWS, co_occurrence, co_occurrence_by_matrix_product
-from counterforensics.features.soft import exact_quantiser, memberships, soft_s3_spam14hv
+from counterforensics.features.memberships import memberships, memberships_by_softmax
+from counterforensics.features.soft import exact_quantiser, soft_s3_spam14hv
 
 Make = Callable[[int, int, int], Tensor]
 HARD = float("inf")
@@ -160,6 +161,19 @@ def test_memberships_sum_to_one(alpha: float) -> None:
     assert of_levels.shape == (1, 5, 1, 2041)
     assert (of_levels >= 0).all()
     torch.testing.assert_close(of_levels.sum(1), torch.ones(1, 1, 2041), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 1.0, 4.0])
+def test_memberships_have_the_gradient_of_a_softmax(alpha: float) -> None:
+    residual, outer = 4 * torch.randn(3, 9, 14, generator=seeded(8)), torch.randn(3, 5, 9, 14, generator=seeded(9))
+    levels, offsets = (table[0] for table in exact_quantiser()[1:])
+    gradients = []
+    for function in (memberships, memberships_by_softmax):
+        given = [tensor.clone().requires_grad_() for tensor in (residual.transpose(1, 2), levels, offsets)]
+        function(*given, alpha).backward(outer.transpose(2, 3))
+        gradients.append([tensor.grad for tensor in given])
+    for actual, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
 
 @DIRECTIONS

@@ -3,13 +3,12 @@
 Multiply the levels of two neighbours and there are 25 pairs for every position. The 625 shares are the 25x25
 matrix product of the pairs that begin a run of four and the pairs that end it, summed over positions. On a
 processor the kernels below take a few hundred positions at a time, so that all they touch stays in its nearest
-caches, and leave the matrix products to the BLAS; elsewhere torch takes all positions at once.
+caches; a BLAS takes twice as long for matrices so small. Elsewhere torch takes all positions at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numba
@@ -19,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from counterforensics.features.merging import LEVELS
+from counterforensics.features.threads import by_threads
 
 PAIRS = LEVELS * LEVELS
 ROWS, COLUMNS = 3, 2  # the dimension of [n, 5, h, w] along which a run of four lies
@@ -28,7 +28,7 @@ ROWS, COLUMNS = 3, 2  # the dimension of [n, 5, h, w] along which a run of four 
 # with respect to such a membership is still computed, so no pixel loses its gradient here.
 _NEGLIGIBLE = np.float32(1e-9)
 
-# Positions at a time. 25 x 25 x 256 is also too small a product for a BLAS to start threads of its own.
+# Positions at a time.
 _BLOCK = 256
 
 
@@ -61,7 +61,7 @@ class _CoOccurrence(torch.autograd.Function):
         ctx.save_for_backward(levels)
         ctx.along = along
         shares = torch.empty(levels.shape[0], PAIRS, PAIRS)
-        _by_threads(_shares, along == ROWS, levels.numpy(), shares.numpy())
+        by_threads(partial(_shares, along == ROWS), levels.numpy(), shares.numpy())
         return shares
 
     @staticmethod
@@ -69,18 +69,9 @@ class _CoOccurrence(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (levels,) = ctx.saved_tensors
         result = torch.empty_like(levels)
-        _by_threads(_gradient, ctx.along == ROWS, levels.numpy(), gradients[0].contiguous().numpy(), result.numpy())
+        outer = gradients[0].contiguous()
+        by_threads(partial(_gradient, ctx.along == ROWS), levels.numpy(), outer.numpy(), result.numpy())
         return result, None
-
-
-def _by_threads(kernel: Callable[..., None], in_rows: bool, *arrays: Any) -> None:
-    """Run `kernel` over the batch on as many threads as torch may use here."""
-    workers = min(torch.get_num_threads(), len(arrays[0]))
-    if workers <= 1:
-        return kernel(in_rows, *arrays)
-    parts = zip(*(np.array_split(array, workers) for array in arrays), strict=True)
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda part: kernel(in_rows, *part), parts))
 
 
 # Below, a patch is one line of positions: its rows end to end, a 0 after each, further 0s at the end. The next
@@ -125,18 +116,58 @@ def _pairs(line: Any, one: int, other: int, pairs: Any) -> None:
                 products[p] = left[p] * right[p]
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+@numba.njit(cache=True, nogil=True)
 def _add_gradient(of_pairs: Any, line: Any, one: int, other: int, of_line: Any) -> None:
     """Add to the gradient of `line` what the gradient of `_pairs(line, one, other)` makes of it."""
     for a in range(LEVELS):
-        left, of_left = line[a, one : one + _BLOCK], of_line[a, one : one + _BLOCK]
-        for b in range(LEVELS):
-            right, of_right = line[b, other : other + _BLOCK], of_line[b, other : other + _BLOCK]
-            of_products = of_pairs[LEVELS * a + b]
+        _add_products_of_rows(of_pairs, LEVELS * a, 1, line, other, of_line[a, one : one + _BLOCK])
+    for b in range(LEVELS):
+        _add_products_of_rows(of_pairs, b, LEVELS, line, one, of_line[b, other : other + _BLOCK])
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def _add_products_of_rows(x: Any, first: int, step: int, line: Any, start: int, result: Any) -> None:
+    """result [block] += the sum over levels k of row `first + k step` of x times row k of a block of the line."""
+    end = start + _BLOCK
+    x0, x1, x2, x3, x4 = x[first], x[first + step], x[first + 2 * step], x[first + 3 * step], x[first + 4 * step]
+    y0, y1, y2 = line[0, start:end], line[1, start:end], line[2, start:end]
+    y3, y4 = line[3, start:end], line[4, start:end]
+    for p in range(_BLOCK):
+        result[p] += x0[p] * y0[p] + x1[p] * y1[p] + x2[p] * y2[p] + x3[p] * y3[p] + x4[p] * y4[p]
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _add_products(first: Any, second: Any, shares: Any) -> None:
+    """shares [25, 25] += first @ second.T, five dot products at a time."""
+    for i in range(PAIRS):
+        x = first[i]
+        for j in range(0, PAIRS, 5):
+            y0, y1, y2, y3, y4 = second[j], second[j + 1], second[j + 2], second[j + 3], second[j + 4]
+            s0 = s1 = s2 = s3 = s4 = np.float32(0)
             for p in range(_BLOCK):
-                of_left[p] += of_products[p] * right[p]
+                s0 += x[p] * y0[p]
+                s1 += x[p] * y1[p]
+                s2 += x[p] * y2[p]
+                s3 += x[p] * y3[p]
+                s4 += x[p] * y4[p]
+            shares[i, j] += s0
+            shares[i, j + 1] += s1
+            shares[i, j + 2] += s2
+            shares[i, j + 3] += s3
+            shares[i, j + 4] += s4
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+def _weighted(weights: Any, pairs: Any, result: Any) -> None:
+    """result [25, block] = weights @ pairs, five rows of pairs at a time."""
+    for i in range(PAIRS):
+        w, out = weights[i], result[i]
+        out[:] = 0
+        for j in range(0, PAIRS, 5):
+            w0, w1, w2, w3, w4 = w[j], w[j + 1], w[j + 2], w[j + 3], w[j + 4]
+            y0, y1, y2, y3, y4 = pairs[j], pairs[j + 1], pairs[j + 2], pairs[j + 3], pairs[j + 4]
             for p in range(_BLOCK):
-                of_right[p] += of_products[p] * left[p]
+                out[p] += w0 * y0[p] + w1 * y1[p] + w2 * y2[p] + w3 * y3[p] + w4 * y4[p]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -144,15 +175,13 @@ def _shares(in_rows: bool, levels: Any, shares: Any) -> None:
     step, positions, runs = _geometry(in_rows, levels)
     line = _blank_line(step, positions)
     first, second = np.empty((PAIRS, _BLOCK), np.float32), np.empty((PAIRS, _BLOCK), np.float32)
-    of_block = np.empty((PAIRS, PAIRS), np.float32)
     for n in range(len(levels)):
         _lay_out(levels[n], line)
         shares[n] = 0
         for start in range(0, positions, _BLOCK):
             _pairs(line, start, start + step, first)
             _pairs(line, start + 2 * step, start + 3 * step, second)
-            np.dot(first, second.T, of_block)
-            shares[n] += of_block
+            _add_products(first, second, shares[n])
         shares[n] /= np.float32(runs)
 
 
@@ -171,8 +200,8 @@ def _gradient(in_rows: bool, levels: Any, outer: Any, result: Any) -> None:
         for start in range(0, positions, _BLOCK):
             _pairs(line, start, start + step, first)
             _pairs(line, start + 2 * step, start + 3 * step, second)
-            np.dot(weights, second, of_first)
-            np.dot(weights.T, first, of_second)
+            _weighted(weights, second, of_first)
+            _weighted(weights.T, first, of_second)
             _add_gradient(of_first, line, start, start + step, of_line)
             _add_gradient(of_second, line, start + 2 * step, start + 3 * step, of_line)
         result[n] = of_line[:, :positions].copy().reshape(LEVELS, height, width + 1)[:, :, :width]

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from counterforensics.errors import PixelError
 from counterforensics.features.co_occurrence import COLUMNS, ROWS, co_occurrence
-from counterforensics.features.merging import BIN_OF_CODE, BINS, LEVELS
+from counterforensics.features.memberships import memberships
+from counterforensics.features.merging import BIN_OF_CODE, BINS
 from counterforensics.features.spam import SMALLEST_SIDE
 
 RESIDUAL_TAPS = (1.0, -3.0, 3.0, -1.0)
@@ -56,19 +57,6 @@ def residuals(pixels: Tensor, taps: Tensor) -> tuple[Tensor, Tensor]:
     r = sum(taps[0, k] * rows[:, :, 1 + k : 1 + k + width] for k in range(4))
     u = sum(taps[1, k] * columns[:, 3 - k : 3 - k + height] for k in range(4))
     return r, u  # type: ignore[return-value]
-
-
-def memberships(residual: Tensor, levels: Tensor, offsets: Tensor, alpha: float) -> Tensor:
-    """How much each residual belongs to each level: float32 [n, 5, h, w], summing to 1 over the levels.
-
-    residual: float32 [n, h, w].  With alpha = infinity, 1 for the best level and 0 for the others.
-    """
-    hard = alpha == float("inf")
-    sharpness = 1.0 if hard else alpha  # applied to ten settings, not to every score
-    scores = (sharpness * levels)[:, None, None] * residual[:, None] + (sharpness * offsets)[:, None, None]
-    if hard:
-        return torch.nn.functional.one_hot(scores.argmax(1), LEVELS).movedim(-1, 1).to(residual.dtype)
-    return torch.softmax(scores, dim=1)
 
 
 def merge(tables: Tensor) -> Tensor:
