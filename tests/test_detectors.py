@@ -111,6 +111,18 @@ def test_saved_and_loaded_it_scores_the_same(text: str, tmp_path: Path) -> None:
     assert text_form(recipe) == text
 
 
+def test_a_recipe_goes_on_from_its_start_whoever_trained_it(text: str) -> None:
+    start = getattr(parse(text), "start", None)
+    if start is None:
+        return
+    before = start.train(pairs(), seed=3)
+    kept = {name: tensor.clone() for name, tensor in before.state_dict().items()}
+    given, alone = parse(text).train(pairs(), seed=3, start=before), parse(text).train(pairs(), seed=3)
+    for name, tensor in given.state_dict().items():
+        assert torch.equal(tensor, alone.state_dict()[name]), name
+        assert torch.equal(before.state_dict()[name], kept[name]), name
+
+
 def test_one_class_is_not_enough(text: str) -> None:
     with pytest.raises(TrainingError):
         parse(text).train(Pairs(Patches(()), Patches(())), seed=0)

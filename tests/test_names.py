@@ -13,6 +13,7 @@ TEXTS = [
     (detectors, "spam-svm:c=0.01,normalisation=l2"),
     (detectors, "cozzolino2017:parametrisation=free"),
     (detectors, "cozzolino2017:steps=0"),
+    (detectors, "cozzolino2017:alpha=0.12345678901"),
     (attacks, "fgsm"),
     (attacks, "fgsm:epsilon=2,loss=cross-entropy"),
 ]

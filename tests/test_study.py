@@ -162,10 +162,10 @@ def test_another_epsilon_computes_the_rows_of_that_attack_alone(
             Counter(train=2, conceal=2, judge=8, measure=6),
         ),
         ({"detectors": ["spam-svm:c=0.2", COZZOLINO]}, Counter(train=2, judge=6, measure=4)),
-        # A new manipulation: 8 photographs manipulated, 2 detectors, 4 rows; the pristine crops are there.
+        # A new manipulation: 8 photographs manipulated, 2 detectors and a start, 4 rows; the pristine crops are there.
         (
             {"manipulations": ["median:7", "jpeg:70", "blur:1.1"]},
-            Counter(crop=8, train=2, conceal=1, judge=6, measure=4),
+            Counter(crop=8, train=3, conceal=1, judge=6, measure=4),
         ),
         ({"manipulations": ["jpeg:70"]}, Counter()),
         ({"attacks": []}, Counter()),

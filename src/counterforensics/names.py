@@ -103,9 +103,15 @@ def text_form(part: Any, known: Mapping[str, Factory]) -> str:
         value = getattr(part, field.name)
         if not _required(field) and value == field.default:
             continue
-        shown = f"{value:g}" if isinstance(value, float) else str(value)
+        shown = _number(value) if isinstance(value, float) else str(value)
         pieces.append(shown if position == 0 and _required(field) else f"{field.name}={shown}")
     return f"{name}:{','.join(pieces)}" if pieces else name
+
+
+def _number(value: float) -> str:
+    """The short form where it is the same number, every digit otherwise."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def name_of(part: Any, known: Mapping[str, Factory]) -> str:

@@ -47,7 +47,11 @@ class Network(nn.Module):
 
 @runtime_checkable
 class Recipe(Protocol):
-    """A frozen dataclass that says how a detector is built and trained."""
+    """A frozen dataclass that says how a detector is built and trained.
+
+    A recipe that goes on where another ends also has `start`, that other recipe or None, and takes what it
+    trained as `train(..., start=)`; without it, it trains the start itself. A study trains a start once.
+    """
 
     def build(self) -> Network:
         """The detector with every tensor in its place, untrained."""

@@ -112,7 +112,7 @@ class Cozzolino2017:
     parametrisation: str = "product"
     alpha: float = 0.5
     svm_pairs: int = 6000
-    steps: int = 120
+    steps: int = 80
     pairs_per_step: int = 32
     rate: float = 1e-3
     feature_rate: float = 1e-3
@@ -136,10 +136,24 @@ class Cozzolino2017:
         """The network with exact filters and a linear layer of zeros."""
         return NETWORKS[self.parametrisation](self.alpha, self.normalisation)
 
-    def train(self, pairs: Pairs, *, seed: int, watch: Watch = unwatched) -> CozzolinoNetwork:
-        """Fit the SVM on the training photographs, then fine-tune; the best validated state is kept."""
+    @property
+    def start(self) -> Cozzolino2017 | None:
+        """The SVM on soft features that fine-tuning begins from; None where there is no fine-tuning."""
+        if self.steps == 0:
+            return None
+        return Cozzolino2017(
+            self.parametrisation, self.alpha, self.svm_pairs, steps=0, c=self.c, normalisation=self.normalisation
+        )
+
+    def train(
+        self, pairs: Pairs, *, seed: int, watch: Watch = unwatched, start: Network | None = None
+    ) -> CozzolinoNetwork:
+        """Fit the SVM on the training photographs, or take it from `start`; then fine-tune, and keep the best."""
         network = self.build()
-        self._fit_svm(network.head, pairs.training(), seed)
+        if start is not None:
+            network.load_state_dict(start.state_dict())
+        else:
+            self._fit_svm(network.head, pairs.training(), seed)
         if self.steps == 0:
             return network.eval()
         # The SVM's own objective goes on, penalty and all, now with the filters free: on devices held out of

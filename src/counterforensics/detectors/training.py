@@ -18,7 +18,7 @@ from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import to_pixels
 
 # Held-out pairs that a validation looks at: enough to tell states apart, and a fraction of the training's cost.
-MOST_VALIDATED = 1024
+MOST_VALIDATED = 512
 
 # A loss of margins: logits with the sign turned so that a positive one is a right verdict.
 Loss = Callable[[Tensor], Tensor]

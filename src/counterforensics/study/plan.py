@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from counterforensics import attacks, detectors, manipulations
+from counterforensics.detectors import Recipe
 from counterforensics.photos.base import Photo
 from counterforensics.photos.simulated import SimulatedPhoto
 from counterforensics.photos.splits import Split
@@ -120,15 +121,7 @@ def _plan_manipulation(plan: Plan, study: Study, split: Split, seed: int, manipu
     pristine, manipulated = crops.of(split.test, ""), crops.of(split.test, manipulation)
     trained = {}
     for detector in study.detectors:
-        recipe = detectors.parse(detector)
-        settings = {
-            "detector": detector,
-            "recipe": dataclasses.asdict(recipe),  # type: ignore[call-overload]
-            "manipulation": manipulation,
-            "seed": seed_for(seed, "train", detector, manipulation),
-            "held_out": held_out,
-        }
-        trained[detector] = plan.add(Task("train", settings, pairs, f"train {detector} on {manipulation}"))
+        trained[detector] = _train_task(plan, seed, manipulation, detectors.parse(detector), pairs, held_out)
         plan.trainings.append(Training(seed, manipulation, detector, trained[detector]))
     judged = _Judging(plan, seed, manipulation, trained, pristine)
     for detector in study.detectors:
@@ -147,6 +140,23 @@ def _plan_manipulation(plan: Plan, study: Study, split: Split, seed: int, manipu
             )
             for detector in study.detectors:
                 judged.measure(detector, target, wanted.attack, (key,), key)
+
+
+def _train_task(
+    plan: Plan, seed: int, manipulation: str, recipe: Recipe, pairs: Mapping[str, tuple[str, ...]], held_out: list[int]
+) -> str:
+    """Plan the training of `recipe`, and before it that of the recipe that it starts from; its key."""
+    text = detectors.text_form(recipe)
+    start = getattr(recipe, "start", None)
+    before = {"start": (_train_task(plan, seed, manipulation, start, pairs, held_out),)} if start else {}
+    settings = {
+        "detector": text,
+        "recipe": dataclasses.asdict(recipe),  # type: ignore[call-overload]
+        "manipulation": manipulation,
+        "seed": seed_for(seed, "train", text, manipulation),
+        "held_out": held_out,
+    }
+    return plan.add(Task("train", settings, {**pairs, **before}, f"train {text} on {manipulation}"))
 
 
 def _conceal_task(seed: int, manipulation: str, text: str, manipulated: tuple[str, ...]) -> Task:

@@ -108,7 +108,8 @@ def _train(task: Task, store: Store, folder: Path) -> None:
     recipe = detectors.parse(task.settings["detector"])
     curve: list[Mapping[str, float]] = []
     pairs = pairs_of(task, store)
-    network = recipe.train(pairs, seed=task.settings["seed"], watch=curve.append)
+    start = {"start": detectors.load_detector(store.folder(task.needs["start"][0]))} if "start" in task.needs else {}
+    network = recipe.train(pairs, seed=task.settings["seed"], watch=curve.append, **start)
     record = {
         "manipulation": task.settings["manipulation"],
         "seed": task.settings["seed"],
