@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from counterforensics import detectors
@@ -108,6 +109,7 @@ def test_the_outcome_names_photographs_by_role_and_device(finished: Path, copy: 
     assert len(devices["test"]) == 2
     assert not devices["test"] & (devices["train"] | devices["validation"])
     assert set(photos["patches"]) == {6}
+    pd.testing.assert_frame_equal(pd.read_csv(copy / "photos.csv"), photos)
 
 
 def test_trained_detectors_have_a_path_a_person_can_type(finished: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,5 +20,10 @@ def by_threads(kernel: Callable[..., None], *arrays: Any) -> None:
     if workers <= 1:
         return kernel(*arrays)
     parts = zip(*(np.array_split(array, workers) for array in arrays), strict=True)
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda part: kernel(*part), parts))
+    list(_pool(workers).map(lambda part: kernel(*part), parts))
+
+
+@functools.cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Threads that stay: a kernel runs for a few milliseconds, and starting threads takes a part of that."""
+    return ThreadPoolExecutor(workers)

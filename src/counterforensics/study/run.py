@@ -13,7 +13,7 @@ import shlex
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +29,7 @@ from counterforensics import manipulations
 from counterforensics.errors import CounterforensicsError, NameNotFoundError, PhotoError, StudyError
 from counterforensics.photos.base import Photo
 from counterforensics.photos.folder import find_photos
-from counterforensics.photos.patches import choose_cells
+from counterforensics.photos.patches import Patches, choose_cells
 from counterforensics.photos.simulated import SimulatedPhoto, simulated_photos
 from counterforensics.photos.splits import Split, audit, split_by_device
 from counterforensics.study.config import Study
@@ -38,9 +38,9 @@ from counterforensics.study.outcome import ROW_COLUMNS, Curve, Outcome, Scores, 
 from counterforensics.study.plan import Concealment, Measurement, Plan, cells_seed, patches_per_photo, plan_study
 from counterforensics.study.progress import Progress
 from counterforensics.study.store import Store
-from counterforensics.study.tasks import CURVE, LOGITS, ROW, Task, patches_of, run_task
+from counterforensics.study.tasks import BATCH, CURVE, LOGITS, ROW, Task, patches_of, run_task
 
-ROWS, SETTINGS = "rows.csv", "study.yaml"
+ROWS, PHOTOS, SETTINGS = "rows.csv", "photos.csv", "study.yaml"
 WHOLE = frozenset({"seed", "n_pristine", "n_manipulated", "fp", "tp"})
 
 
@@ -69,7 +69,9 @@ def run_study(study: Study, out: Path, *, workers: int | None = None, progress: 
     plan = plan_study(study, splits)
     failures = _execute(plan, store, workers, progress)
     rows = _rows(study, plan, store)
-    _write_rows(rows, out / ROWS)
+    photos = _photo_table(study, splits, inspected)
+    _write_csv(_fields(rows), out / ROWS)
+    _write_csv(photos.itertuples(index=False), out / PHOTOS, columns=photos.columns)
     _link_detectors(plan, store, out / "detectors")
     return Outcome(
         study=study.name,
@@ -79,7 +81,7 @@ def run_study(study: Study, out: Path, *, workers: int | None = None, progress: 
         scores=list(_scores(plan, store)),
         strips=list(_strips(plan, store)),
         curves=list(_curves(plan, store)),
-        photos=_photo_table(study, splits, inspected),
+        photos=photos,
         provenance=_provenance(study),
         left_out=(*left_out, *notes),
         failures=failures,
@@ -221,13 +223,18 @@ def _rows(study: Study, plan: Plan, store: Store) -> pd.DataFrame:
     return pd.DataFrame.from_records(records).reindex(columns=list(ROW_COLUMNS))
 
 
-def _write_rows(rows: pd.DataFrame, path: Path) -> None:
-    """rows.csv: whole numbers as such, everything else with six decimals, nothing for what does not exist."""
+def _fields(rows: pd.DataFrame) -> Iterator[list[str]]:
+    """The lines of rows.csv: whole numbers as such, everything else with six decimals, nothing for what is missing."""
+    for row in rows.itertuples(index=False):
+        yield [_field(name, value) for name, value in zip(ROW_COLUMNS, row, strict=True)]
+
+
+def _write_csv(lines: Iterable[Iterable[Any]], path: Path, columns: Iterable[str] = ROW_COLUMNS) -> None:
+    """A header and `lines`, whole or not at all.  Raises StudyError if it cannot be written."""
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
-    writer.writerow(ROW_COLUMNS)
-    for row in rows.itertuples(index=False):
-        writer.writerow([_field(name, value) for name, value in zip(ROW_COLUMNS, row, strict=True)])
+    writer.writerow(columns)
+    writer.writerows(lines)
     try:
         write_whole(path, content.getvalue())
     except OSError as error:
@@ -277,26 +284,32 @@ def _scores(plan: Plan, store: Store) -> Iterator[Scores]:
 
 
 def _strips(plan: Plan, store: Store) -> Iterator[Strip]:
-    """A patch in its three states for each attack of the first seed: the one with the median contrast."""
+    """A patch in its three states for each attack of the first seed."""
     seed = min((concealment.seed for concealment in plan.concealments), default=0)
+    shown: dict[tuple[str, ...], int] = {}
     for concealment in plan.concealments:
         if concealment.seed == seed:
             # Patches are too large to be looked at in every rerun: one that is gone or damaged costs a picture, no row.
             with contextlib.suppress(OSError, EOFError, ValueError, CounterforensicsError):
-                yield _strip(concealment, store)
+                if concealment.pristine not in shown:
+                    shown[concealment.pristine] = _worth_seeing(patches_of(concealment.pristine, store))
+                yield _strip(concealment, shown[concealment.pristine], store)
 
 
-def _strip(concealment: Concealment, store: Store) -> Strip:
+def _worth_seeing(patches: Patches) -> int:
+    """The patch with more contrast than three quarters of the others: neither an empty wall nor the best of all."""
+    contrast = np.concatenate([some.std(axis=(1, 2, 3)) for some in patches.batches(BATCH)])
+    return int(np.argsort(contrast, kind="stable")[3 * len(contrast) // 4])
+
+
+def _strip(concealment: Concealment, position: int, store: Store) -> Strip:
     pristine = patches_of(concealment.pristine, store)
-    middle = patches_of((concealment.pristine[len(concealment.pristine) // 2],), store)
-    first = int(np.searchsorted(pristine.photo, len(concealment.pristine) // 2))
-    contrast = next(middle.batches(len(middle))).astype(float).std(axis=(1, 2, 3))
-    index = np.array([first + int(np.argsort(contrast, kind="stable")[len(contrast) // 2])])
+    index = np.array([position])
     return Strip(
         manipulation=concealment.manipulation,
         target=concealment.target,
         attack=concealment.attack,
-        photo=concealment.photos[int(pristine.photo[index[0]])].name,
+        photo=concealment.photos[int(pristine.photo[position])].name,
         pristine=pristine[index][0],
         manipulated=patches_of(concealment.manipulated, store)[index][0],
         concealed=patches_of((concealment.key,), store)[index][0],
