@@ -20,7 +20,8 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(RUN) pip install --quiet --no-deps sealwatch==2025.9
-	OMP_WAIT_POLICY=passive $(RUN) benchmarks
+	mkdir -p runs
+	OMP_WAIT_POLICY=passive $(RUN) benchmarks --json runs/benchmarks.json
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
