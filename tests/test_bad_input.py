@@ -178,7 +178,7 @@ def test_run_lists_bad_photographs_and_uses_the_others(
     assert (answer.status, answer.err) == (0, "")
     lines = [line for line in answer.out.splitlines() if line.startswith("Left out: ")]
     found = reasons([line.removeprefix("Left out: ") for line in lines], mixed)
-    check(found, REASONS | {"small.png": "127x300 is smaller than a 128x128 patch"})
+    check(found, REASONS | {"small.png": "127x300 is smaller than 128x128, which a patch needs"})
     (row,) = (tmp_path / "out" / "rows.csv").read_text(encoding="utf-8").splitlines()[1:]
     count = 2 * (2 + len(GOOD))
     assert row.startswith(f"tiny,0,jpeg:70,spam-svm,,,{count},{count},")
@@ -246,6 +246,7 @@ CASES = [
     Case("no folder", lambda p: ("photos", p.tmp / "nowhere"), "no photo folder at "),
     Case("no folder to run", lambda p: ("run", p.study(), "--photos", "nowhere"), "no photo folder at nowhere; give"),
     Case("no folder to evaluate", lambda p: p.evaluate(photos="nowhere"), "no photo folder at nowhere; give"),
+    Case("a name too long", lambda p: ("photos", p.tmp / ("n" * 300)), "cannot list "),
     Case("an empty folder", lambda p: ("photos", empty(p)), "holds no photographs; photographs stand in "),
     Case("an empty folder to run", lambda p: ("run", p.study(), "--photos", empty(p)), "holds no photographs;"),
     Case("a file as folder", lambda p: ("photos", spoilt(p.tmp / "a.jpg")), "no photo folder at "),
@@ -280,6 +281,18 @@ CASES = [
     Case("no quality", lambda p: p.evaluate(manipulation="jpeg"), "manipulation 'jpeg' needs a value for quality"),
     Case("epsilon of 256", lambda p: p.run(attacks=fgsm(attack="fgsm:epsilon=256")), "0..255, got 256"),
     Case("no targets", lambda p: p.run(attacks=[{"attack": "fgsm"}]), "attack 'fgsm' needs targets: list one or more"),
+    Case(
+        "a target without gradients",
+        lambda p: p.run(
+            detectors=["cozzolino2017:alpha=inf,steps=0"], attacks=fgsm(targets=["cozzolino2017:alpha=inf,steps=0"])
+        ),
+        "needs gradients, and its target 'cozzolino2017:alpha=inf,steps=0' has none",
+    ),
+    Case(
+        "nothing left of a photograph",
+        lambda p: p.run(manipulations=["resize:0.1"]),
+        " is smaller than 1280x1280, which a patch needs",
+    ),
     Case("no patches", lambda p: p.run(patches={"per_photo": 0}), "patches.per_photo: Input should be greater than or"),
     Case("validation of 1", lambda p: p.run(split={"validation": 1}), "split.validation: Input should be less than"),
     Case("seed of -1", lambda p: p.run(seeds=[-1]), "seeds.0: Input should be greater than or equal to 0, got -1"),

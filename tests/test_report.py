@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import math
 import re
 import subprocess
@@ -17,6 +18,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from counterforensics import report
 from counterforensics.errors import StudyError
 from counterforensics.report import report_tables, terminal_tables, write_report
 from counterforensics.report.findings import findings
@@ -24,6 +26,7 @@ from counterforensics.report.judged import roc
 from counterforensics.report.labels import ordered, take_apart
 from counterforensics.report.measured import Measured
 from counterforensics.report.render import latex, to_html, to_latex, to_markdown, to_terminal
+from counterforensics.report.stamp import STAMP
 from counterforensics.report.strips import amplification
 from counterforensics.report.tables import (
     Cell,
@@ -457,6 +460,44 @@ def test_the_same_outcome_gives_the_same_bytes(outcome: Outcome, page: Path, tmp
     assert names == sorted(p.relative_to(page.parent) for p in page.parent.rglob("*") if p.is_file())
     for name in names:
         assert (tmp_path / name).read_bytes() == (page.parent / name).read_bytes(), name
+
+
+def test_a_report_is_drawn_again_only_where_it_would_differ(
+    outcome: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = dataclasses.replace(outcome, scores=[], strips=[], curves=[])
+    drawn: list[Outcome] = []
+    pictures = report.all_pictures
+    monkeypatch.setattr(report, "all_pictures", lambda given, rows: drawn.append(given) or pictures(given, rows))
+    write_report(small, tmp_path)
+    table, page = tmp_path / "tables" / "table1.md", tmp_path / "report.html"
+    first = table.read_text("utf-8"), page.read_text("utf-8")
+    write_report(small, tmp_path)
+    assert len(drawn) == 1
+    table.unlink()
+    write_report(small, tmp_path)
+    assert len(drawn) == 2
+    assert (table.read_text("utf-8"), page.read_text("utf-8")) == first
+    rows = small.rows.assign(tpr=0.5)
+    write_report(dataclasses.replace(small, rows=rows), tmp_path)
+    assert len(drawn) == 3
+    assert table.read_text("utf-8") != first[0]
+
+
+def test_what_an_earlier_report_had_is_removed_and_nothing_else(outcome: Outcome, tmp_path: Path) -> None:
+    write_report(outcome, tmp_path)
+    mine = tmp_path / "tables" / "mine.md"
+    mine.write_text("kept", encoding="utf-8")
+    stamped = json.loads((tmp_path / STAMP).read_text("utf-8"))
+    stamped["files"].append("../elsewhere.md")
+    (tmp_path / STAMP).write_text(json.dumps(stamped), encoding="utf-8")
+    elsewhere = tmp_path.parent / "elsewhere.md"
+    elsewhere.write_text("kept", encoding="utf-8")
+    old = set(tmp_path.rglob("*.*"))
+    write_report(PARTIAL["nothing at all"], tmp_path)
+    assert set(tmp_path.rglob("*.*")) < old
+    assert not list((tmp_path / "figures").iterdir())
+    assert mine.read_text("utf-8") == elsewhere.read_text("utf-8") == "kept"
 
 
 def test_simulated_cameras_are_announced_and_only_they(outcome: Outcome, page: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ has two named parametrisations: `product`, which keeps the co-occurrence a produ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -32,6 +33,7 @@ class CozzolinoNetwork(Network):
 
     def __init__(self, alpha: float, normalisation: str) -> None:
         super().__init__()
+        self.differentiable = math.isfinite(alpha)
         self.alpha = alpha
         self.taps = nn.Parameter(exact_quantiser().taps)
         self.head = LinearHead(normalisation)

@@ -25,7 +25,7 @@ def save(network: Network, folder: Path, *, name: str, recipe: Recipe, record: M
     """Write `network` into `folder` (which exists): its tensors, and a record of how it came about.
 
     The record repeats the name, the recipe's settings, the version and the tensors' SHA-256, and whatever
-    `record` adds (manipulation, seed, digests of the photographs).
+    `record` adds (manipulation, seed, one digest of all that it was trained on).
     """
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
     content = safetensors.torch.save(tensors)

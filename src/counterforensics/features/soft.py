@@ -26,8 +26,8 @@ RESIDUAL_TAPS = (1.0, -3.0, 3.0, -1.0)
 class Quantiser(NamedTuple):
     """What turns pixels into soft levels; the fields of `exact_quantiser` give the hand-crafted feature.
 
-    taps: float [2, 4], the filters of R and of U, in the order in which METHODS applies them along the row
-    and up the column.  levels, offsets: float [2, 5]; a residual r belongs to level k by
+    taps: float [2, 4], the filters of R and of U, in the order in which R applies them along the row and U
+    up the column.  levels, offsets: float [2, 5]; a residual r belongs to level k by
     levels[k] * r + offsets[k], scaled by alpha.
     """
 

@@ -73,14 +73,14 @@ def find_photos(folders: Sequence[Path]) -> Found:
 
 
 def _photo_paths(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
-        raise PhotoError(f"no photo folder at {folder}; give a folder that holds <device>/<photo>.jpg")
     try:
+        if not folder.is_dir():
+            raise PhotoError(f"no photo folder at {folder}; give a folder that holds <device>/<photo>.jpg")
         for device in sorted(folder.iterdir()):
             if device.is_dir() and not device.name.startswith("."):
                 yield from (path for path in sorted(device.iterdir()) if _is_photo(path))
     except OSError as error:
-        raise PhotoError(f"cannot list {error.filename}: {error.strerror}") from error
+        raise PhotoError(f"cannot list {error.filename or folder}: {error.strerror}") from error
 
 
 def _is_photo(path: Path) -> bool:
@@ -94,9 +94,9 @@ def _why_empty(folder: Path) -> str:
 
 
 def _content(path: Path) -> bytes:
-    if path.exists() and not path.is_file():
-        raise PhotoError(f"{path}: cannot be read (not a regular file)")
     try:
+        if path.exists() and not path.is_file():
+            raise PhotoError(f"{path}: cannot be read (not a regular file)")
         content = path.read_bytes()
     except OSError as error:
         raise PhotoError(f"{path}: cannot be read ({error.strerror})") from error

@@ -19,6 +19,7 @@ from counterforensics.report.findings import overview_table
 from counterforensics.report.html import render_report
 from counterforensics.report.measured import Measured
 from counterforensics.report.render import to_html, to_latex, to_markdown, to_terminal
+from counterforensics.report.stamp import STAMP, digest_of, outdated, stamp, stands
 from counterforensics.report.tables import Sample, Table, all_tables
 from counterforensics.study.outcome import Outcome
 
@@ -36,28 +37,43 @@ __all__ = [
     "write_report",
 ]
 
+PAGE = "report.html"
+
 
 def write_report(outcome: Outcome, out: Path) -> Path:
     """Write OUT/report.html, OUT/tables/*.md and *.tex, OUT/figures/*.png and *.pdf.
 
-    A file appears whole or not at all, and the same outcome gives the same bytes.  Returns the path of the
-    page.  Raises StudyError if `out` cannot be written or the rows lack a column.
+    A file appears whole or not at all, and the same outcome gives the same bytes, so a report that stands there
+    already is left alone; files that an earlier one had and this one has not are removed.  Returns the path of
+    the page.  Raises StudyError if `out` cannot be written or the rows lack a column.
     """
+    digest = digest_of(outcome)
+    if not stands(out, digest):
+        contents = _contents(outcome)
+        try:
+            for name, content in contents.items():
+                _write(out / name, content)
+            for path in outdated(out, contents):
+                path.unlink(missing_ok=True)
+            _write(out / STAMP, stamp(digest, contents))
+        except OSError as error:
+            raise StudyError(f"cannot write the report to {out}: {error}") from error
+    return out / PAGE
+
+
+def _contents(outcome: Outcome) -> dict[str, bytes]:
+    """Every file of the report by its name in the folder."""
     measured = Measured(outcome.rows)
     tables = report_tables(outcome)
     pictures = all_pictures(outcome, measured)
-    page = out / "report.html"
-    try:
-        for table in tables:
-            _write(out / "tables" / f"{table.key}.md", to_markdown(table).encode())
-            _write(out / "tables" / f"{table.key}.tex", to_latex(table).encode())
-        for picture in pictures:
-            _write(out / "figures" / f"{picture.key}.png", picture.png)
-            _write(out / "figures" / f"{picture.key}.pdf", picture.pdf)
-        _write(page, render_report(outcome, measured, tables, pictures).encode())
-    except OSError as error:
-        raise StudyError(f"cannot write the report to {out}: {error}") from error
-    return page
+    contents = {}
+    for table in tables:
+        contents[f"tables/{table.key}.md"] = to_markdown(table).encode()
+        contents[f"tables/{table.key}.tex"] = to_latex(table).encode()
+    for picture in pictures:
+        contents[f"figures/{picture.key}.png"] = picture.png
+        contents[f"figures/{picture.key}.pdf"] = picture.pdf
+    return contents | {PAGE: render_report(outcome, measured, tables, pictures).encode()}
 
 
 def report_tables(outcome: Outcome) -> list[Table]:

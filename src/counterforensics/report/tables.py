@@ -202,7 +202,7 @@ def fine_tuning_table(measured: Measured) -> Table | None:
         "layer is that SVM, and this network after fine-tuning.",
         stubs=("Manipulation",),
         columns=tuple(columns),
-        rows=tuple(_gain_rows(figures, len(names))),
+        rows=tuple(_gain_rows(figures, names, shown)),
         notes=("A mean is taken over the manipulations for which all detectors shown have an accuracy.",),
     )
 
@@ -401,16 +401,18 @@ def _gain_figures(
     return figures
 
 
-def _gain_rows(figures: dict[str, list[float | None]], accuracies: int) -> list[Row]:
+def _gain_rows(figures: dict[str, list[float | None]], names: Sequence[str], shown: Sequence[str]) -> list[Row]:
     def cells(values: Sequence[float | None]) -> tuple[Cell, ...]:
-        plain = [Cell((percent(value),)) for value in values[:accuracies]]
-        return (*plain, *(Cell((points(value, 0.0),)) for value in values[accuracies:]))
+        plain = [Cell((percent(value),)) for value in values[: len(names)]]
+        return (*plain, *(Cell((points(value, 0.0),)) for value in values[len(names) :]))
 
     rows = [Row(section(m), (manipulation_label(m),), cells(values)) for m, values in figures.items()]
     for label, four in (("Easy", EASY), ("Challenging", HARD)):
         whole = [values for m in four if (values := figures.get(m)) and None not in values]
         if whole:
-            means = [float(value) for value in np.mean(np.array(whole, dtype=np.float64), axis=0)]
+            means: list[float | None] = [float(value) for value in np.mean(np.array(whole, dtype=np.float64), axis=0)]
+            for place, name in enumerate(shown, start=len(names)):
+                means[place] = _minus(means[names.index(TUNED)], means[names.index(name)])
             rows.append(Row("Means", (f"{label}, mean of {len(whole)} of 4",), cells(means)))
     return rows
 

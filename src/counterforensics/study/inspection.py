@@ -70,7 +70,7 @@ def inspect_all(
         elif min(result.width, result.height) < smallest_side:
             size = f"{result.width}x{result.height}"
             where = getattr(photo, "path", photo.name)
-            left_out.append(f"{where}: {size} is smaller than a {smallest_side}x{smallest_side} patch")
+            left_out.append(f"{where}: {size} is smaller than {smallest_side}x{smallest_side}, which a patch needs")
         else:
             usable.append(photo)
             found[photo.digest] = result

@@ -63,7 +63,9 @@ def run_study(study: Study, out: Path, *, workers: int | None = None, progress: 
     store.sweep()
     found, left_out = _all_photos(study)
     with progress.stage("photographs", len(found)) as advance:
-        inspected = inspect_all(found, smallest_side=study.patches.size, store=store, workers=workers, advance=advance)
+        inspected = inspect_all(
+            found, smallest_side=_smallest_side(study), store=store, workers=workers, advance=advance
+        )
     left_out = (*left_out, *inspected.left_out)
     splits, notes = _splits(study, inspected, left_out)
     plan = plan_study(study, splits)
@@ -138,6 +140,12 @@ def _all_photos(study: Study) -> tuple[list[Photo], tuple[str, ...]]:
         photos += found.photos
         left_out = found.left_out
     return photos, left_out
+
+
+def _smallest_side(study: Study) -> int:
+    """The side that a photograph must have for a patch to fit into it after every manipulation."""
+    scales = [getattr(manipulations.parse(text), "scale", 1.0) for text in study.manipulations]
+    return math.ceil(study.patches.size / min(1.0, *scales))
 
 
 def _splits(study: Study, inspected: Inspected, left_out: Sequence[str]) -> tuple[dict[int, Split], list[str]]:
