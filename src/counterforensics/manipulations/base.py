@@ -13,7 +13,10 @@ from counterforensics.pixels import Pixels
 
 @runtime_checkable
 class Manipulation(Protocol):
-    """A frozen dataclass that turns a whole photograph into a manipulated one, before any cropping."""
+    """A frozen dataclass that turns a whole photograph into a manipulated one, before any cropping.
+
+    One that makes photographs smaller also has `side_for(side)`: the side from which at least `side` is left.
+    """
 
     def __call__(self, photo: Pixels) -> Pixels:
         """photo: uint8 [h, w, 3], RGB.  Returns uint8 [h', w', 3]; only a resize changes h and w."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -23,6 +24,10 @@ class Resize:
 
     def __post_init__(self) -> None:
         check_range("resize: scale", self.scale, 0.05, 10)
+
+    def side_for(self, side: int) -> int:
+        """The side before resizing from which at least `side` pixels are left."""
+        return math.ceil(side / self.scale)
 
     def __call__(self, photo: Pixels) -> Pixels:
         """photo: uint8 [h, w, 3].  Returns uint8 [round(h * scale), round(w * scale), 3]."""

@@ -49,7 +49,7 @@ def write_report(outcome: Outcome, out: Path) -> Path:
     """
     digest = digest_of(outcome)
     if not stands(out, digest):
-        contents = _contents(outcome)
+        contents = _files(outcome)
         try:
             for name, content in contents.items():
                 _write(out / name, content)
@@ -61,7 +61,7 @@ def write_report(outcome: Outcome, out: Path) -> Path:
     return out / PAGE
 
 
-def _contents(outcome: Outcome) -> dict[str, bytes]:
+def _files(outcome: Outcome) -> dict[str, bytes]:
     """Every file of the report by its name in the folder."""
     measured = Measured(outcome.rows)
     tables = report_tables(outcome)

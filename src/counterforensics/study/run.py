@@ -144,8 +144,9 @@ def _all_photos(study: Study) -> tuple[list[Photo], tuple[str, ...]]:
 
 def _smallest_side(study: Study) -> int:
     """The side that a photograph must have for a patch to fit into it after every manipulation."""
-    scales = [getattr(manipulations.parse(text), "scale", 1.0) for text in study.manipulations]
-    return math.ceil(study.patches.size / min(1.0, *scales))
+    size = study.patches.size
+    needs = (getattr(manipulations.parse(text), "side_for", None) for text in study.manipulations)
+    return max(size, *(need(size) if need else size for need in needs))
 
 
 def _splits(study: Study, inspected: Inspected, left_out: Sequence[str]) -> tuple[dict[int, Split], list[str]]:
