@@ -55,9 +55,9 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     kinds: list[str] = []
     original = run.run_task
 
-    def recorded(task: Task, store: Store) -> None:
+    def recorded(task: Task, store: Store, say: Callable[[str], None]) -> None:
         kinds.append(task.kind)
-        original(task, store)
+        original(task, store, say)
 
     monkeypatch.setattr(run, "run_task", recorded)
     return kinds

@@ -8,12 +8,19 @@ from pathlib import Path
 from counterforensics import names
 from counterforensics.detectors import weights
 from counterforensics.detectors.base import Detector, Network, Recipe
+from counterforensics.detectors.bayar2016 import Bayar2016, Bayar2016Published
 from counterforensics.detectors.cozzolino2017 import Cozzolino2017
+from counterforensics.detectors.mislnet import MislNet
 from counterforensics.detectors.spam_svm import SpamSvm
+from counterforensics.detectors.xception import Xception
 
 DETECTORS: Mapping[str, names.Factory] = {
     "spam-svm": SpamSvm,
+    "bayar2016": Bayar2016,
+    "bayar2016-published": Bayar2016Published,
     "cozzolino2017": Cozzolino2017,
+    "xception": Xception,
+    "mislnet": MislNet,
     **names.plug_ins("detectors"),
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -13,12 +15,25 @@ from torch import Tensor, nn
 from counterforensics.photos.patches import Pairs, Patches
 from counterforensics.pixels import to_pixels
 
-# Told of every point of a learning curve: name -> value, always the same names, "step" first.
-Watch = Callable[[Mapping[str, float]], None]
+
+def _unheard(_: object) -> None:
+    """Nobody listens."""
 
 
-def unwatched(_: Mapping[str, float]) -> None:
-    """Take no notice of a training's progress."""
+@dataclass(frozen=True)
+class Course:
+    """What a training tells while it goes on, and the folder from which it goes on when it was killed.
+
+    watch: told of every point of the learning curve: name -> value, always the same names, "step" first.
+    say: told in a line, now and then, how far it is.  folder: None keeps nothing.
+    """
+
+    watch: Callable[[Mapping[str, float]], None] = _unheard
+    say: Callable[[str], None] = _unheard
+    folder: Path | None = None
+
+
+SILENT = Course()
 
 
 @runtime_checkable
@@ -35,10 +50,27 @@ class Network(nn.Module):
     """A detector whose state is tensors: what a recipe builds, trains, saves and loads."""
 
     differentiable: bool = True
+    # Made of layers that a GPU runs; what is not stays on the processor.
+    accelerated: bool = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        # How it was trained, in words and numbers: kept beside the weights.
+        self.facts: Mapping[str, str | int | float] = {}
 
     def logits(self, pixels: Tensor) -> Tensor:
         """As `Detector.logits`."""
         raise NotImplementedError
+
+    def outputs(self, pixels: Tensor) -> Tensor:
+        """One logit for each manipulation that the network tells from pristine: float32 [n, outputs], mostly 1."""
+        return self.logits(pixels)[:, None]
+
+    def only(self, output: int) -> Network:
+        """The network with this one of its outputs."""
+        if output:
+            raise NotImplementedError(f"{type(self).__name__} has one output, got {output}")
+        return self
 
     def forward(self, pixels: Tensor) -> Tensor:
         """The same as `logits`, so that a detector is a plain torch module too."""
@@ -50,13 +82,14 @@ class Recipe(Protocol):
     """A frozen dataclass that says how a detector is built and trained.
 
     A recipe that goes on where another ends also has `start`, that other recipe or None, and takes what it
-    trained as `train(..., start=)`; without it, it trains the start itself. A study trains a start once.
+    trained as `train(..., start=)`; without it, it trains the start itself. A study trains a start once; one
+    with `shared` set it trains once for all its manipulations (see `Pairs.together`).
     """
 
     def build(self) -> Network:
         """The detector with every tensor in its place, untrained."""
 
-    def train(self, pairs: Pairs, *, seed: int, watch: Watch = unwatched) -> Network:
+    def train(self, pairs: Pairs, *, seed: int, course: Course = SILENT) -> Network:
         """The detector trained on `pairs`, in evaluation mode.  Raises TrainingError."""
 
 
@@ -64,8 +97,15 @@ def score(
     detector: Detector, patches: Patches, chosen: npt.NDArray[np.int64] | None = None, *, batch: int = 64
 ) -> npt.NDArray[np.float32]:
     """The detector's logits for stored patches (`chosen` ones, by default all), float32 [n], `batch` at a time."""
+    device = device_of(detector)
     logits = [np.empty(0, dtype=np.float32)]
     with torch.no_grad():
         for some in patches.batches(batch, chosen):
-            logits.append(detector.logits(to_pixels(torch.from_numpy(some))).float().cpu().numpy())
+            logits.append(detector.logits(to_pixels(torch.from_numpy(some).to(device))).float().cpu().numpy())
     return np.concatenate(logits)
+
+
+def device_of(detector: Detector) -> torch.device:
+    """Where the detector's tensors are; the processor for one that has none."""
+    parameters = detector.parameters() if isinstance(detector, nn.Module) else iter(())
+    return next((parameter.device for parameter in parameters), torch.device("cpu"))

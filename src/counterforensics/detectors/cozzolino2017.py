@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from counterforensics.detectors.base import Network, Watch, unwatched
+from counterforensics.detectors.base import SILENT, Course, Network
 from counterforensics.detectors.spam_head import LinearHead, check_svm, fit_head, unit_features
-from counterforensics.detectors.training import fit, squared_hinge
+from counterforensics.detectors.training import Schedule, fit, squared_hinge
 from counterforensics.errors import StudyError
 from counterforensics.features.merging import CODES
 from counterforensics.features.soft import Quantiser, exact_quantiser, merge, residuals, soft_s3_spam14hv
@@ -148,7 +148,7 @@ class Cozzolino2017:
         )
 
     def train(
-        self, pairs: Pairs, *, seed: int, watch: Watch = unwatched, start: Network | None = None
+        self, pairs: Pairs, *, seed: int, course: Course = SILENT, start: Network | None = None
     ) -> CozzolinoNetwork:
         """Fit the SVM on the training photographs, or take it from `start`; then fine-tune, and keep the best."""
         network = self.build()
@@ -167,17 +167,9 @@ class Cozzolino2017:
             {"params": [network.head.bias], "lr": self.rate},
             {"params": filters, "lr": self.feature_rate},
         ]
-        fit(
-            network,
-            pairs,
-            groups,
-            loss=squared_hinge,
-            steps=self.steps,
-            pairs_per_step=self.pairs_per_step,
-            validations=VALIDATIONS,
-            seed=seed,
-            watch=watch,
-        )
+        schedule = Schedule(self.steps, self.pairs_per_step, validations=VALIDATIONS)
+        adam = torch.optim.Adam(groups)
+        fit(network, pairs, adam, loss=squared_hinge, schedule=schedule, seed=seed, course=course)
         return network
 
     def _fit_svm(self, head: LinearHead, pairs: Pairs, seed: int) -> None:

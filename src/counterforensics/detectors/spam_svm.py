@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from counterforensics.detectors.base import Network, Watch, unwatched
+from counterforensics.detectors.base import SILENT, Course, Network
 from counterforensics.detectors.spam_head import LinearHead, check_svm, fit_head, unit_features
 from counterforensics.features.spam import s3_spam14hv
 from counterforensics.photos.patches import Pairs
@@ -49,7 +49,7 @@ class SpamSvm:
         """The detector with zero weights."""
         return SpamSvmDetector(self.normalisation)
 
-    def train(self, pairs: Pairs, *, seed: int, watch: Watch = unwatched) -> SpamSvmDetector:
+    def train(self, pairs: Pairs, *, seed: int, course: Course = SILENT) -> SpamSvmDetector:
         """Fit on all pairs, held-out ones too: nothing is chosen by validation here."""
         detector = self.build()
         pristine, manipulated = (

@@ -35,6 +35,7 @@ def save(network: Network, folder: Path, *, name: str, recipe: Recipe, record: M
         "settings": dataclasses.asdict(recipe),  # type: ignore[call-overload]
         "version": __version__,
         "sha256": hashlib.sha256(content).hexdigest(),
+        "training": dict(network.facts),
         **record,
     }
     (folder / RECORD).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -77,4 +78,5 @@ def load(folder: Path, recipes: Mapping[str, names.Factory]) -> Network:
         raise WeightsError(f"{folder} holds another detector than its record says: {error}") from error
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values() if tensor.is_floating_point()):
         raise WeightsError(f"{path} holds NaN or infinity; train this detector again")
+    network.facts = record.get("training", {})
     return network.eval()

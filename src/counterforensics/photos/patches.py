@@ -152,6 +152,7 @@ class Pairs:
     pristine: Patches
     manipulated: Patches
     held_out: frozenset[int] = frozenset()  # photographs kept for validation, by position
+    manipulation: tuple[int, ...] = ()  # of each photograph, where pairs of several manipulations stand together
 
     def __post_init__(self) -> None:
         if len(self.pristine) != len(self.manipulated):
@@ -160,6 +161,27 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.pristine)
+
+    @classmethod
+    def together(cls, several: Sequence[Pairs]) -> Pairs:
+        """The pairs of several manipulations, in order, as the pairs of one."""
+        first = np.cumsum([0, *(len(pairs.pristine.stacks) for pairs in several)]).tolist()
+        return cls(
+            Patches(tuple(stack for pairs in several for stack in pairs.pristine.stacks)),
+            Patches(tuple(stack for pairs in several for stack in pairs.manipulated.stacks)),
+            frozenset(first[number] + photo for number, pairs in enumerate(several) for photo in pairs.held_out),
+            tuple(number for number, pairs in enumerate(several) for _ in pairs.pristine.stacks),
+        )
+
+    @property
+    def outputs(self) -> int:
+        """How many manipulations there are."""
+        return max(self.manipulation, default=0) + 1
+
+    @cached_property
+    def output(self) -> Indices:
+        """int64 [n]: which manipulation each pair shows."""
+        return np.asarray(self.manipulation or [0] * len(self.pristine.stacks), dtype=np.int64)[self.pristine.photo]
 
     def training(self) -> Pairs:
         """The pairs to learn from."""
@@ -170,4 +192,5 @@ class Pairs:
         return self._of(sorted(self.held_out))
 
     def _of(self, photos: list[int]) -> Pairs:
-        return Pairs(self.pristine.of_photos(photos), self.manipulated.of_photos(photos))
+        which = tuple(self.manipulation[photo] for photo in photos) if self.manipulation else ()
+        return Pairs(self.pristine.of_photos(photos), self.manipulated.of_photos(photos), manipulation=which)

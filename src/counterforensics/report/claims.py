@@ -13,6 +13,7 @@ from importlib.resources import files
 
 from counterforensics.report.labels import take_apart
 
+_SETTINGS_NOT_GIVEN = ("bayar2016", "xception")
 TABLES = {1: "I", 2: "II", 3: "III", 4: "IV", 5: "V"}
 
 
@@ -45,10 +46,21 @@ def load_claims() -> tuple[Claim, ...]:
 def find_claim(manipulation: str, detector: str, target: str = "", attack: str = "") -> Claim | None:
     """The paper's cell for these text forms, or None where the paper measured no such thing.
 
-    A detector with settings of its own is not the paper's detector, and FGSM is the paper's only at epsilon 1:
-    anything else is compared with no claim. Both losses of FGSM are compared: the paper names none.
+    The paper gives no training settings for Bayar2016 and Xception, so any are compared. Another detector with
+    settings of its own is not the paper's, and FGSM is the paper's only at epsilon 1: anything else is compared
+    with no claim. Both losses of FGSM are compared: the paper names none.
     """
-    return _by_key().get((manipulation, detector, target, as_claimed(attack)))
+    return _by_key().get((manipulation, detector_as_claimed(detector), detector_as_claimed(target), as_claimed(attack)))
+
+
+def detector_as_claimed(detector: str) -> str:
+    """The name under which the paper has this detector; one that the paper does not have stays itself.
+
+    >>> detector_as_claimed("xception:steps=100"), detector_as_claimed("cozzolino2017:steps=0")
+    ('xception', 'cozzolino2017:steps=0')
+    """
+    name, _ = take_apart(detector)
+    return name if name in _SETTINGS_NOT_GIVEN else detector
 
 
 def as_claimed(attack: str) -> str:
@@ -71,7 +83,8 @@ def as_claimed(attack: str) -> str:
 
 def table_number(target: str, attack: str) -> str | None:
     """Roman number of the paper's table for this target and attack (both "" for no attack), or None."""
-    return next((c.table for c in load_claims() if (c.target, c.attack) == (target, as_claimed(attack))), None)
+    contest = detector_as_claimed(target), as_claimed(attack)
+    return next((c.table for c in load_claims() if (c.target, c.attack) == contest), None)
 
 
 @functools.cache

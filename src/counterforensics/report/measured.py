@@ -12,7 +12,7 @@ from counterforensics.errors import StudyError
 from counterforensics.report.labels import DETECTORS, EASY, HARD, ordered
 from counterforensics.study.outcome import ROW_COLUMNS
 
-_TEXTS = ("study", "manipulation", "detector", "target", "attack")
+_TEXTS = ("study", "manipulation", "detector", "target", "attack", "training")
 Key = tuple[str, str, str, str]
 
 
@@ -83,6 +83,11 @@ class Measured:
             return None
         by_seed = pd.concat(parts).groupby("seed")[column].first().reset_index()
         return _spread(by_seed, column)
+
+    def trainings(self, detector: str) -> list[str]:
+        """How `detector` was trained, in the words of its rows; more than one where manipulations differ."""
+        texts = self._frame.loc[self._frame["detector"] == detector, "training"]
+        return [text for text in dict.fromkeys(texts) if text]
 
     def counts(self, target: str, attack: str) -> tuple[str, str]:
         """How many pristine and manipulated patches stand behind each figure of a contest, as text."""

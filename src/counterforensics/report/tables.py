@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -124,6 +124,7 @@ def detection_table(measured: Measured, sample: Sample = Sample()) -> Table:
         *flagged,
         *_unclaimed_detectors(measured.detectors),
         *_left_over(measured),
+        *_trainings(measured),
         *_notes(measured, sample),
     )
     return Table(
@@ -303,7 +304,7 @@ def _seed_range(spread: Spread | None) -> tuple[str, ...]:
 
 def _attack_key(target: str, attack: str, number: str | None) -> str:
     arabic = {roman: plain for plain, roman in claims.TABLES.items()}
-    if number and (attack == claims.as_claimed(attack)):
+    if number and (target, attack) == (claims.detector_as_claimed(target), claims.as_claimed(attack)):
         return f"table{arabic[number]}"
     slug = re.sub(r"[^a-z0-9.]+", "-", f"{attack}-{target}".lower()).strip("-")
     return f"table{arabic[number]}-{slug}" if number else f"attack-{slug}"
@@ -366,18 +367,26 @@ def _comparison_notes(measured: Measured, target: str, attack: str, number: str 
 
 def _unclaimed_detectors(detectors: Iterable[str]) -> tuple[str, ...]:
     claimed = {claim.detector for claim in claims.load_claims()}
-    other = [detector_label(name) for name in detectors if name not in claimed]
+    other = [detector_label(name) for name in detectors if claims.detector_as_claimed(name) not in claimed]
     if not other:
         return ()
     return (f"Compared with no claim, because the paper has no such detector: {', '.join(other)}.",)
 
 
+def _trainings(measured: Measured) -> Iterator[str]:
+    """How each detector was trained, where its rows say so."""
+    for detector in measured.detectors:
+        for training in measured.trainings(detector):
+            yield f"{detector_label(detector)} was trained on: {training}."
+
+
 def _left_over(measured: Measured) -> tuple[str, ...]:
     """What the paper's Table I has and this study does not."""
     printed = claims.load_claims()
+    ours = {claims.detector_as_claimed(detector) for detector in measured.detectors}
     names = [
         *(m for m in dict.fromkeys(c.manipulation for c in printed) if m not in measured.manipulations),
-        *(d for d in dict.fromkeys(c.detector for c in printed) if d not in measured.detectors),
+        *(d for d in dict.fromkeys(c.detector for c in printed) if d not in ours),
     ]
     return (f"In the paper, but not in these rows: {', '.join(names)}.",) if names else ()
 

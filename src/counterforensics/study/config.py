@@ -81,6 +81,9 @@ class PatchSettings(_Part):
     size: int = Field(SIZE, ge=32, le=1024)
     per_photo: int = Field(GRID[0] * GRID[1], ge=1, le=GRID[0] * GRID[1])
     per_device: int | None = Field(None, ge=1, description="spread over a device's photographs; balances devices")
+    attacked_per_device: int | None = Field(
+        None, ge=1, description="the attacks conceal so many of a test device's patches; all if absent"
+    )
     channels: Channels = "luma"
 
 
@@ -108,6 +111,10 @@ class Study(_Part):
         for kind in ("manipulations", "detectors", "seeds"):
             if repeated := _repeated(getattr(self, kind)):
                 raise ValueError(f"{kind} names {repeated[0]!r} twice")
+        for detector in self.detectors:
+            side = getattr(detectors.parse(detector), "side", None)
+            if side not in (None, self.patches.size):
+                raise ValueError(f"{detector} takes patches of {side}x{side} alone, got size {self.patches.size}")
         for settings in self.attacks:
             self._check_targets(settings)
         contests = [(settings.attack, target) for settings in self.attacks for target in settings.targets or ("",)]

@@ -34,6 +34,7 @@ ROW_COLUMNS = (
     "psnr",
     "unchanged",
     "zero_gradient",
+    "training",  # of the judge: hardware, precision, augmentation, patches seen; "" where there is nothing to say
 )
 
 Logits = npt.NDArray[np.float32]

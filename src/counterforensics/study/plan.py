@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from counterforensics import attacks, detectors, manipulations
@@ -108,55 +109,93 @@ def plan_study(study: Study, splits: Mapping[int, Split]) -> Plan:
     """All tasks of `study`, given its split for each seed."""
     plan = Plan()
     for seed in study.seeds:
+        crops = _Crops(plan, study, splits[seed])
+        trainings = _Trainings(plan, crops, seed, splits[seed], study.manipulations)
         for manipulation in study.manipulations:
-            _plan_manipulation(plan, study, splits[seed], seed, manipulation)
+            _plan_manipulation(plan, study, splits[seed], seed, manipulation, trainings)
     return plan
 
 
-def _plan_manipulation(plan: Plan, study: Study, split: Split, seed: int, manipulation: str) -> None:
-    crops = _Crops(plan, study, patches_per_photo(study, split))
-    learn = (*split.train, *split.validation)
-    pairs = {"pristine": crops.of(learn, ""), "manipulated": crops.of(learn, manipulation)}
-    held_out = list(range(len(split.train), len(learn)))
+def _plan_manipulation(
+    plan: Plan, study: Study, split: Split, seed: int, manipulation: str, trainings: _Trainings
+) -> None:
+    crops = trainings.crops
     pristine, manipulated = crops.of(split.test, ""), crops.of(split.test, manipulation)
+    attacked = crops.of(split.test, manipulation, attacked=True)
     trained = {}
     for detector in study.detectors:
-        trained[detector] = _train_task(plan, seed, manipulation, detectors.parse(detector), pairs, held_out)
+        trained[detector] = trainings.of(detectors.parse(detector), manipulation)
         plan.trainings.append(Training(seed, manipulation, detector, trained[detector]))
     judged = _Judging(plan, seed, manipulation, trained, pristine)
     for detector in study.detectors:
-        judged.measure(detector, "", "", manipulated, None)
+        judged.measure(detector, "", "", manipulated, manipulated)
     for wanted in study.attacks:
         for target in wanted.targets or ("",):
-            conceal = _conceal_task(seed, manipulation, wanted.attack, manipulated)
+            conceal = _conceal_task(seed, manipulation, wanted.attack, attacked)
             if target:
                 conceal = _with(conceal, {"target": (trained[target],)})
             # An attack that learns nothing (FGSM) does not depend on, or read, the training patches.
             if getattr(attacks.parse(wanted.attack), "needs_pairs", True):
-                conceal = _with(conceal, pairs, held_out=held_out)
+                conceal = _with(conceal, trainings.pairs(manipulation), held_out=trainings.held_out)
             key = plan.add(conceal)
+            before = crops.of(split.test, "", attacked=True)
             plan.concealments.append(
-                Concealment(seed, manipulation, target, wanted.attack, split.test, pristine, manipulated, key)
+                Concealment(seed, manipulation, target, wanted.attack, split.test, before, attacked, key)
             )
             for detector in study.detectors:
-                judged.measure(detector, target, wanted.attack, (key,), key)
+                judged.measure(detector, target, wanted.attack, (key,), attacked)
 
 
-def _train_task(
-    plan: Plan, seed: int, manipulation: str, recipe: Recipe, pairs: Mapping[str, tuple[str, ...]], held_out: list[int]
-) -> str:
-    """Plan the training of `recipe`, and before it that of the recipe that it starts from; its key."""
-    text = detectors.text_form(recipe)
-    start = getattr(recipe, "start", None)
-    before = {"start": (_train_task(plan, seed, manipulation, start, pairs, held_out),)} if start else {}
-    settings = {
-        "detector": text,
-        "recipe": dataclasses.asdict(recipe),  # type: ignore[call-overload]
-        "manipulation": manipulation,
-        "seed": seed_for(seed, "train", text, manipulation),
-        "held_out": held_out,
-    }
-    return plan.add(Task("train", settings, {**pairs, **before}, f"train {text} on {manipulation}"))
+@dataclass(frozen=True)
+class _Trainings:
+    """Train tasks of one seed."""
+
+    plan: Plan
+    crops: _Crops
+    seed: int
+    split: Split
+    manipulations: tuple[str, ...]
+
+    @property
+    def held_out(self) -> list[int]:
+        """Positions, among the photographs learned from, of those kept for validation."""
+        first = len(self.split.train)
+        return list(range(first, first + len(self.split.validation)))
+
+    def pairs(self, manipulation: str) -> dict[str, tuple[str, ...]]:
+        """The crops that a detector of `manipulation` learns from."""
+        learn = (*self.split.train, *self.split.validation)
+        return {"pristine": self.crops.of(learn, ""), "manipulated": self.crops.of(learn, manipulation)}
+
+    def of(self, recipe: Recipe, manipulation: str) -> str:
+        """Plan the training of `recipe`, and before it that of the recipe that it starts from; its key."""
+        needs = self.pairs(manipulation)
+        settings: dict[str, Any] = {"manipulation": manipulation}
+        if shared := getattr(recipe, "start_for", lambda _: None)(len(self.manipulations)):
+            needs["start"] = (self._for_all(shared),)
+            settings["start_output"] = self.manipulations.index(manipulation)
+        elif start := getattr(recipe, "start", None):
+            needs["start"] = (self.of(start, manipulation),)
+        return self._add(recipe, manipulation, needs, settings)
+
+    def _for_all(self, recipe: Recipe) -> str:
+        """Plan the training of one network for all manipulations, an output for each."""
+        learned = {f"manipulated {text}": self.pairs(text)["manipulated"] for text in self.manipulations}
+        needs = {"pristine": self.pairs(self.manipulations[0])["pristine"], **learned}
+        return self._add(recipe, "all manipulations", needs, {"manipulations": list(self.manipulations)})
+
+    def _add(
+        self, recipe: Recipe, manipulation: str, needs: Mapping[str, tuple[str, ...]], settings: Mapping[str, Any]
+    ) -> str:
+        text = detectors.text_form(recipe)
+        settings = {
+            "detector": text,
+            "recipe": dataclasses.asdict(recipe),  # type: ignore[call-overload]
+            "seed": seed_for(self.seed, "train", text, manipulation),
+            "held_out": self.held_out,
+            **settings,
+        }
+        return self.plan.add(Task("train", settings, needs, f"train {text} on {manipulation}"))
 
 
 def _conceal_task(seed: int, manipulation: str, text: str, manipulated: tuple[str, ...]) -> Task:
@@ -174,13 +213,13 @@ def _with(task: Task, needs: Mapping[str, tuple[str, ...]], **settings: Any) -> 
     return dataclasses.replace(task, needs={**task.needs, **needs}, settings={**task.settings, **settings})
 
 
-def patches_per_photo(study: Study, split: Split) -> Mapping[str, int]:
+def patches_per_photo(study: Study, split: Split, per_device: int | None) -> Mapping[str, int]:
     """Patches of each photograph, at most, by device: a device's photographs share its budget if it has one."""
     counts = Counter(photo.device for photos in split.roles.values() for photo in photos)
-    patches = study.patches
-    if patches.per_device is None:
-        return dict.fromkeys(counts, patches.per_photo)
-    return {device: min(patches.per_photo, max(1, patches.per_device // count)) for device, count in counts.items()}
+    most = study.patches.per_photo
+    if per_device is None:
+        return dict.fromkeys(counts, most)
+    return {device: min(most, max(1, per_device // count)) for device, count in counts.items()}
 
 
 def cells_seed(photo: Photo) -> int:
@@ -194,18 +233,29 @@ class _Crops:
 
     plan: Plan
     study: Study
-    per_photo: Mapping[str, int]
+    split: Split
 
-    def of(self, photos: Sequence[Photo], manipulation: str) -> tuple[str, ...]:
+    @cached_property
+    def _per_photo(self) -> Mapping[str, int]:
+        return patches_per_photo(self.study, self.split, self.study.patches.per_device)
+
+    @cached_property
+    def _attacked(self) -> Mapping[str, int]:
+        """As `_per_photo`, of the patches that are attacked: the first of those cells."""
+        most = patches_per_photo(self.study, self.split, self.study.patches.attacked_per_device)
+        return {device: min(count, self._per_photo[device]) for device, count in most.items()}
+
+    def of(self, photos: Sequence[Photo], manipulation: str, *, attacked: bool = False) -> tuple[str, ...]:
         """Keys of the crops of `photos` ("" is pristine), in their order."""
-        return tuple(self._crop(photo, manipulation) for photo in photos)
+        per_photo = self._attacked if attacked else self._per_photo
+        return tuple(self._crop(photo, manipulation, per_photo[photo.device]) for photo in photos)
 
-    def _crop(self, photo: Photo, manipulation: str) -> str:
+    def _crop(self, photo: Photo, manipulation: str, per_photo: int) -> str:
         settings = {
             "photo": photo.digest,
             "manipulation": manipulation,
             "backend": manipulations.BACKEND,
-            "per_photo": self.per_photo[photo.device],
+            "per_photo": per_photo,
             "size": self.study.patches.size,
             "channels": self.study.patches.channels,
             "seed": cells_seed(photo),
@@ -227,13 +277,20 @@ class _Judging:
     trained: Mapping[str, str]
     pristine: tuple[str, ...]
 
-    def measure(self, detector: str, target: str, attack: str, patches: tuple[str, ...], concealed: str | None) -> None:
-        """Plan one row: `detector` on pristine patches and on `patches`."""
+    def measure(
+        self, detector: str, target: str, attack: str, patches: tuple[str, ...], origin: tuple[str, ...]
+    ) -> None:
+        """Plan one row: `detector` on pristine patches and on `patches`, which were `origin` before an attack."""
         pristine = self._judge(detector, self.pristine, "pristine patches")
         positive = self._judge(detector, patches, f"patches concealed by {attack}" if attack else "manipulated patches")
-        needs = {"pristine": (pristine,), "positive": (positive,), "patches": self.pristine}
-        if concealed:
-            needs["concealed"] = (concealed,)
+        needs = {
+            "pristine": (pristine,),
+            "positive": (positive,),
+            "patches": self.pristine,
+            "positive patches": origin,
+        }
+        if attack:
+            needs["concealed"] = patches
         settings = {"seed": seed_for(self.seed, "intervals", self.manipulation)}
         label = f"measure {detector} on {self.manipulation} {attack}".rstrip()
         row = self.plan.add(Task("measure", settings, needs, label))

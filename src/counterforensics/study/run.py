@@ -26,7 +26,9 @@ import yaml
 from dask.callbacks import Callback
 
 from counterforensics import manipulations
-from counterforensics.errors import CounterforensicsError, NameNotFoundError, PhotoError, StudyError
+from counterforensics.detectors import weights
+from counterforensics.detectors.accelerator import best_device, describe
+from counterforensics.errors import CounterforensicsError, NameNotFoundError, PhotoError, StudyError, WeightsError
 from counterforensics.photos.base import Photo
 from counterforensics.photos.folder import find_photos
 from counterforensics.photos.patches import Patches, choose_cells
@@ -171,7 +173,7 @@ def _execute(plan: Plan, store: Store, workers: int, progress: Progress) -> tupl
         progress.say(f"damaged, computed again: {plan.tasks[key].label}")
         store.discard(key)
     computed = set(missing)
-    graph = {key: _node(plan.tasks[key], store, computed) for key in missing}
+    graph = {key: _node(plan.tasks[key], store, computed, progress.say) for key in missing}
     wanted = [key for key in plan.targets() if key in computed]
     watching = _Watching(plan)
     with progress.tasks([plan.tasks[key].kind for key in missing]) as watching.advance, watching:
@@ -197,18 +199,18 @@ class _Watching(Callback):  # type: ignore[misc]
             self.failures.append(f"{task.label}: {result.reason}")
 
 
-def _node(task: Task, store: Store, computed: Set[str]) -> tuple[Any, ...]:
+def _node(task: Task, store: Store, computed: Set[str], say: Callable[[str], None]) -> tuple[Any, ...]:
     """`task` in the form of Dask's graphs: a call whose last argument names the tasks that come before."""
     before = [needed for keys in task.needs.values() for needed in keys if needed in computed]
-    return (_attempt, task, store, before)
+    return (_attempt, task, store, say, before)
 
 
-def _attempt(task: Task, store: Store, before: Sequence[Failed | None]) -> Failed | None:
+def _attempt(task: Task, store: Store, say: Callable[[str], None], before: Sequence[Failed | None]) -> Failed | None:
     """Run one task. What goes wrong becomes a result, so that its neighbours go on."""
     if any(before):
         return Failed("")
     try:
-        run_task(task, store)
+        run_task(task, store, say)
     except StudyError:
         raise  # the store itself cannot be written: nothing else can go on either
     except CounterforensicsError as error:
@@ -222,14 +224,28 @@ def _attempt(task: Task, store: Store, before: Sequence[Failed | None]) -> Faile
 def _rows(study: Study, plan: Plan, store: Store) -> pd.DataFrame:
     """One row for each measurement; counts and rates are empty where its tasks failed."""
     records = []
+    trained = {(one.seed, one.manipulation, one.detector): _training(store, one.key) for one in plan.trainings}
     for measurement in plan.measurements:
         record: dict[str, Any] = {"study": study.name}
         record |= {name: getattr(measurement, name) for name in ROW_COLUMNS[1:6]}
         path = store.folder(measurement.row) / ROW
         if path.exists():
             record |= json.loads(path.read_text(encoding="utf-8"))
+            record["training"] = trained[measurement.seed, measurement.manipulation, measurement.detector]
         records.append(record)
     return pd.DataFrame.from_records(records).reindex(columns=list(ROW_COLUMNS))
+
+
+def _training(store: Store, key: str) -> str:
+    """How a detector was trained, in the words of a row; "" for one that says nothing of it."""
+    with contextlib.suppress(WeightsError):
+        facts = weights.read_record(store.folder(key)).get("training", {})
+        if facts:
+            words = [facts[name] for name in ("device", "precision", "augmentation")]
+            seen = f"{facts['patches']} patches"
+            start = f" after a start on {facts['start_patches']}" if "start_patches" in facts else ""
+            return "; ".join([*words, seen + start])
+    return ""
 
 
 def _fields(rows: pd.DataFrame) -> Iterator[list[str]]:
@@ -349,7 +365,7 @@ def _photo_table(study: Study, splits: Mapping[int, Split], inspected: Inspected
     columns = ["device", "photo", "role", "digest", "width", "height", "patches"]
     records = []
     split = next(iter(splits.values()))
-    per_photo = patches_per_photo(study, split)
+    per_photo = patches_per_photo(study, split, study.patches.per_device)
     for role, photos in split.roles.items():
         for photo in photos:
             found = inspected.found[photo.digest]
@@ -380,5 +396,5 @@ def _provenance(study: Study) -> dict[str, str]:
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "manipulations made by": manipulations.BACKEND,
         "seeds": ", ".join(map(str, study.seeds)),
-        "device": "processor, one thread a task",
+        "device": f"{describe(best_device())}; one processor thread a task",
     }

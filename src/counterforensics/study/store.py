@@ -40,6 +40,10 @@ class Store:
         """Where the entry `key` is, or would be."""
         return self.root / key[:2] / key
 
+    def partial(self, key: str) -> Path:
+        """Where the task of `key` may keep what it goes on from when it is killed; gone once the entry is there."""
+        return self.root / "partial" / key
+
     def has(self, key: str) -> bool:
         """Whether the entry is there and every file in it has the digest it was written with."""
         folder = self.folder(key)
@@ -74,6 +78,7 @@ class Store:
             record = json.dumps({"task": label, "files": files}, indent=1, sort_keys=True)
             (unfinished / ENTRY).write_text(record, encoding="utf-8")
             self._rename(unfinished, self.folder(key))
+            shutil.rmtree(self.partial(key), ignore_errors=True)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
                 raise StudyError(

@@ -21,7 +21,7 @@ import torch
 
 from counterforensics import attacks, detectors, manipulations
 from counterforensics.detectors import weights
-from counterforensics.detectors.base import score
+from counterforensics.detectors.base import Course, Network, score
 from counterforensics.evaluation import mse, psnr_of, rates, unchanged
 from counterforensics.photos.folder import decode
 from counterforensics.photos.patches import Pairs, Patches, PatchFile, choose_cells, cut
@@ -66,16 +66,18 @@ class Kind:
     """How tasks of one kind run. A new version makes every result of the old one worthless."""
 
     version: int
-    run: Callable[[Task, Store, Path], None]
+    run: Callable[..., None]  # (task, store, folder to write into)
+    tells: bool = False  # whether it takes long enough to be given `say=` too
 
 
-def run_task(task: Task, store: Store) -> None:
-    """Run `task` and keep its result in `store`.  Raises whatever goes wrong."""
+def run_task(task: Task, store: Store, say: Callable[[str], None]) -> None:
+    """Run `task` and keep its result in `store`; `say` hears how far a long one is.  Raises whatever goes wrong."""
     # One thread a task: results do not depend on how many cores there are, and tasks fill the cores.
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     with store.writing(task.key, task.label) as folder:
-        KINDS[task.kind].run(task, store, folder)
+        kind = KINDS[task.kind]
+        kind.run(task, store, folder, **({"say": say} if kind.tells else {}))
 
 
 def _develop(task: Task, store: Store, folder: Path) -> None:
@@ -103,36 +105,42 @@ def _photograph(task: Task, store: Store) -> Pixels:
     return decode(path.read_bytes(), path)
 
 
-def _train(task: Task, store: Store, folder: Path) -> None:
-    """A detector for one manipulation, trained on the training devices."""
+def _train(task: Task, store: Store, folder: Path, *, say: Callable[[str], None]) -> None:
+    """A detector for one manipulation, or a start for several, trained on the training devices."""
     recipe = detectors.parse(task.settings["detector"])
     curve: list[Mapping[str, float]] = []
     pairs = pairs_of(task, store)
-    start = {"start": detectors.load_detector(store.folder(task.needs["start"][0]))} if "start" in task.needs else {}
-    network = recipe.train(pairs, seed=task.settings["seed"], watch=curve.append, **start)
-    record = {
-        "manipulation": task.settings["manipulation"],
-        "seed": task.settings["seed"],
-        "pairs": len(pairs),
-        "trained_on": _short_digest(task),
-    }
+    course = Course(curve.append, say=lambda text: say(f"{task.label}: {text}"), folder=store.partial(task.key))
+    network = recipe.train(pairs, seed=task.settings["seed"], course=course, **_start(task, store))
+    shown = ("manipulation", "manipulations", "seed")
+    record = {name: task.settings[name] for name in shown if name in task.settings}
+    record |= {"pairs": len(pairs), "trained_on": _short_digest(task)}
     name = task.settings["detector"].partition(":")[0]
     weights.save(network, folder, name=name, recipe=recipe, record=record)
     (folder / CURVE).write_text(json.dumps(curve), encoding="utf-8")
 
 
+def _start(task: Task, store: Store) -> dict[str, Network]:
+    """What the training goes on from, if anything: of a start for several manipulations, the one output."""
+    if "start" not in task.needs:
+        return {}
+    start = detectors.load_detector(store.folder(task.needs["start"][0]))
+    output = task.settings.get("start_output")
+    return {"start": start if output is None else start.only(output)}
+
+
 def _short_digest(task: Task) -> str:
     """One digest for all patches a detector was trained on."""
-    return hashlib.sha256("".join(task.needs["pristine"] + task.needs["manipulated"]).encode()).hexdigest()
+    roles = [role for role in task.needs if role == "pristine" or role.startswith("manipulated")]
+    return hashlib.sha256("".join(key for role in roles for key in task.needs[role]).encode()).hexdigest()
 
 
 def pairs_of(task: Task, store: Store) -> Pairs:
-    """The pairs behind the roles `pristine` and `manipulated`, held-out photographs by position."""
-    return Pairs(
-        patches_of(task.needs["pristine"], store),
-        patches_of(task.needs["manipulated"], store),
-        frozenset(task.settings["held_out"]),
-    )
+    """The pairs behind the roles `pristine` and `manipulated ...`, held-out photographs by position."""
+    pristine, held_out = patches_of(task.needs["pristine"], store), frozenset(task.settings["held_out"])
+    roles = [role for role in task.needs if role.startswith("manipulated")]
+    several = [Pairs(pristine, patches_of(task.needs[role], store), held_out) for role in roles]
+    return several[0] if len(several) == 1 else Pairs.together(several)
 
 
 def patches_of(keys: tuple[str, ...], store: Store) -> Patches:
@@ -191,8 +199,8 @@ def _judge(task: Task, store: Store, folder: Path) -> None:
 def _measure(task: Task, store: Store, folder: Path) -> None:
     """One row: a judge's verdicts on pristine and on manipulated or concealed patches."""
     pristine, positive = (np.load(store.folder(task.needs[role][0]) / LOGITS) for role in ("pristine", "positive"))
-    photo = patches_of(task.needs["patches"], store).photo
-    found = rates(pristine, positive, photo, photo, seed=task.settings["seed"])
+    photos = (patches_of(task.needs[role], store).photo for role in ("patches", "positive patches"))
+    found = rates(pristine, positive, *photos, seed=task.settings["seed"])
     row: dict[str, Any] = dataclasses.asdict(found)
     row |= {"fpr": found.fpr, "tpr": found.tpr, "acc": found.acc}
     if "concealed" in task.needs:
@@ -211,7 +219,7 @@ def _quality(folder: Path) -> dict[str, float]:
 KINDS: Mapping[str, Kind] = {
     "develop": Kind(1, _develop),
     "crop": Kind(1, _crop),
-    "train": Kind(1, _train),
+    "train": Kind(2, _train, tells=True),
     "conceal": Kind(1, _conceal),
     "judge": Kind(1, _judge),
     "measure": Kind(1, _measure),

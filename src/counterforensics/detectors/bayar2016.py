@@ -1,0 +1,107 @@
+"""Bayar2016: prediction-error filters learned under a constraint, then a small network (Bayar & Stamm 2016).
+
+Layers as three independent reimplementations have them. The published training, with local response
+normalisation and SGD at 1e-6, does not converge in practice (a public replication says so); `Bayar2016` is the
+variant that does, and `Bayar2016Published` keeps the published choices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
+from counterforensics.detectors.layers import ConstrainedConv2d, GhostBatchNorm2d, SeededDropout
+from counterforensics.errors import StudyError
+from counterforensics.pixels import luma
+
+SIDE = 128
+FILTERS = 12
+NORMALISATIONS = ("batch", "local-response")
+
+
+class BayarNetwork(DeepNetwork):
+    """[n, 1, 128, 128] -> 12x124x124 -> 64x62x62 -> 64x31x31 -> 48x31x31 -> 48x15x15 -> 4096 -> 4096 -> outputs."""
+
+    side = SIDE
+
+    def __init__(self, normalisation: str, outputs: int) -> None:
+        super().__init__()
+        self.published = normalisation == "local-response"
+        self.constrained = ConstrainedConv2d(FILTERS)
+        self.convolutions = nn.Sequential(
+            *self._convolution(FILTERS, 64, size=7, stride=2),
+            *self._convolution(64, 48, size=5, stride=1),
+            nn.Flatten(),
+        )
+        self.dense = nn.Sequential(
+            *(nn.Linear(48 * 15 * 15, 4096), nn.ReLU(), SeededDropout(0.5)),
+            *(nn.Linear(4096, 4096), nn.ReLU(), SeededDropout(0.5)),
+        )
+        self.last = nn.Linear(4096, outputs)
+
+    def _convolution(self, before: int, after: int, *, size: int, stride: int) -> list[nn.Module]:
+        convolution = nn.Conv2d(before, after, size, stride, size // 2)
+        pool = nn.MaxPool2d(3, 2, ceil_mode=True)
+        if self.published:
+            return [convolution, nn.ReLU(), pool, nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75)]
+        return [convolution, GhostBatchNorm2d(after), nn.ReLU(), pool]
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """As `DeepNetwork.features`, d = 4096."""
+        features: Tensor = self.dense(self.convolutions(self.constrained(luma(pixels))))
+        return features
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Published: N(0, .01) and biases of .1, dense layers N(0, .005) and 1.
+
+        Ours: dense layers without bias, convolutions scaled to their inputs (He et al. 2015).
+        """
+        nn.init.normal_(self.constrained.weight, 0, 0.3, generator=generator)  # before it is projected [ours]
+        for layer in [*self.convolutions, *self.dense, self.last]:
+            if isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, 0, 0.005, generator=generator)
+                nn.init.constant_(layer.bias, 1.0 if self.published else 0.0)
+            elif isinstance(layer, nn.Conv2d) and self.published:
+                nn.init.normal_(layer.weight, 0, 0.01, generator=generator)
+                nn.init.constant_(torch.as_tensor(layer.bias), 0.1)
+            elif isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+                nn.init.zeros_(torch.as_tensor(layer.bias))
+
+
+@dataclass(frozen=True)
+class Bayar2016(DeepRecipe):
+    """The variant that converges: batch normalisation in place of local response normalisation, AdamW [ours]."""
+
+    steps: int = 100
+    rate: float = 2e-4
+    shared_steps: int = 700
+    shared_rate: float = 5e-4
+    normalisation: str = "batch"
+
+    side = SIDE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.normalisation not in NORMALISATIONS:
+            known = " or ".join(NORMALISATIONS)
+            raise StudyError(f"bayar2016: normalisation must be {known}, got {self.normalisation!r}")
+
+    def build(self) -> BayarNetwork:
+        """The network with random weights."""
+        return BayarNetwork(self.normalisation, self.outputs)
+
+
+@dataclass(frozen=True)
+class Bayar2016Published(Bayar2016):
+    """As published: local response normalisation, SGD at 1e-6 with momentum .9, decay 5e-4, batches of 32 patches."""
+
+    steps: int = 100_000
+    shared_steps: int = 0
+    pairs_per_step: int = 16
+    optimiser: str = "sgd"
+    rate: float = 1e-6
+    normalisation: str = "local-response"

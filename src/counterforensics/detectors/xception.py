@@ -1,0 +1,127 @@
+"""Xception: separable convolutions with skips (Chollet 2017), on patches at their own size."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
+from counterforensics.detectors.layers import GhostBatchNorm2d
+from counterforensics.detectors.training import Schedule
+from counterforensics.errors import PixelError, StudyError
+from counterforensics.pixels import luma
+
+MIDDLE_BLOCKS = 8
+CHANNELS = ("luma", "rgb")
+
+
+class SeparableConv2d(nn.Module):
+    """A 3x3 filter for each map, then a 1x1 mixture of maps."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, before, 3, padding=1, groups=before, bias=False)
+        self.pointwise = nn.Conv2d(before, after, 1, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """float [n, before, h, w] -> [n, after, h, w]."""
+        mixed: Tensor = self.pointwise(self.conv1(maps))
+        return mixed
+
+
+class Block(nn.Module):
+    """ReLU, separable convolution and batch normalisation, two or three times, beside a skip."""
+
+    def __init__(self, widths: tuple[int, ...], *, stride: int = 1, first_relu: bool = True) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise(widths):
+            layers += [nn.ReLU(), SeparableConv2d(before, after), GhostBatchNorm2d(after)]
+        if stride > 1:
+            layers.append(nn.MaxPool2d(3, stride, padding=1))
+        self.rep = nn.Sequential(*layers[0 if first_relu else 1 :])
+        self.skip: nn.Module = nn.Identity()
+        self.skipbn: nn.Module = nn.Identity()
+        if stride > 1:
+            self.skip = nn.Conv2d(widths[0], widths[-1], 1, stride, bias=False)
+            self.skipbn = GhostBatchNorm2d(widths[-1])
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """float [n, widths[0], h, w] -> [n, widths[-1], h / stride, w / stride]."""
+        total: Tensor = self.rep(maps) + self.skipbn(self.skip(maps))
+        return total
+
+
+class XceptionNetwork(DeepNetwork):
+    """[n, 3, 128, 128] -> 2048x4x4 -> mean -> outputs; from luma, all three inputs see it."""
+
+    def __init__(self, channels: str, outputs: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.entry = nn.Sequential(
+            *(nn.Conv2d(3, 32, 3, 2, bias=False), GhostBatchNorm2d(32), nn.ReLU()),
+            *(nn.Conv2d(32, 64, 3, bias=False), GhostBatchNorm2d(64), nn.ReLU()),
+            Block((64, 128, 128), stride=2, first_relu=False),
+            Block((128, 256, 256), stride=2),
+            Block((256, 728, 728), stride=2),
+        )
+        self.middle = nn.Sequential(*(Block((728, 728, 728, 728)) for _ in range(MIDDLE_BLOCKS)))
+        self.exit = nn.Sequential(
+            Block((728, 728, 1024), stride=2),
+            *(SeparableConv2d(1024, 1536), GhostBatchNorm2d(1536), nn.ReLU()),
+            *(SeparableConv2d(1536, 2048), GhostBatchNorm2d(2048), nn.ReLU()),
+            *(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        )
+        self.last = nn.Linear(2048, outputs)
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """As `DeepNetwork.features`, d = 2048.  Raises PixelError for luma where the network reads RGB."""
+        if self.channels == "luma":
+            pixels = luma(pixels).expand(-1, 3, -1, -1)
+        elif pixels.shape[1] != 3:
+            raise PixelError(f"this Xception reads RGB, got {pixels.shape[1]} channel; channels=luma reads one")
+        features: Tensor = self.exit(self.middle(self.entry(pixels / 127.5 - 1)))
+        return features
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Convolutions scaled to their inputs (He et al. 2015) [ours]; the published start is ImageNet's weights."""
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+        nn.init.normal_(self.last.weight, 0, 0.01, generator=generator)
+        nn.init.zeros_(self.last.bias)
+
+
+@dataclass(frozen=True)
+class Xception(DeepRecipe):
+    """From scratch, with AdamW [ours]. channels: `luma`, which all three inputs see, or `rgb`.
+
+    crop: in a shared start, random squares of this side of the patches (0: whole patches). The traces are
+    local and a pass costs by the pixel, so on a processor a start on 64x64 sees four times as many scenes.
+    """
+
+    steps: int = 40
+    rate: float = 3e-4
+    shared_steps: int = 1500
+    channels: str = "luma"
+    crop: int = 64
+    imagenet: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.channels not in CHANNELS:
+            raise StudyError(f"xception: channels must be luma or rgb, got {self.channels!r}")
+        if self.crop and self.crop < 32:
+            raise StudyError(f"xception: crop must be 0 or at least 32, got {self.crop}")
+
+    def build(self) -> XceptionNetwork:
+        """The network with random weights."""
+        return XceptionNetwork(self.channels, self.outputs)
+
+    def schedule(self) -> Schedule:
+        """As `DeepRecipe.schedule`, with the start's squares."""
+        return dataclasses.replace(super().schedule(), crop=self.crop if self.outputs > 1 else 0)

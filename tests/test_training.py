@@ -1,0 +1,379 @@
+"""The training loop: what it keeps, how it goes on when it is killed, and what it does when memory or numbers fail."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from counterforensics.detectors import accelerator, training
+from counterforensics.detectors.base import SILENT, Course
+from counterforensics.detectors.batches import draw, prefetched
+from counterforensics.detectors.checkpoint import FILE
+from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
+from counterforensics.detectors.layers import ConstrainedConv2d, GhostBatchNorm2d, SeededDropout
+from counterforensics.errors import TrainingError
+from counterforensics.photos.patches import Pairs, Patches
+from counterforensics.pixels import luma
+from tests.toys import median_pairs
+
+Points = list[dict[str, float]]
+
+
+class TinyNetwork(DeepNetwork):
+    """Every kind of layer that the deep detectors have, small."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.constrained = ConstrainedConv2d(2)
+        self.body = nn.Sequential(
+            *(nn.Conv2d(2, 4, 3, stride=2), GhostBatchNorm2d(4), nn.Tanh()),
+            *(nn.AdaptiveAvgPool2d(4), nn.Flatten(), SeededDropout(0.2)),
+        )
+        self.last = nn.Linear(64, outputs)
+
+    def features(self, pixels: Tensor) -> Tensor:
+        features: Tensor = self.body(self.constrained(luma(pixels)))
+        return features
+
+    def initialise(self, generator: torch.Generator) -> None:
+        for tensor in self.parameters():
+            nn.init.normal_(tensor, 0, 0.3, generator=generator)
+
+
+@dataclass(frozen=True)
+class Tiny(DeepRecipe):
+    steps: int = 12
+    pairs_per_step: int = 16
+
+    def build(self) -> TinyNetwork:
+        return TinyNetwork(self.outputs)
+
+
+def trained(
+    recipe: Tiny = Tiny(), *, pairs: Pairs | None = None, course: Course = SILENT, seed: int = 3
+) -> dict[str, Tensor]:
+    return recipe.train(pairs or median_pairs(), seed=seed, course=course).state_dict()
+
+
+def assert_same(one: dict[str, Tensor], other: dict[str, Tensor], *, within: float = 0.0) -> None:
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, other[name], rtol=within, atol=within, msg=name)
+
+
+# --- resuming
+
+
+class KilledError(Exception):
+    """Stands for a kill, at a moment of our choosing."""
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+@settings(deadline=None, max_examples=6)
+@given(st.data())
+def test_a_training_killed_at_any_steps_ends_with_the_weights_of_one_never_killed(
+    optimiser: str, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    kills = data.draw(st.lists(st.integers(1, 11), min_size=1, max_size=3).map(sorted))
+    folder = tmp_path_factory.mktemp("partial")
+    recipe = Tiny(optimiser=optimiser)
+    curve: Points = []
+    for kill in kills:
+        with pytest.raises(KilledError):
+            _train_until(kill, recipe, Course(folder=folder))
+    assert_same(trained(recipe, course=Course(curve.append, folder=folder)), trained(recipe))  # type: ignore[arg-type]
+    steps = [point["step"] for point in curve]
+    assert steps == sorted(set(steps))
+    assert steps[0] == 0
+    assert steps[-1] == recipe.steps
+
+
+def _train_until(step: int, recipe: Tiny, course: Course) -> None:
+    """Train with a checkpoint after every step, and die when `step` begins."""
+
+    class Doomed(TinyNetwork):
+        pass
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+        original = training._Training._batch
+
+        def batch(self: training._Training, number: int) -> object:
+            if number >= step:
+                raise KilledError
+            return original(self, number)
+
+        patch.setattr(training._Training, "_batch", batch)
+        trained(recipe, course=course)
+
+
+SCRIPT = """
+    import sys, time
+    from pathlib import Path
+    from counterforensics.detectors import training
+    from counterforensics.detectors.base import Course
+    from tests.test_training import Tiny
+    from tests.toys import median_pairs
+    training.SECONDS_BETWEEN_CHECKPOINTS = -1.0
+    Tiny(steps=4000).train(median_pairs(), seed=3, course=Course(folder=Path(sys.argv[1])))
+"""
+
+
+def test_a_killed_process_leaves_a_checkpoint_whole(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(SCRIPT), tmp_path]) as process:
+        while process.poll() is None and not (tmp_path / FILE).exists():
+            pass
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    said: list[str] = []
+    recipe = Tiny(steps=4000)
+    checkpoint = (tmp_path / FILE).read_bytes()
+    with pytest.raises(KilledError):
+        _train_until(0, recipe, Course(say=said.append, folder=tmp_path))
+    assert said[0].startswith("goes on from step ")
+    assert (tmp_path / FILE).read_bytes() == checkpoint
+
+
+@pytest.mark.parametrize("spoil", [lambda content: content[:-9], lambda content: b"", lambda content: b"x" * 99])
+def test_a_damaged_checkpoint_begins_anew(tmp_path: Path, spoil: object) -> None:
+    with pytest.raises(KilledError):
+        _train_until(5, Tiny(), Course(folder=tmp_path))
+    path = tmp_path / FILE
+    path.write_bytes(spoil(path.read_bytes()))  # type: ignore[operator]
+    assert_same(trained(course=Course(folder=tmp_path)), trained())
+
+
+def test_a_checkpoint_of_another_training_is_not_taken_up(tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        _train_until(5, Tiny(), Course(folder=tmp_path))
+    assert_same(trained(course=Course(folder=tmp_path), seed=4), trained(seed=4))
+
+
+# --- memory and numbers
+
+
+def test_a_batch_too_large_for_memory_passes_in_halves_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "PATCHES_PER_PASS", 64)
+    recipe = Tiny(pairs_per_step=32)
+    whole = trained(recipe)
+    passed: list[int] = []
+    original = TinyNetwork.outputs
+
+    def outputs(self: TinyNetwork, pixels: Tensor) -> Tensor:
+        if self.training:
+            passed.append(len(pixels))
+            if len(pixels) > 16 and len(passed) > 5:  # full only after some steps, and after a forward pass
+                original(self, pixels)
+                raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(self, pixels)
+
+    monkeypatch.setattr(TinyNetwork, "outputs", outputs)
+    said: list[str] = []
+    assert_same(trained(recipe, course=Course(say=said.append)), whole, within=2e-4)
+    assert set(passed) == {64, 32, 16}
+    assert [text.partition(";")[0] for text in said] == [
+        "out of memory with 64 patches at once",
+        "out of memory with 32 patches at once",
+    ]
+
+
+def test_memory_for_not_even_one_group_is_an_error_that_says_what_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    def outputs(self: TinyNetwork, pixels: Tensor) -> Tensor:
+        if self.training:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.last(self.features(pixels))
+
+    monkeypatch.setattr(TinyNetwork, "outputs", outputs)
+    with pytest.raises(TrainingError, match="has no memory for 16 patches at once; free some"):
+        trained()
+
+
+def test_a_loss_that_is_not_finite_stops_says_where_and_keeps_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KilledError):
+        _train_until(6, Tiny(), Course(folder=tmp_path))
+    kept = (tmp_path / FILE).read_bytes()
+    original = training._Training._pass
+
+    def poisoned(self: training._Training, *arguments: object) -> Tensor:
+        share = original(self, *arguments)  # type: ignore[arg-type]
+        return share * float("nan") if self.step == 8 else share
+
+    monkeypatch.setattr(training._Training, "_pass", poisoned)
+    with pytest.raises(TrainingError, match=r"the loss became nan at step 8; .* the checkpoint of step 6 is kept"):
+        trained(course=Course(folder=tmp_path))
+    assert (tmp_path / FILE).read_bytes() == kept
+
+
+# --- what is kept
+
+
+def test_the_state_that_validates_best_is_kept() -> None:
+    curve: Points = []
+    network = Tiny(steps=20, rate=0.5).train(median_pairs(), seed=3, course=Course(curve.append))  # type: ignore[arg-type]
+    best = min(curve, key=lambda point: point["validation_loss"])
+    assert network.facts["best_step"] == best["step"]
+    again: Points = []
+    start = network.only(0)
+    Tiny(steps=1, rate=0.0).train(median_pairs(), seed=3, course=Course(again.append), start=start)  # type: ignore[arg-type]
+    assert again[0]["validation_loss"] == pytest.approx(best["validation_loss"], rel=1e-6)
+
+
+def test_training_ends_early_where_nothing_gets_better() -> None:
+    curve: Points = []
+    recipe = Tiny(steps=400, rate=0.0, decay=0.0, patience=3)
+    network = recipe.train(median_pairs(), seed=3, course=Course(curve.append))  # type: ignore[arg-type]
+    # Without a rate only the normalisations move; three validations in a row without a better one end it.
+    best = int(network.facts["best_step"])
+    assert sum(point["step"] > best for point in curve) == 3
+    assert network.facts["steps"] == curve[-1]["step"] < 400
+
+
+def test_without_held_out_photographs_the_last_state_is_kept() -> None:
+    network = Tiny().train(median_pairs(held_out=0), seed=3)
+    assert network.facts["best_step"] == network.facts["steps"] == 12
+
+
+def test_the_facts_say_what_was_seen_and_how() -> None:
+    facts = Tiny().train(median_pairs(), seed=3).facts
+    assert facts["patches"] == 12 * 2 * 16
+    assert facts["augmentation"] == "flips and 90-degree turns"
+    assert facts["precision"] in ("float32", "bfloat16")
+
+
+# --- a start that manipulations share
+
+
+def several() -> Pairs:
+    """The pairs of two manipulations: median filtered, and a constant added."""
+    median = median_pairs()
+    brighter = Patches(tuple(stack // 2 for stack in median.pristine.stacks))  # type: ignore[operator]
+    return Pairs.together([median, Pairs(median.pristine, brighter, median.held_out)])
+
+
+def test_pairs_together_keep_their_order_and_their_held_out_photographs() -> None:
+    median, both = median_pairs(), several()
+    assert len(both) == 2 * len(median)
+    assert both.outputs == 2
+    assert both.output.tolist() == [0] * len(median) + [1] * len(median)
+    assert both.held_out == {8, 9, 18, 19}
+    assert both.training().output.tolist() == [0] * len(median.training()) + [1] * len(median.training())
+    last = np.array([len(both) - 1])
+    assert np.array_equal(both.manipulated[last], both.pristine[last] // 2)
+
+
+def test_a_start_learns_an_output_for_each_manipulation_and_one_can_be_taken_alone() -> None:
+    start = Tiny(steps=150, outputs=2, rate=0.02).train(several(), seed=1)
+    unseen = median_pairs(4, 8, held_out=0)
+    pristine, median = (torch.from_numpy(some[np.arange(32)]).float() for some in (unseen.pristine, unseen.manipulated))
+    darker = (pristine / 2).floor()
+    for output, manipulated in enumerate((median, darker)):
+        alone = start.only(output).eval()
+        torch.testing.assert_close(alone.logits(pristine), start.outputs(pristine)[:, output])
+        assert (alone.logits(manipulated) > alone.logits(pristine)).float().mean() > 0.9
+    torch.testing.assert_close(start.logits(median), start.outputs(median).amax(1))
+
+
+# --- batches and layers
+
+
+def test_a_batch_holds_both_states_of_a_cell_turned_alike() -> None:
+    pairs = median_pairs(held_out=0)
+    same = Pairs(pairs.pristine, pairs.pristine)
+    batch = draw(same, 40, np.random.default_rng(0), turned=True, crop=32)
+    assert batch.patches.shape == (80, 1, 32, 32)
+    assert torch.equal(batch.patches[0::2], batch.patches[1::2])
+    assert batch.signs[:, 0].tolist() == [-1.0, 1.0] * 40
+
+
+def test_a_batch_shows_a_patch_in_each_of_the_eight_ways_a_square_lies() -> None:
+    square = np.arange(9, dtype=np.uint8).reshape(1, 1, 3, 3)
+    one = Pairs(Patches((square,)), Patches((square,)))
+    batch = draw(one, 200, np.random.default_rng(0), turned=True, crop=0)
+    assert len({tuple(patch.flatten().tolist()) for patch in batch.patches}) == 8
+    untouched = draw(one, 5, np.random.default_rng(0), turned=False, crop=0)
+    assert (untouched.patches == torch.from_numpy(square)).all()
+
+
+def test_each_output_weighs_pristine_and_manipulated_alike() -> None:
+    batch = draw(several(), 4000, np.random.default_rng(0), turned=False, crop=16)
+    pristine, manipulated = batch.weights[0::2].sum(0), batch.weights[1::2].sum(0)
+    assert torch.equal(batch.weights.sum(1), torch.ones(8000))
+    torch.testing.assert_close(pristine, torch.tensor([2000.0, 2000.0]))
+    torch.testing.assert_close(manipulated, pristine, rtol=0.05, atol=0)
+
+
+def test_an_error_in_the_thread_that_draws_is_raised_where_the_batch_is_awaited() -> None:
+    def batches() -> object:
+        yield draw(several(), 1, np.random.default_rng(0), turned=False, crop=0)
+        raise OSError("no space")
+
+    ahead = prefetched(batches())  # type: ignore[arg-type]
+    next(ahead)
+    with pytest.raises(OSError, match="no space"):
+        next(ahead)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1e-3, 0.3, 5.0]))
+def test_a_projected_filter_predicts_its_centre_from_its_neighbours(seed: int, spread: float) -> None:
+    layer = ConstrainedConv2d(12)
+    nn.init.normal_(layer.weight, 0, spread, generator=torch.Generator().manual_seed(seed))
+    layer.project()
+    weights = layer.weight.detach().double()
+    assert (weights[:, 0, 2, 2] == -1).all()
+    outer = weights.sum((1, 2, 3)) + 1
+    assert (outer - 1).abs().max() <= 1e-6 * max(1.0, float(weights.abs().max()))
+    before = layer.weight.detach().clone()
+    layer.project()
+    torch.testing.assert_close(layer.weight, before, rtol=1e-5, atol=1e-6)
+
+
+def test_a_zero_filter_becomes_the_mean_of_its_neighbours() -> None:
+    layer = ConstrainedConv2d(1)
+    nn.init.zeros_(layer.weight)
+    layer.project()
+    outer = layer.weight.flatten()[torch.arange(25) != 12]
+    torch.testing.assert_close(outer, torch.full((24,), 1 / 24))
+
+
+def test_statistics_of_groups_do_not_depend_on_how_many_pass_at_once() -> None:
+    maps = torch.randn(48, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    together, apart, plain = GhostBatchNorm2d(3), GhostBatchNorm2d(3), nn.BatchNorm2d(3)
+    separately = torch.cat([apart(maps[:32]), apart(maps[32:])])
+    torch.testing.assert_close(together(maps), separately)
+    torch.testing.assert_close(together.running_var, apart.running_var)
+    torch.testing.assert_close(separately[:16], plain(maps[:16]))
+    plain.load_state_dict(together.state_dict())
+    torch.testing.assert_close(together.eval()(maps), plain.eval()(maps))
+
+
+def test_dropout_keeps_its_share_and_its_mean() -> None:
+    dropout, ones = SeededDropout(0.3), torch.ones(400, 100)
+    dropout.generator.manual_seed(1)
+    once = dropout(ones)
+    assert abs((once == 0).double().mean() - 0.3) < 0.01
+    torch.testing.assert_close(once.max(), torch.tensor(1 / 0.7))
+    dropout.generator.manual_seed(1)
+    assert torch.equal(torch.cat([dropout(ones[:100]), dropout(ones[100:])]), once)
+    assert torch.equal(dropout.eval()(ones), ones)
+
+
+def test_bfloat16_is_used_where_the_hardware_has_it_alone() -> None:
+    processor = torch.device("cpu")
+    assert accelerator.precision_on(processor, "float32") == "float32"
+    with pytest.MonkeyPatch.context() as patch:
+        for has in (True, False):
+            patch.setattr(accelerator, "_has_bfloat16", lambda _, has=has: has)
+            assert accelerator.precision_on(processor, "bfloat16") == ("bfloat16" if has else "float32")
