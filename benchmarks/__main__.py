@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cozzolino2017, features, fgsm
+from benchmarks import cozzolino2017, features, fgsm, training
 from benchmarks.patches import photographed
 from benchmarks.side_by_side import Agreement, Result
 
@@ -25,6 +25,10 @@ BENCHMARKS = (
     cozzolino2017.product_against_free,
     cozzolino2017.on_two_threads,
     fgsm.against_bare_gradient,
+    training.xception_against_plain,
+    training.bayar2016_against_plain,
+    training.pipeline_against_xception,
+    training.share_of_peak,
 )
 
 

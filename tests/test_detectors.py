@@ -14,16 +14,21 @@ from safetensors.torch import load_file, save_file
 
 from counterforensics import load_detector
 from counterforensics.detectors import DETECTORS, parse, text_form, weights
-from counterforensics.detectors.base import Network, Recipe, score
+from counterforensics.detectors import imagenet as imagenet_weights
+from counterforensics.detectors.base import Course, Network, Recipe, score
 from counterforensics.detectors.spam_head import unit_energy
 from counterforensics.detectors.training import cross_entropy
-from counterforensics.errors import StudyError, TrainingError, WeightsError
+from counterforensics.errors import PixelError, StudyError, TrainingError, WeightsError
 from counterforensics.features import s3_spam14hv
 from counterforensics.photos.patches import Pairs, Patches
 from tests.toys import median_pairs, noisy_patches
 
 SMALL = {
     "spam-svm": ["spam-svm", "spam-svm:normalisation=l2"],
+    "bayar2016": ["bayar2016:steps=1,pairs_per_step=2,shared_steps=0"],
+    "bayar2016-published": ["bayar2016-published:steps=1,pairs_per_step=2"],
+    "mislnet": ["mislnet:steps=1,pairs_per_step=2,shared_steps=1"],
+    "xception": ["xception:steps=1,pairs_per_step=2,shared_steps=0"],
     "cozzolino2017": [
         "cozzolino2017:svm_pairs=40,steps=0",
         "cozzolino2017:svm_pairs=40,steps=3,pairs_per_step=4",
@@ -31,16 +36,28 @@ SMALL = {
     ],
 }
 RECIPES = [text for name in DETECTORS for text in SMALL.get(name, [name])]
+# What learns within seconds; the deep detectors, which take minutes, are tried on what a study of theirs left.
+LEARNED = [text for text in RECIPES if text.startswith(("spam", "cozzolino2017"))]
+
+
+def side(text: str) -> int:
+    """A side that the detector takes, as small as it can learn from."""
+    small = 32 if text.startswith("xception") else 64
+    return getattr(parse(text), "side", None) or small
 
 
 @functools.cache
-def pairs() -> Pairs:
-    return median_pairs()
+def pairs_of(side: int) -> Pairs:
+    return median_pairs(size=side)
+
+
+def pairs(text: str = "spam-svm") -> Pairs:
+    return pairs_of(side(text))
 
 
 @functools.cache
 def trained(text: str) -> Network:
-    network = parse(text).train(pairs(), seed=1)
+    network = parse(text).train(pairs(text), seed=1)
     assert isinstance(network, Network)
     return network
 
@@ -50,19 +67,20 @@ def text(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def fresh() -> torch.Tensor:
-    return torch.from_numpy(noisy_patches(5, seed=99)).float()
+def fresh(text: str = "spam-svm") -> torch.Tensor:
+    return torch.from_numpy(noisy_patches(5, seed=99, size=side(text))).float()
 
 
 def test_a_detector_gives_one_finite_logit_a_patch(text: str) -> None:
-    logits = trained(text).logits(fresh())
+    logits = trained(text).logits(fresh(text))
     assert logits.shape == (5,)
     assert logits.dtype == torch.float32
     assert torch.isfinite(logits).all()
 
 
+@pytest.mark.parametrize("text", LEARNED)
 def test_a_detector_tells_median_filtered_from_pristine(text: str) -> None:
-    unseen = median_pairs(4, 8)
+    unseen = median_pairs(4, 8, size=side(text))
     correct = [
         (score(trained(text), unseen.pristine) <= 0).mean(),
         (score(trained(text), unseen.manipulated) > 0).mean(),
@@ -71,13 +89,13 @@ def test_a_detector_tells_median_filtered_from_pristine(text: str) -> None:
 
 
 def test_a_batch_scores_as_its_patches_one_by_one(text: str) -> None:
-    pixels = fresh()
+    pixels = fresh(text)
     alone = torch.cat([trained(text).logits(one[None]) for one in pixels])
     torch.testing.assert_close(trained(text).logits(pixels), alone, rtol=1e-4, atol=1e-4)
 
 
 def test_training_twice_gives_the_same_weights(text: str) -> None:
-    again = parse(text).train(pairs(), seed=1).state_dict()
+    again = parse(text).train(pairs(text), seed=1).state_dict()
     for name, tensor in trained(text).state_dict().items():
         assert torch.equal(tensor, again[name]), name
 
@@ -87,12 +105,12 @@ def test_a_trained_detector_is_ready_to_judge(text: str) -> None:
 
 
 def test_one_channel_detectors_read_the_luma_of_rgb(text: str) -> None:
-    grey = fresh()
+    grey = fresh(text)
     torch.testing.assert_close(trained(text).logits(grey.expand(-1, 3, -1, -1)), trained(text).logits(grey))
 
 
 def test_the_flag_says_whether_there_is_a_gradient(text: str) -> None:
-    pixels = fresh().requires_grad_()
+    pixels = fresh(text).requires_grad_()
     logits = trained(text).logits(pixels)
     assert logits.requires_grad == trained(text).differentiable
     if trained(text).differentiable:
@@ -107,7 +125,7 @@ def test_saved_and_loaded_it_scores_the_same(text: str, tmp_path: Path) -> None:
         trained(text), tmp_path, name=text.partition(":")[0], recipe=recipe, record={"manipulation": "median:5"}
     )
     again = load_detector(tmp_path)
-    assert torch.equal(again.logits(fresh()), trained(text).logits(fresh()))
+    assert torch.equal(again.logits(fresh(text)), trained(text).logits(fresh(text)))
     assert json.loads((tmp_path / weights.RECORD).read_text())["manipulation"] == "median:5"
     assert text_form(recipe) == text
 
@@ -208,6 +226,13 @@ def test_damaged_weights_are_refused_with_the_reason(damage: str, stored: Path) 
         ("cozzolino2017:alpha=0", "alpha must be positive"),
         ("cozzolino2017:steps=-1", "steps must be at least 0"),
         ("cozzolino2017:rate=7", "rates must lie between 0 and 1"),
+        ("bayar2016:normalisation=layer", "must be batch or local-response, got 'layer'"),
+        ("xception:channels=green", "channels must be luma or rgb, got 'green'"),
+        ("xception:crop=5", "crop must be 0 or at least 32, got 5"),
+        ("mislnet:steps=-1", "steps must be at least 0, got -1"),
+        ("mislnet:rate=2", "rate must lie between 0 and 1, got 2"),
+        ("mislnet:optimiser=lion", "optimiser must be adamw or sgd, got 'lion'"),
+        ("mislnet:precision=float16", "precision must be bfloat16 or float32, got 'float16'"),
     ],
 )
 def test_impossible_settings_are_refused(text: str, said: str) -> None:
@@ -219,7 +244,8 @@ def test_impossible_settings_are_refused(text: str, said: str) -> None:
 def test_fine_tuning_moves_the_filters_only_where_it_validates_better() -> None:
     curve: list[float] = []
     recipe = parse("cozzolino2017:svm_pairs=40,steps=4,pairs_per_step=4,rate=1,feature_rate=1")
-    wild = recipe.train(pairs(), seed=0, watch=lambda point: curve.append(point["validation_loss"]))
+    course = Course(lambda point: curve.append(point["validation_loss"]))
+    wild = recipe.train(pairs(), seed=0, course=course)
     start = parse("cozzolino2017:svm_pairs=40,steps=0").train(pairs(), seed=0)
     kept = copy.deepcopy(wild.state_dict())
     if min(curve) == curve[0]:
@@ -250,3 +276,142 @@ def test_features_have_unit_energy(normalisation: str) -> None:
     energy = unit_energy(feature, normalisation).square().sum(1)
     expected = torch.full((4,), 4.0 if normalisation == "sqrt" else 1.0)
     torch.testing.assert_close(energy, expected, rtol=1e-4, atol=1e-4)
+
+
+# --- the deep detectors, layer by layer (shapes and counts as published or read off public implementations)
+
+SHAPES = {
+    "bayar2016": {
+        "constrained": (12, 124, 124),
+        "convolutions.0": (64, 62, 62),
+        "convolutions.3": (64, 31, 31),
+        "convolutions.4": (48, 31, 31),
+        "convolutions.7": (48, 15, 15),
+        "dense.0": (4096,),
+        "dense.3": (4096,),
+    },
+    "mislnet": {
+        "constrained": (3, 124, 124),
+        "convolutions.0": (96, 62, 62),
+        "convolutions.3": (96, 31, 31),
+        "convolutions.7": (64, 15, 15),
+        "convolutions.11": (64, 7, 7),
+        "convolutions.15": (128, 3, 3),
+        "dense.0": (200,),
+    },
+    "xception": {
+        "entry.0": (32, 63, 63),
+        "entry.3": (64, 61, 61),
+        "entry.8": (728, 8, 8),
+        "middle": (728, 8, 8),
+        "exit.0": (1024, 4, 4),
+        "exit.6": (2048, 4, 4),
+        "exit.8": (2048,),
+    },
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_layers_have_the_published_shapes(name: str) -> None:
+    network = parse(name).build().eval()
+    seen: dict[str, tuple[int, ...]] = {}
+    for layer, module in network.named_modules():
+        if layer in SHAPES[name]:
+            module.register_forward_hook(
+                lambda _, __, result, layer=layer: seen.__setitem__(layer, tuple(result.shape[1:]))
+            )
+    assert network.logits(torch.zeros(1, 1, 128, 128)).shape == (1,)
+    assert seen == SHAPES[name]
+
+
+@pytest.mark.parametrize(("name", "millions"), [("bayar2016", 61.1), ("mislnet", 0.55), ("xception", 20.81)])
+def test_the_networks_have_the_published_number_of_parameters(name: str, millions: float) -> None:
+    network = parse(f"{name}:outputs=2").build()
+    decimals = len(str(millions).partition(".")[2])
+    assert round(sum(parameter.numel() for parameter in network.parameters()) / 1e6, decimals) == millions
+
+
+@pytest.mark.parametrize("text", [text for text in RECIPES if text.startswith(("bayar2016", "mislnet"))])
+def test_the_constraint_holds_after_training_and_after_loading(text: str, tmp_path: Path) -> None:
+    weights.save(trained(text), tmp_path, name=text.partition(":")[0], recipe=parse(text), record={})
+    for network in (trained(text), load_detector(tmp_path)):
+        filters = network.state_dict()["constrained.weight"].double()
+        assert (filters[:, 0, 2, 2] == -1).all()
+        assert filters.sum((1, 2, 3)).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("name", ["bayar2016", "mislnet"])
+def test_a_patch_size_that_a_network_cannot_take_is_refused(name: str) -> None:
+    with pytest.raises(PixelError, match="takes patches of 128x128, got 96x64"):
+        parse(name).build().logits(torch.zeros(1, 1, 64, 96))
+
+
+def test_xception_of_rgb_refuses_luma_and_reads_all_channels() -> None:
+    network = parse("xception:channels=rgb").build().eval()
+    with pytest.raises(PixelError, match="reads RGB, got 1 channel"):
+        network.logits(torch.zeros(1, 1, 32, 32))
+    network.initialise(torch.Generator().manual_seed(0))
+    pixels = torch.from_numpy(noisy_patches(2, size=32, channels=3)).float().requires_grad_()
+    (gradient,) = torch.autograd.grad(network.logits(pixels).sum(), pixels)
+    assert not torch.allclose(gradient[:, 0], gradient[:, 1])
+
+
+# --- Xception from ImageNet's weights
+
+
+def imagenet(path: Path, **changes: torch.Tensor | None) -> dict[str, torch.Tensor]:
+    """A file as timm would write it, with weights of ours; a change of None leaves the tensor out."""
+    network = parse("xception:shared_steps=0").build()
+    network.initialise(torch.Generator().manual_seed(5))
+    theirs = {
+        imagenet_weights._their_name(name): tensor.contiguous()
+        for name, tensor in network.state_dict().items()
+        if not name.startswith("last.")
+    }
+    theirs |= {"fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}
+    theirs = {name: tensor for name, tensor in {**theirs, **changes}.items() if tensor is not None}
+    save_file(theirs, path)
+    return theirs
+
+
+def test_xception_begins_with_imagenets_weights(tmp_path: Path) -> None:
+    theirs = imagenet(tmp_path / "legacy.safetensors")
+    for name in ("conv1.weight", "block1.rep.0.conv1.weight", "block4.rep.7.pointwise.weight", "block12.skip.weight"):
+        assert name in theirs
+    recipe = parse(f"xception:imagenet={tmp_path / 'legacy.safetensors'},steps=0,shared_steps=0")
+    state = recipe.train(median_pairs(2, 2, size=32, held_out=0), seed=7).state_dict()
+    assert torch.equal(state["middle.0.rep.7.pointwise.weight"], theirs["block4.rep.7.pointwise.weight"])
+    assert torch.equal(state["exit.4.conv1.weight"], theirs["conv4.conv1.weight"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"conv1.weight": None}, "conv1.weight has no counterpart"),
+        ({"act1.weight": torch.zeros(3)}, "act1.weight has no counterpart"),
+        ({"bn1.weight": torch.zeros(3)}, "size mismatch for entry.1.weight"),
+    ],
+)
+def test_weights_of_another_network_are_refused(tmp_path: Path, changes: dict[str, None], said: str) -> None:
+    imagenet(tmp_path / "other.safetensors", **changes)
+    with pytest.raises(WeightsError) as raised:
+        imagenet_weights.load_legacy_xception(parse("xception").build(), str(tmp_path / "other.safetensors"))
+    assert "does not hold the weights of legacy_xception" in str(raised.value)
+    assert said in str(raised.value)
+
+
+def test_the_hub_is_asked_for_the_safetensors_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    imagenet(tmp_path / "model.safetensors")
+    asked: list[tuple[str, str]] = []
+
+    def download(repository: str, file: str) -> str:
+        asked.append((repository, file))
+        if repository == "no/where":
+            raise OSError("no route to host")
+        return str(tmp_path / file)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    imagenet_weights.load_legacy_xception(parse("xception").build(), "hub:timm/legacy_xception.tf_in1k")
+    assert asked == [("timm/legacy_xception.tf_in1k", "model.safetensors")]
+    with pytest.raises(WeightsError, match=r"no/where cannot be had from the Hugging Face hub: no route to host"):
+        imagenet_weights.load_legacy_xception(parse("xception").build(), "hub:no/where")

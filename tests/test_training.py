@@ -56,7 +56,7 @@ class Tiny(DeepRecipe):
     steps: int = 12
     pairs_per_step: int = 16
 
-    def build(self) -> TinyNetwork:
+    def network(self) -> TinyNetwork:
         return TinyNetwork(self.outputs)
 
 
@@ -106,14 +106,14 @@ def _train_until(step: int, recipe: Tiny, course: Course) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
-        original = training._Training._batch
+        original = training.Training.batch
 
-        def batch(self: training._Training, number: int) -> object:
+        def batch(self: training.Training, number: int) -> object:
             if number >= step:
                 raise KilledError
             return original(self, number)
 
-        patch.setattr(training._Training, "_batch", batch)
+        patch.setattr(training.Training, "batch", batch)
         trained(recipe, course=course)
 
 
@@ -204,13 +204,13 @@ def test_a_loss_that_is_not_finite_stops_says_where_and_keeps_the_checkpoint(
     with pytest.raises(KilledError):
         _train_until(6, Tiny(), Course(folder=tmp_path))
     kept = (tmp_path / FILE).read_bytes()
-    original = training._Training._pass
+    original = training.Training._pass
 
-    def poisoned(self: training._Training, *arguments: object) -> Tensor:
+    def poisoned(self: training.Training, *arguments: object) -> Tensor:
         share = original(self, *arguments)  # type: ignore[arg-type]
         return share * float("nan") if self.step == 8 else share
 
-    monkeypatch.setattr(training._Training, "_pass", poisoned)
+    monkeypatch.setattr(training.Training, "_pass", poisoned)
     with pytest.raises(TrainingError, match=r"the loss became nan at step 8; .* the checkpoint of step 6 is kept"):
         trained(course=Course(folder=tmp_path))
     assert (tmp_path / FILE).read_bytes() == kept

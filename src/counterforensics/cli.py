@@ -147,6 +147,7 @@ def list_parts(as_json: Json = False) -> None:
     parts["plug_ins"] = {group: sorted(names.plug_ins(group)) for group in groups}
     parts["paper_manipulations"] = list(manipulations.PAPER)
     parts["studies"] = list(BUILT_IN)
+    parts["shipped_detectors"] = detectors.zoo.shipped()
     if as_json:
         print(json.dumps(parts, indent=2))
         return
@@ -160,6 +161,7 @@ def list_parts(as_json: Json = False) -> None:
         console.print(table)
     console.print(f"The paper's manipulations: {', '.join(manipulations.PAPER)}", highlight=False)
     console.print(f"Built-in studies: {', '.join(BUILT_IN)}", highlight=False)
+    console.print(f"Shipped detectors: {', '.join(detectors.zoo.shipped())}", highlight=False)
 
 
 def main() -> None:

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from counterforensics import names
-from counterforensics.detectors import weights
+from counterforensics.detectors import weights, zoo
 from counterforensics.detectors.base import Detector, Network, Recipe
 from counterforensics.detectors.bayar2016 import Bayar2016, Bayar2016Published
 from counterforensics.detectors.cozzolino2017 import Cozzolino2017
 from counterforensics.detectors.mislnet import MislNet
 from counterforensics.detectors.spam_svm import SpamSvm
 from counterforensics.detectors.xception import Xception
+from counterforensics.errors import WeightsError, unknown_name
 
 DETECTORS: Mapping[str, names.Factory] = {
     "spam-svm": SpamSvm,
@@ -41,11 +42,17 @@ def text_form(recipe: Recipe) -> str:
 
 
 def load_detector(path_or_name: str | Path) -> Network:
-    """A trained detector from a folder that a study or `save` wrote; ready for `.logits(pixels)`.
+    """A trained detector, ready for `.logits(pixels)`: a folder that a study wrote, or the name of a shipped one.
 
-    Raises WeightsError, with the reason, if there is none or it is damaged.
+    Names are DETECTOR/MANIPULATION, such as `cozzolino2017/median:7`; `counterforensics list` shows them. A folder
+    of that path goes first. Raises WeightsError, with the reason, if there is none or it is damaged.
     """
-    return weights.load(Path(path_or_name), DETECTORS)
+    folder, shipped = Path(path_or_name), zoo.shipped()
+    if folder.exists():
+        return weights.load(folder, DETECTORS)
+    if str(path_or_name) not in shipped:
+        raise WeightsError(f"no detector at {folder}; {unknown_name('shipped detector', str(path_or_name), shipped)}")
+    return weights.load(zoo.folder_of(str(path_or_name)), DETECTORS)
 
 
 __all__ = ["DETECTORS", "Detector", "Network", "Recipe", "load_detector", "parse", "text_form"]

@@ -90,8 +90,8 @@ class Bayar2016(DeepRecipe):
             known = " or ".join(NORMALISATIONS)
             raise StudyError(f"bayar2016: normalisation must be {known}, got {self.normalisation!r}")
 
-    def build(self) -> BayarNetwork:
-        """The network with random weights."""
+    def network(self) -> BayarNetwork:
+        """As `DeepRecipe.network`."""
         return BayarNetwork(self.normalisation, self.outputs)
 
 

@@ -80,7 +80,7 @@ class DeepRecipe:
     momentum: float = 0.9
     shared_steps: int = 0
     shared_rate: float = 1e-3
-    patience: int = 5
+    patience: int = 8
     precision: str = "bfloat16"
     outputs: int = 1
 
@@ -102,9 +102,13 @@ class DeepRecipe:
             if getattr(self, setting) not in known:
                 raise StudyError(f"{name}: {setting} must be {' or '.join(known)}, got {getattr(self, setting)!r}")
 
-    def build(self) -> DeepNetwork:
-        """The network with every tensor in its place, untrained."""
+    def network(self) -> DeepNetwork:
+        """The layers."""
         raise NotImplementedError
+
+    def build(self) -> DeepNetwork:
+        """The network with every tensor in its place, untrained; channels last, as its kernels are fastest."""
+        return self.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def start_for(self, manipulations: int) -> Self | None:
         """The start that so many manipulations share; None where training begins at random."""
@@ -127,12 +131,16 @@ class DeepRecipe:
         if start is not None:
             network.load_state_dict(start.state_dict())
         else:
-            network.initialise(torch.Generator().manual_seed(seed))
-            project(network)
-        fit(network, pairs, self._optimiser(network), schedule=self.schedule(), seed=seed, course=course)
+            self.begin(network, seed)
+        fit(network, pairs, self.optimiser_for(network), schedule=self.schedule(), seed=seed, course=course)
         if start is not None:
             network.facts = {**network.facts, "start_patches": start.facts.get("patches", 0)}
         return network
+
+    def begin(self, network: DeepNetwork, seed: int) -> None:
+        """Give `network` the weights that training from nothing begins with."""
+        network.initialise(torch.Generator().manual_seed(seed))
+        project(network)
 
     def schedule(self) -> Schedule:
         """What the training loop does."""
@@ -140,14 +148,19 @@ class DeepRecipe:
             steps=self.steps,
             pairs_per_step=self.pairs_per_step,
             warm_up=self.WARM_UP,
-            validations=4 if self.shared_steps else 16,  # fine-tuning is short, and a look at held-out pairs is not
+            validations=self._validations,
             validated=self.VALIDATED,
             patience=self.patience,
             turned=True,
             precision=self.precision,
         )
 
-    def _optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
+    @property
+    def _validations(self) -> int:
+        """A look at held-out pairs takes as long as several steps; fine-tuning is short."""
+        return min(4, -(-self.steps // 10)) if self.shared_steps else min(16, -(-self.steps // 20))
+
+    def optimiser_for(self, network: nn.Module) -> torch.optim.Optimizer:
         """Weights decay; biases and normalisations do not."""
         tensors = list(network.parameters())
         groups: list[dict[str, Any]] = [

@@ -66,6 +66,6 @@ class MislNet(DeepRecipe):
 
     side = SIDE
 
-    def build(self) -> MislNetwork:
-        """The network with random weights."""
+    def network(self) -> MislNetwork:
+        """As `DeepRecipe.network`."""
         return MislNetwork(self.outputs)

@@ -94,10 +94,10 @@ def fit(
     """
     if not len(pairs.training()):
         raise TrainingError("no pairs to train on: every photograph is held out for validation, or none was given")
-    return _Training(network, pairs, optimiser, loss, schedule, seed, course).run()
+    return Training(network, pairs, optimiser, loss, schedule, seed, course).run()
 
 
-class _Training:
+class Training:
     """One training in progress."""
 
     def __init__(
@@ -133,14 +133,12 @@ class _Training:
     def run(self) -> Network:
         """All of it, from the beginning or from the checkpoint."""
         self.network.to(self.device)
-        if self.network.accelerated:
-            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if not self._resume():
             self._validate()
-        batches = prefetched(self._batch(step) for step in range(self.step, self.schedule.steps))
+        batches = prefetched(self.batch(step) for step in range(self.step, self.schedule.steps))
         with accelerator.deterministic(self.device), contextlib.closing(batches):  # type: ignore[type-var]
             while self.step < self.schedule.steps and not self._exhausted():
-                self.unseen.append(self._take_step(next(batches).to(self.device)))
+                self.unseen.append(self.take_step(next(batches).to(self.device)))
                 self.step += 1
                 if self.step in self.validated_at:
                     self._validate()
@@ -156,12 +154,12 @@ class _Training:
         stale = sum(point["step"] > self.best_step for point in self.points)
         return 0 < self.schedule.patience <= stale
 
-    def _batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> Batch:
         """What the step sees: its own seed decides, so that it does not matter what was drawn before."""
         schedule, generator = self.schedule, np.random.default_rng([self.seed, step])
         return draw(self.pairs, schedule.pairs_per_step, generator, turned=schedule.turned, crop=schedule.crop)
 
-    def _take_step(self, batch: Batch) -> Tensor:
+    def take_step(self, batch: Batch) -> Tensor:
         """One step of the optimiser; the mean loss, still on the device."""
         self.network.train()
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):

@@ -12,6 +12,7 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from counterforensics import __version__, names
 from counterforensics.detectors.base import Network, Recipe
@@ -19,18 +20,28 @@ from counterforensics.errors import CounterforensicsError, WeightsError
 
 TENSORS = "weights.safetensors"
 RECORD = "detector.json"
+# Raised when older versions of the package can no longer read what is written.
+FORMAT = 1
+# A tensor of at least so many values takes half the room in float16; a smaller one is not worth the rounding.
+MANY = 4096
 
 
-def save(network: Network, folder: Path, *, name: str, recipe: Recipe, record: Mapping[str, Any]) -> None:
+def save(
+    network: Network, folder: Path, *, name: str, recipe: Recipe, record: Mapping[str, Any], half: bool = False
+) -> None:
     """Write `network` into `folder` (which exists): its tensors, and a record of how it came about.
 
-    The record repeats the name, the recipe's settings, the version and the tensors' SHA-256, and whatever
-    `record` adds (manipulation, seed, one digest of all that it was trained on).
+    The record repeats the name, the recipe's settings, how training went, the version and the tensors' SHA-256,
+    and whatever `record` adds (manipulation, seed, one digest of all that it was trained on). `half` stores large
+    tensors as float16: for what is shipped, whose figures are then measured on what was stored.
     """
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
+    if half:
+        tensors = {key: tensor.half() if tensor.numel() >= MANY else tensor for key, tensor in tensors.items()}
     content = safetensors.torch.save(tensors)
     (folder / TENSORS).write_bytes(content)
     described = {
+        "format": FORMAT,
         "detector": name,
         "settings": dataclasses.asdict(recipe),  # type: ignore[call-overload]
         "version": __version__,
@@ -38,38 +49,40 @@ def save(network: Network, folder: Path, *, name: str, recipe: Recipe, record: M
         "training": dict(network.facts),
         **record,
     }
-    (folder / RECORD).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_record(folder, described)
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Put `record` beside the tensors in `folder`."""
+    (folder / RECORD).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The record beside the tensors in `folder`.  Raises WeightsError if it is missing or unreadable."""
+    """The record beside the tensors in `folder`.  Raises WeightsError if it is missing, unreadable or too new."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise WeightsError(f"no detector at {folder}: a folder with {RECORD} and {TENSORS} is one ({error})") from error
     if not isinstance(record, dict) or not {"detector", "settings", "sha256"} <= record.keys():
         raise WeightsError(f"{folder / RECORD} is not the record of a detector; it lacks detector, settings or sha256")
+    if record.get("format", FORMAT) != FORMAT:
+        written = f"in format {record['format']} by version {record.get('version')}"
+        raise WeightsError(f"{folder} was written {written}; this version, {__version__}, reads format {FORMAT}")
     return record
 
 
 def load(folder: Path, recipes: Mapping[str, names.Factory]) -> Network:
     """The detector stored in `folder`, in evaluation mode.
 
-    Raises WeightsError if a file is missing, truncated, of another recipe, altered since it was written,
-    or holds NaN.
+    Raises WeightsError if a file is missing, truncated, of another recipe or format, altered since it was
+    written, or holds NaN.
     """
     record = read_record(folder)
     path = folder / TENSORS
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read ({error.strerror})") from error
+    content = _read(path)
     if hashlib.sha256(content).hexdigest() != record["sha256"]:
         raise WeightsError(f"{path} is truncated or altered: its SHA-256 is not the one in {RECORD}")
-    try:
-        tensors = safetensors.torch.load(content)
-    except safetensors.SafetensorError as error:
-        raise WeightsError(f"{path} is not a safetensors file ({error})") from error
+    tensors = _parse(content, path)
     try:
         recipe: Recipe = names.build("detector", str(record["detector"]), record["settings"], recipes)
         network = recipe.build()
@@ -80,3 +93,23 @@ def load(folder: Path, recipes: Mapping[str, names.Factory]) -> Network:
         raise WeightsError(f"{path} holds NaN or infinity; train this detector again")
     network.facts = record.get("training", {})
     return network.eval()
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file of others.  Raises WeightsError if it is missing or something else."""
+    return _parse(_read(path), path)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read ({error.strerror})") from error
+
+
+def _parse(content: bytes, path: Path) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load(content)
+    except safetensors.SafetensorError as error:
+        raise WeightsError(f"{path} is not a safetensors file ({error})") from error
+    return tensors

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
+from counterforensics.detectors.imagenet import HUB, load_legacy_xception
 from counterforensics.detectors.layers import GhostBatchNorm2d
 from counterforensics.detectors.training import Schedule
 from counterforensics.errors import PixelError, StudyError
@@ -98,8 +100,10 @@ class XceptionNetwork(DeepNetwork):
 
 @dataclass(frozen=True)
 class Xception(DeepRecipe):
-    """From scratch, with AdamW [ours]. channels: `luma`, which all three inputs see, or `rgb`.
+    """With AdamW [ours]. channels: `luma`, which all three inputs see, or `rgb`.
 
+    imagenet: "" begins at random; a safetensors file with the weights of timm's `legacy_xception`, or
+    `hub:OWNER/NAME` for one on the Hugging Face hub (extra `hub`), begins there.
     crop: in a shared start, random squares of this side of the patches (0: whole patches). The traces are
     local and a pass costs by the pixel, so on a processor a start on 64x64 sees four times as many scenes.
     """
@@ -118,9 +122,20 @@ class Xception(DeepRecipe):
         if self.crop and self.crop < 32:
             raise StudyError(f"xception: crop must be 0 or at least 32, got {self.crop}")
 
-    def build(self) -> XceptionNetwork:
-        """The network with random weights."""
+    def network(self) -> XceptionNetwork:
+        """As `DeepRecipe.network`."""
         return XceptionNetwork(self.channels, self.outputs)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files that training reads, whose content its result depends on."""
+        return (Path(self.imagenet),) if self.imagenet and not self.imagenet.startswith(HUB) else ()
+
+    def begin(self, network: DeepNetwork, seed: int) -> None:
+        """As `DeepRecipe.begin`; with ImageNet's weights, all but the last layer are theirs.  Raises WeightsError."""
+        super().begin(network, seed)
+        if self.imagenet:
+            load_legacy_xception(network, self.imagenet)
 
     def schedule(self) -> Schedule:
         """As `DeepRecipe.schedule`, with the start's squares."""

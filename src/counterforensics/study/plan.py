@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 from counterforensics import attacks, detectors, manipulations
 from counterforensics.detectors import Recipe
+from counterforensics.errors import StudyError
 from counterforensics.photos.base import Photo
 from counterforensics.photos.simulated import SimulatedPhoto
 from counterforensics.photos.splits import Split
@@ -193,9 +195,19 @@ class _Trainings:
             "recipe": dataclasses.asdict(recipe),  # type: ignore[call-overload]
             "seed": seed_for(self.seed, "train", text, manipulation),
             "held_out": self.held_out,
+            **_digests(recipe),
             **settings,
         }
         return self.plan.add(Task("train", settings, needs, f"train {text} on {manipulation}"))
+
+
+def _digests(recipe: Recipe) -> dict[str, Any]:
+    """SHA-256 of the files that training reads, if any.  Raises StudyError if one cannot be read."""
+    try:
+        files = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in getattr(recipe, "files", ())}
+    except OSError as error:
+        raise StudyError(f"{recipe}: {error.filename} cannot be read ({error.strerror})") from error
+    return {"files": files} if files else {}
 
 
 def _conceal_task(seed: int, manipulation: str, text: str, manipulated: tuple[str, ...]) -> Task:

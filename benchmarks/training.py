@@ -1,0 +1,167 @@
+"""Training: our engine against a plain loop over the same network and data, and what feeds it."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.side_by_side import Goal, Result, Spread, Timed, ratio
+from counterforensics.detectors import accelerator, parse
+from counterforensics.detectors.base import SILENT
+from counterforensics.detectors.batches import draw, prefetched
+from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
+from counterforensics.detectors.training import Training, cross_entropy
+from counterforensics.photos.patches import Pairs, Patches, PatchFile
+from counterforensics.pixels import to_pixels
+
+PAIRS_PER_STEP = 16
+# Dense bfloat16 peaks of GPUs, in TFLOP/s, as their data sheets give them.
+PEAKS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L4": 121.0}
+
+
+def recipe(name: str) -> DeepRecipe:
+    """A recipe whose step is small enough to be timed in turns."""
+    made = parse(f"{name}:shared_steps=0,pairs_per_step={PAIRS_PER_STEP}")
+    assert isinstance(made, DeepRecipe)
+    return made
+
+
+def pairs_of(patches: Tensor) -> Pairs:
+    """Pairs without a manipulation: time does not depend on what is learned."""
+    stack = patches.numpy()
+    return Pairs(Patches((stack,)), Patches((np.ascontiguousarray(stack[..., ::-1]),)))
+
+
+def engine(name: str, patches: Tensor) -> Callable[[], object]:
+    """One step of ours, from stored pairs to moved weights."""
+    made = recipe(name)
+    network = made.build()
+    made.begin(network, seed=0)
+    training = Training(
+        network, pairs_of(patches), made.optimiser_for(network), cross_entropy, made.schedule(), 0, SILENT
+    )
+    network.to(training.device)
+    return lambda: training.take_step(training.batch(0).to(training.device)).item()
+
+
+def plain(name: str, patches: Tensor) -> Callable[[], object]:
+    """One step as a tutorial writes it: float32, the layout that tensors come in, a whole batch at once."""
+    made = recipe(name)
+    network = made.network().to(accelerator.best_device()).train()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=made.rate, weight_decay=made.decay)
+    labels = torch.tensor([0.0, 1.0]).repeat(PAIRS_PER_STEP)[:, None].to(accelerator.best_device())
+
+    def step() -> float:
+        batch = draw(pairs_of(patches), PAIRS_PER_STEP, np.random.default_rng(0), turned=True, crop=0)
+        optimiser.zero_grad()
+        outputs = network.outputs(to_pixels(batch.patches).to(labels.device))
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(outputs, labels)
+        loss.backward()
+        optimiser.step()
+        return loss.item()
+
+    return step
+
+
+def against_plain(name: str, patches: Tensor) -> Result:
+    """How many times the time of our step the plain loop's takes."""
+    device = accelerator.best_device()
+    precision = accelerator.precision_on(device, "bfloat16")
+    units = 2 * PAIRS_PER_STEP
+    with_gpu = device.type == "cuda"
+    calls, pairs = (20, 9) if with_gpu else (1, 3)
+    one, other = (Timed(step(name, patches), units=units, calls=calls) for step in (plain, engine))
+    measured, times = ratio(one, other, pairs=pairs)
+    remark = f"{accelerator.describe(device)}, {precision}; {times}"
+    if precision == "float32":
+        remark += "; no bfloat16 here, and the goal is for hardware that has it"
+    comparison = f"a training step of {units} patches, ours against a plain float32 loop; all cores"
+    return Result(name, comparison, measured, "times faster", Goal(at_least=2), remark=remark)
+
+
+def xception_against_plain(patches: Tensor) -> Result:
+    """See `against_plain`."""
+    return against_plain("xception", patches)
+
+
+def bayar2016_against_plain(patches: Tensor) -> Result:
+    """See `against_plain`."""
+    return against_plain("bayar2016", patches)
+
+
+def pipeline_against_xception(patches: Tensor) -> Result:
+    """Patches that the input pipeline alone delivers, from files, for each that a training of Xception takes."""
+    step = Timed(engine("xception", patches), units=2 * PAIRS_PER_STEP)
+    with tempfile.TemporaryDirectory() as place:
+        files = []
+        for number in range(8):
+            path = Path(place) / f"{number}.npy"
+            np.save(path, patches.numpy())
+            files.append(PatchFile.open(path))
+        pairs = Pairs(Patches(tuple(files)), Patches(tuple(files)))
+        batches = prefetched(
+            draw(pairs, PAIRS_PER_STEP, np.random.default_rng(number), turned=True, crop=0)
+            for number in itertools.count()
+        )
+        feed = Timed(lambda: next(batches), units=2 * PAIRS_PER_STEP, calls=100)
+        measured, times = ratio(step, feed, pairs=3)
+        batches.close()
+    comparison = "the input pipeline alone, from files, against what a training of Xception takes; all cores"
+    return Result("Input pipeline", comparison, measured, "times the patches", Goal(at_least=10), remark=times)
+
+
+def share_of_peak(patches: Tensor) -> Result:
+    """Xception's training on a GPU in patches a second, and what share of its bfloat16 peak that is."""
+    name, unit, goal = "xception", "patches/s", Goal(at_least=0)
+    comparison = "training on a GPU, steps of 256 patches of 128x128"
+    device = accelerator.best_device()
+    if device.type != "cuda":
+        return Result(name, comparison, None, unit, goal, remark="skipped: no GPU here")
+    network = recipe(name).build().to(device).train()
+    batch = to_pixels(patches.repeat(8, 1, 1, 1)).to(device)
+    rates = [_rate(network, batch) for _ in range(5)]
+    peak = next((peak for model, peak in PEAKS.items() if model in accelerator.describe(device)), None)
+    flop = 3 * 2 * _multiplications(network, batch[:1])
+    used = f"{np.median(rates) * flop / 1e12:.0f} TFLOP/s"
+    share = f", {np.median(rates) * flop / 1e12 / peak:.1%} of the dense bfloat16 peak" if peak else ""
+    return Result(
+        name, comparison, Spread.of(rates), unit, goal, remark=f"{accelerator.describe(device)}: {used}{share}"
+    )
+
+
+def _rate(network: DeepNetwork, batch: Tensor) -> float:
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(20):
+        with accelerator.autocast(batch.device, "bfloat16"):
+            outputs = network.outputs(batch)
+        outputs.float().sum().backward()
+    torch.cuda.synchronize()
+    return 20 * len(batch) / (time.perf_counter() - start)
+
+
+def _multiplications(network: DeepNetwork, one: Tensor) -> float:
+    """Multiply-adds of one patch forward, counted at the layers that have nearly all of them."""
+    total = 0.0
+
+    def count(layer: torch.nn.Module, _: object, result: Tensor) -> None:
+        nonlocal total
+        if isinstance(layer, torch.nn.Conv2d):
+            total += result[0].numel() * layer.weight[0].numel()
+        elif isinstance(layer, torch.nn.Linear):
+            total += layer.weight.numel()
+
+    hooks = [layer.register_forward_hook(count) for layer in network.modules()]
+    with torch.no_grad():
+        network.eval().outputs(one)
+    for hook in hooks:
+        hook.remove()
+    network.train()
+    return total

@@ -1,0 +1,69 @@
+"""Make the shipped detectors from a finished study: `python tools/ship_zoo.py RUN --photos DIR [--into ZOO]`.
+
+RUN is what `counterforensics run studies/zoo.yaml --out RUN` wrote; DIR holds photographs in DIR/<device>/<photo>,
+those of the study's test devices among them. Every detector is stored as it is shipped, read back, and measured
+with `counterforensics evaluate` on the test devices; what was found is its card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from counterforensics import detectors
+from counterforensics.detectors import weights, zoo
+from counterforensics.study.evaluate import evaluate_detector
+from counterforensics.study.progress import Progress
+
+PER_PHOTO = 48
+FIGURES = ("fpr", "tpr", "acc", "auc", "tpr_low", "tpr_high", "n_pristine", "n_manipulated", "fp", "tp", "photos")
+
+
+def main() -> None:
+    """Ship every detector of a study, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--photos", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--into", type=Path, default=zoo.ROOT, metavar="ZOO")
+    arguments = parser.parse_args()
+    table = pd.read_csv(arguments.run / "photos.csv")
+    settings = yaml.safe_load((arguments.run / "study.yaml").read_text(encoding="utf-8"))
+    for source in sorted((arguments.run / "detectors" / str(settings["seeds"][0])).glob("*/*")):
+        card = ship(source, table, arguments.photos, arguments.into)
+        print(f"{source.parent.name}/{source.name}: accuracy {card['acc']:.4f} on {card['photos']} photographs")
+
+
+def ship(source: Path, photos: pd.DataFrame, folder: Path, into: Path) -> dict[str, Any]:
+    """Store the detector in `source` under `into`, with its card; the measured figures."""
+    record = weights.read_record(source)
+    recipe = detectors.parse(source.parent.name)
+    target = into / source.parent.name / source.name.replace(":", "-")
+    target.mkdir(parents=True, exist_ok=True)
+    kept = {name: record[name] for name in ("manipulation", "seed", "pairs", "trained_on")}
+    network = detectors.load_detector(source)
+    weights.save(network, target, name=record["detector"], recipe=recipe, record=kept, half=True)
+    test = photos[photos["role"] == "test"]
+    card = measured(target, record["manipulation"], folder, sorted(test["device"].unique()))
+    trained = photos[photos["role"] != "test"].groupby("device").size()
+    described = {"measured": card, "devices": {device: int(count) for device, count in trained.items()}}
+    weights.write_record(target, {**weights.read_record(target), **described})
+    return card
+
+
+def measured(detector: Path, manipulation: str, folder: Path, devices: list[str]) -> dict[str, Any]:
+    """What `counterforensics evaluate` finds on the photographs of `devices` alone."""
+    with tempfile.TemporaryDirectory() as place:
+        for device in devices:
+            (Path(place) / device).symlink_to((folder / device).resolve(), target_is_directory=True)
+        quiet = Progress(quiet=True)
+        found = evaluate_detector(str(detector), [Path(place)], manipulation, per_photo=PER_PHOTO, progress=quiet)
+    return {"devices": devices, "per_photo": PER_PHOTO, **{name: found[name] for name in FIGURES}}
+
+
+if __name__ == "__main__":
+    main()
