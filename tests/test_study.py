@@ -388,3 +388,46 @@ def test_too_few_photographs_left_name_the_first_reason(photos: Path, tmp_path: 
         "the split needs at least 1 to train and 2 to test, but there are photographs of 1 devices; 6 left out, "
         f"the first: {photos / 'device-1' / 'one.jpg'}: not a JPEG, PNG or TIFF file, whatever its name says"
     )
+
+
+# --- starts that manipulations share
+
+DEEP = "mislnet:steps=1,pairs_per_step=2,shared_steps=1"
+DEEP_SETTINGS = {"detectors": ["spam-svm", DEEP], "attacks": [{"attack": "fgsm", "targets": [DEEP]}]}
+
+
+def test_all_manipulations_of_a_study_share_one_start(tmp_path: Path, computed: list[str]) -> None:
+    study = tiny_study(tmp_path, **DEEP_SETTINGS)
+    trained = [task for task in plan_of(study).tasks.values() if task.kind == "train"]
+    starts = [task for task in trained if "manipulations" in task.settings]
+    assert len(trained) == 2 + 2 + 1
+    assert [task.settings["manipulations"] for task in starts] == [["median:7", "jpeg:70"]]
+    fine = {task.settings["manipulation"]: task for task in trained if "start" in task.needs}
+    assert {text: task.settings["start_output"] for text, task in fine.items()} == {"median:7": 0, "jpeg:70": 1}
+    outcome = run_study(study, tmp_path / "out")
+    assert outcome.failures == ()
+    assert Counter(computed)["train"] == 5
+    assert not (tmp_path / "out" / "store" / "partial").exists() or not [
+        *(tmp_path / "out" / "store" / "partial").iterdir()
+    ]
+    said = set(outcome.rows.loc[outcome.rows["detector"] == DEEP, "training"])
+    (text,) = said
+    assert text.endswith("flips and 90-degree turns; 4 patches after a start on 4")
+    assert (outcome.rows.loc[outcome.rows["detector"] == "spam-svm", "training"] == "").all()
+    both = (tmp_path / "out" / "rows.csv").read_bytes()
+    run_study(study, tmp_path / "alone", workers=1)
+    assert (tmp_path / "alone" / "rows.csv").read_bytes() == both
+
+
+def test_attacks_conceal_no_more_patches_of_a_device_than_they_are_told(tmp_path: Path) -> None:
+    study = tiny_study(tmp_path, patches={"per_photo": 6, "attacked_per_device": 4})
+    rows = run_study(study, tmp_path / "out").rows
+    attacked = rows["attack"] != ""
+    assert set(rows.loc[~attacked, "n_manipulated"]) == {24}  # 2 devices, 2 photographs each, 6 patches
+    assert set(rows.loc[attacked, "n_manipulated"]) == {8}
+    assert set(rows["n_pristine"]) == {24}
+
+
+def test_a_patch_size_that_a_detector_cannot_take_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="takes patches of 128x128 alone, got size 64"):
+        tiny_study(tmp_path, **DEEP_SETTINGS, patches={"size": 64})

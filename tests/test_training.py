@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from counterforensics.detectors import accelerator, training
 from counterforensics.detectors.base import SILENT, Course
-from counterforensics.detectors.batches import draw, prefetched
+from counterforensics.detectors.batches import central, draw, prefetched
 from counterforensics.detectors.checkpoint import FILE
 from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
 from counterforensics.detectors.layers import ConstrainedConv2d, GhostBatchNorm2d, SeededDropout
@@ -304,6 +304,12 @@ def test_a_batch_shows_a_patch_in_each_of_the_eight_ways_a_square_lies() -> None
     assert len({tuple(patch.flatten().tolist()) for patch in batch.patches}) == 8
     untouched = draw(one, 5, np.random.default_rng(0), turned=False, crop=0)
     assert (untouched.patches == torch.from_numpy(square)).all()
+
+
+def test_validation_sees_the_middle_of_what_training_crops() -> None:
+    patches = np.arange(36, dtype=np.uint8).reshape(1, 1, 6, 6)
+    assert central(patches, 2).tolist() == [[[[14, 15], [20, 21]]]]
+    assert central(patches, 0) is patches
 
 
 def test_each_output_weighs_pristine_and_manipulated_alike() -> None:

@@ -57,6 +57,14 @@ def draw(pairs: Pairs, count: int, generator: np.random.Generator, *, turned: bo
     )
 
 
+def central(patches: Pixels, side: int) -> Pixels:
+    """The squares of this side in the middle of `patches`, to validate on what `crop` shows; 0 shows all."""
+    if not side:
+        return patches
+    top, left = ((whole - side) // 2 for whole in patches.shape[-2:])
+    return np.ascontiguousarray(patches[..., top : top + side, left : left + side])
+
+
 def _cropped(both: Pixels, side: int, generator: np.random.Generator) -> Pixels:
     height, width = both.shape[-2:]
     corners = zip(

@@ -15,7 +15,7 @@ from torch.nn.functional import softplus
 
 from counterforensics.detectors import accelerator
 from counterforensics.detectors.base import Course, Network
-from counterforensics.detectors.batches import Batch, draw, prefetched
+from counterforensics.detectors.batches import Batch, central, draw, prefetched
 from counterforensics.detectors.checkpoint import Checkpoint, optimiser_state, restore_optimiser
 from counterforensics.detectors.layers import GhostBatchNorm2d, project, reseed
 from counterforensics.errors import TrainingError
@@ -243,8 +243,9 @@ class Training:
         """The logits for the chosen held-out patches, each that of the manipulation it is or might be."""
         parts = []
         for some in patches.batches(PATCHES_PER_PASS, self.looked_at):
+            shown = torch.from_numpy(central(some, self.schedule.crop)).to(self.device)
             with accelerator.autocast(self.device, self.precision):
-                parts.append(self.network.outputs(to_pixels(torch.from_numpy(some).to(self.device))).float().cpu())
+                parts.append(self.network.outputs(to_pixels(shown)).float().cpu())
         which = torch.from_numpy(self.held_out.output[self.looked_at])
         return torch.cat(parts).gather(1, which[:, None])[:, 0]
 

@@ -1,0 +1,89 @@
+"""Detectors that come with the package: made from a study, loaded by name, and as good as their cards say."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from tools.ship_zoo import ship
+
+from counterforensics import load_detector
+from counterforensics.detectors import DETECTORS, weights, zoo
+from counterforensics.errors import WeightsError
+from tests.conftest import Command
+from tests.toys import noisy_patches
+
+MOST_BYTES = 15_000_000
+
+
+@pytest.fixture
+def small_zoo(finished: Path, photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A zoo of the tiny study's SPAM + SVM, measured on photographs under the names of its test devices."""
+    table = pd.read_csv(finished / "photos.csv")
+    photos = tmp_path / "photographs"
+    for number, device in enumerate(table.loc[table["role"] == "test", "device"].unique()):
+        shutil.copytree(photo_folder / f"device-{number}", photos / device)
+    for source in (finished / "detectors" / "0" / "spam-svm").iterdir():
+        ship(source, table, photos, tmp_path / "zoo")
+    monkeypatch.setattr(zoo, "ROOT", tmp_path / "zoo")
+    return photos
+
+
+def test_a_shipped_detector_is_loaded_by_its_name(small_zoo: Path, finished: Path) -> None:
+    assert zoo.shipped() == ["spam-svm/jpeg:70", "spam-svm/median:7"]
+    pixels = torch.from_numpy(noisy_patches(3)).float()
+    original = load_detector(finished / "detectors" / "0" / "spam-svm" / "median:7")
+    assert torch.equal(load_detector("spam-svm/median:7").logits(pixels), original.logits(pixels))
+
+
+def test_a_shipped_detector_is_as_good_as_its_card(small_zoo: Path, command: Command) -> None:
+    for name in zoo.shipped():
+        card = weights.read_record(zoo.folder_of(name))
+        measured = card["measured"]
+        manipulation = name.partition("/")[2]
+        assert card["manipulation"] == manipulation
+        assert card["devices"]
+        answer = command(
+            *("evaluate", "--detector", name, "--photos", small_zoo, "--manipulation", manipulation),
+            *("--per-photo", measured["per_photo"], "--json"),
+        )
+        found = json.loads(answer.out)
+        assert {figure: found[figure] for figure in ("fpr", "tpr", "acc", "auc", "photos")} == {
+            figure: measured[figure] for figure in ("fpr", "tpr", "acc", "auc", "photos")
+        }
+
+
+def test_an_unknown_name_is_answered_by_the_nearest_shipped_one(small_zoo: Path) -> None:
+    with pytest.raises(WeightsError, match=r"no detector at spam-svm/median:9; .* did you mean 'spam-svm/median:7'"):
+        load_detector("spam-svm/median:9")
+
+
+def test_the_list_names_the_shipped_detectors(small_zoo: Path, command: Command) -> None:
+    assert json.loads(command("list", "--json").out)["shipped_detectors"] == zoo.shipped()
+    assert "spam-svm/median:7" in command("list").out
+
+
+def test_large_tensors_take_half_the_room_and_small_ones_keep_their_bits(tmp_path: Path) -> None:
+    recipe = DETECTORS["mislnet"]()
+    network = recipe.build()
+    network.initialise(torch.Generator().manual_seed(0))
+    folders = {half: tmp_path / str(half) for half in (True, False)}
+    for half, folder in folders.items():
+        folder.mkdir()
+        weights.save(network, folder, name="mislnet", recipe=recipe, record={}, half=half)
+    sizes = {half: (folder / weights.TENSORS).stat().st_size for half, folder in folders.items()}
+    assert sizes[True] < 0.55 * sizes[False]
+    halved, whole = load_detector(folders[True]).state_dict(), network.state_dict()
+    for name, tensor in whole.items():
+        expected = tensor.half().to(tensor.dtype) if tensor.numel() >= weights.MANY else tensor
+        assert torch.equal(halved[name], expected), name
+
+
+def test_what_is_shipped_is_whole_and_fits_into_its_share_of_the_package() -> None:
+    assert sum(path.stat().st_size for path in zoo.ROOT.rglob("*") if path.is_file()) <= MOST_BYTES
+    for name in zoo.shipped():
+        assert load_detector(name).differentiable == (not name.startswith("spam-svm"))
