@@ -47,7 +47,6 @@ def engine(name: str, patches: Tensor) -> Callable[[], object]:
     training = Training(
         network, pairs_of(patches), made.optimiser_for(network), cross_entropy, made.schedule(), 0, SILENT
     )
-    network.to(training.device)
     return lambda: training.take_step(training.batch(0).to(training.device)).item()
 
 

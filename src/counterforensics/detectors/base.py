@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from counterforensics.detectors.accelerator import best_device
 from counterforensics.photos.patches import Pairs, Patches
 from counterforensics.pixels import to_pixels
 
@@ -82,8 +83,9 @@ class Recipe(Protocol):
     """A frozen dataclass that says how a detector is built and trained.
 
     A recipe that goes on where another ends also has `start`, that other recipe or None, and takes what it
-    trained as `train(..., start=)`; without it, it trains the start itself. A study trains a start once; one
-    with `shared` set it trains once for all its manipulations (see `Pairs.together`).
+    trained as `train(..., start=)`; without it, it trains the start itself. A study trains a start once. One whose
+    start learns from all manipulations of a study together has `start_for(manipulations)` instead, their number
+    given; each detector then gets that network's `only(output)`.
     """
 
     def build(self) -> Network:
@@ -103,6 +105,11 @@ def score(
         for some in patches.batches(batch, chosen):
             logits.append(detector.logits(to_pixels(torch.from_numpy(some).to(device))).float().cpu().numpy())
     return np.concatenate(logits)
+
+
+def placed(network: Network) -> Network:
+    """`network` on the GPU, if there is one and it can use it."""
+    return network.to(best_device()) if network.accelerated else network
 
 
 def device_of(detector: Detector) -> torch.device:

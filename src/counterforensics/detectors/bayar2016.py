@@ -76,9 +76,9 @@ class BayarNetwork(DeepNetwork):
 class Bayar2016(DeepRecipe):
     """The variant that converges: batch normalisation in place of local response normalisation, AdamW [ours]."""
 
-    steps: int = 100
+    steps: int = 150
     rate: float = 2e-4
-    shared_steps: int = 700
+    shared_steps: int = 1500
     shared_rate: float = 5e-4
     normalisation: str = "batch"
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from counterforensics.detectors import accelerator
-from counterforensics.detectors.base import Course, Network
+from counterforensics.detectors.base import Course, Network, device_of, placed
 from counterforensics.detectors.batches import Batch, central, draw, prefetched
 from counterforensics.detectors.checkpoint import Checkpoint, optimiser_state, restore_optimiser
 from counterforensics.detectors.layers import GhostBatchNorm2d, project, reseed
@@ -112,7 +112,7 @@ class Training:
     ) -> None:
         self.network, self.optimiser, self.loss, self.schedule = network, optimiser, loss, schedule
         self.seed, self.course = seed, course
-        self.device = accelerator.best_device() if network.accelerated else torch.device("cpu")
+        self.device = device_of(placed(network))
         self.precision = accelerator.precision_on(self.device, schedule.precision)
         whole = 2 * schedule.pairs_per_step
         self.per_pass = whole if self.device.type == "cuda" else min(whole, PATCHES_PER_PASS)
@@ -132,7 +132,6 @@ class Training:
 
     def run(self) -> Network:
         """All of it, from the beginning or from the checkpoint."""
-        self.network.to(self.device)
         if not self._resume():
             self._validate()
         batches = prefetched(self.batch(step) for step in range(self.step, self.schedule.steps))

@@ -11,7 +11,7 @@ import numpy as np
 
 from counterforensics import manipulations
 from counterforensics.detectors import load_detector
-from counterforensics.detectors.base import score
+from counterforensics.detectors.base import placed, score
 from counterforensics.errors import PhotoError
 from counterforensics.evaluation import auc_interval, rates
 from counterforensics.photos.folder import FolderPhoto, find_photos
@@ -52,7 +52,7 @@ def evaluate_detector(
     One photograph is in memory at a time; those that cannot be used are listed under `left_out`.
     Raises WeightsError, PhotoError, NameNotFoundError or StudyError.
     """
-    detector = load_detector(path_or_name)
+    detector = placed(load_detector(path_or_name))
     manipulate = manipulations.parse(manipulation)
     found = find_photos(folders)
     left_out = list(found.left_out)

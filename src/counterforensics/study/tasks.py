@@ -21,7 +21,7 @@ import torch
 
 from counterforensics import attacks, detectors, manipulations
 from counterforensics.detectors import weights
-from counterforensics.detectors.base import Course, Network, score
+from counterforensics.detectors.base import Course, Network, device_of, placed, score
 from counterforensics.evaluation import mse, psnr_of, rates, unchanged
 from counterforensics.photos.folder import decode
 from counterforensics.photos.patches import Pairs, Patches, PatchFile, choose_cells, cut
@@ -151,8 +151,9 @@ def patches_of(keys: tuple[str, ...], store: Store) -> Patches:
 def _conceal(task: Task, store: Store, folder: Path) -> None:
     """The manipulated patches of the test devices after an attack, and what it did to them."""
     attack = attacks.parse(task.settings["attack"])
-    target = detectors.load_detector(store.folder(task.needs["target"][0])) if "target" in task.needs else None
+    target = placed(detectors.load_detector(store.folder(task.needs["target"][0]))) if "target" in task.needs else None
     pairs = pairs_of(task, store) if "pristine" in task.needs else Pairs(Patches(()), Patches(()))
+    device = device_of(target) if target is not None else torch.device("cpu")
     concealer = attack.prepare(target, pairs, seed=task.settings["seed"])
     source = patches_of(task.needs["patches"], store)
     shape = (len(source), *source.stacks[0].shape[1:])
@@ -162,7 +163,7 @@ def _conceal(task: Task, store: Store, folder: Path) -> None:
         np.lib.format.write_array_header_1_0(stored, header)
         for some in source.batches(BATCH):
             before = torch.from_numpy(some)
-            concealed = concealer.conceal(before)
+            concealed = concealer.conceal(before.to(device))
             after = torch.from_numpy(np.stack([as_stored(patch) for patch in concealed.patches.cpu().numpy()]))
             stored.write(after.numpy().tobytes())
             measured[MSE].append(mse(before, after).numpy())
@@ -192,7 +193,7 @@ def as_stored(patch: Pixels) -> Pixels:
 
 def _judge(task: Task, store: Store, folder: Path) -> None:
     """The logits of one detector for one set of patches."""
-    detector = detectors.load_detector(store.folder(task.needs["judge"][0]))
+    detector = placed(detectors.load_detector(store.folder(task.needs["judge"][0])))
     _save(folder / LOGITS, score(detector, patches_of(task.needs["patches"], store), batch=BATCH))
 
 
