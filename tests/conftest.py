@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from hypothesis import settings
 from PIL import Image
@@ -22,6 +23,8 @@ from counterforensics.study.config import Study, load_study
 from counterforensics.study.plan import Plan, plan_study
 from counterforensics.study.run import run_study
 
+# As in a task of a study. More threads wait for each other by spinning, and small tensors gain nothing from them.
+torch.set_num_threads(1)
 # A busy machine is slow, not wrong.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")

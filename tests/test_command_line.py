@@ -90,6 +90,7 @@ def test_list_names_every_part(command: Command) -> None:
         "plug_ins": {"manipulations": [], "detectors": [], "attacks": []},
         "paper_manipulations": list(manipulations.PAPER),
         "studies": ["demo", "paper"],
+        "shipped_detectors": detectors.zoo.shipped(),
     }
 
 

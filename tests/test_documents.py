@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from PIL import Image
 
 from counterforensics.detectors import cozzolino2017
+from counterforensics.detectors.training import Schedule
 from counterforensics.study.config import Study, load_study
 from tests.conftest import Command, picture, tiny_settings, write_study
 
@@ -67,8 +69,8 @@ def test_the_commands_of_the_readme_work_one_after_the_other(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_study(tmp_path / "my-study.yaml", tiny_settings(name="mine", manipulations=["median:7"]))
-    fit = cozzolino2017.fit
-    monkeypatch.setattr(cozzolino2017, "fit", lambda *args, **settings: fit(*args, **{**settings, "steps": 1}))
+    one_step = partial(Schedule, 1)
+    monkeypatch.setattr(cozzolino2017, "Schedule", lambda steps, *rest, **settings: one_step(*rest, **settings))
     commands = [line.split("#")[0] for block in blocks("README.md", "sh") for line in block.splitlines()]
     commands = [line.replace("DIR", str(nine_devices)) for line in commands if line.startswith("counterforensics ")]
     assert len(commands) == 5
