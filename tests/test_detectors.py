@@ -25,7 +25,7 @@ from tests.toys import median_pairs, noisy_patches
 
 SMALL = {
     "spam-svm": ["spam-svm", "spam-svm:normalisation=l2"],
-    "bayar2016": ["bayar2016:steps=1,pairs_per_step=2,shared_steps=0"],
+    "bayar2016": ["bayar2016:steps=1,pairs_per_step=2"],
     "bayar2016-published": ["bayar2016-published:steps=1,pairs_per_step=2"],
     "mislnet": ["mislnet:steps=1,pairs_per_step=2,shared_steps=1"],
     "xception": ["xception:steps=1,pairs_per_step=2,shared_steps=0"],

@@ -76,10 +76,7 @@ class BayarNetwork(DeepNetwork):
 class Bayar2016(DeepRecipe):
     """The variant that converges: batch normalisation in place of local response normalisation, AdamW [ours]."""
 
-    steps: int = 150
-    rate: float = 2e-4
-    shared_steps: int = 1500
-    shared_rate: float = 5e-4
+    rate: float = 5e-4
     normalisation: str = "batch"
 
     side = SIDE
@@ -100,7 +97,6 @@ class Bayar2016Published(Bayar2016):
     """As published: local response normalisation, SGD at 1e-6 with momentum .9, decay 5e-4, batches of 32 patches."""
 
     steps: int = 100_000
-    shared_steps: int = 0
     pairs_per_step: int = 16
     optimiser: str = "sgd"
     rate: float = 1e-6

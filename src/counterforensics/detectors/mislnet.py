@@ -56,10 +56,11 @@ def _convolution(before: int, after: int, size: int, *, stride: int, pool: nn.Mo
 
 @dataclass(frozen=True)
 class MislNet(DeepRecipe):
-    """Published: SGD at 1e-3 with momentum .95 and decay 5e-4, batches of 64 patches."""
+    """Published: SGD at 1e-3 with momentum .95 and decay 5e-4, batches of 64 patches.
 
-    steps: int = 120
-    shared_steps: int = 500
+    `optimiser=adamw` needs fewer steps for the same accuracy on held-out photographs [ours].
+    """
+
     optimiser: str = "sgd"
     rate: float = 1e-3
     momentum: float = 0.95
