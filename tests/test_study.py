@@ -431,3 +431,16 @@ def test_attacks_conceal_no_more_patches_of_a_device_than_they_are_told(tmp_path
 def test_a_patch_size_that_a_detector_cannot_take_is_refused_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="takes patches of 128x128 alone, got size 64"):
         tiny_study(tmp_path, **DEEP_SETTINGS, patches={"size": 64})
+
+
+def test_a_training_depends_on_the_content_of_the_files_it_reads(tmp_path: Path) -> None:
+    file = tmp_path / "imagenet.safetensors"
+    study = tiny_study(tmp_path, detectors=[f"xception:imagenet={file}"], attacks=[])
+    with pytest.raises(StudyError, match=r"imagenet\.safetensors cannot be read \(No such file or directory\)"):
+        plan_of(study)
+    keys = []
+    for content in (b"one", b"one", b"two"):
+        file.write_bytes(content)
+        keys.append({key for key, task in plan_of(study).tasks.items() if task.kind == "train"})
+    assert keys[0] == keys[1]
+    assert not keys[0] & keys[2]

@@ -101,9 +101,6 @@ def test_a_training_killed_at_any_steps_ends_with_the_weights_of_one_never_kille
 def _train_until(step: int, recipe: Tiny, course: Course) -> None:
     """Train with a checkpoint after every step, and die when `step` begins."""
 
-    class Doomed(TinyNetwork):
-        pass
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
         original = training.Training.batch

@@ -161,7 +161,7 @@ def list_parts(as_json: Json = False) -> None:
         console.print(table)
     console.print(f"The paper's manipulations: {', '.join(manipulations.PAPER)}", highlight=False)
     console.print(f"Built-in studies: {', '.join(BUILT_IN)}", highlight=False)
-    console.print(f"Shipped detectors: {', '.join(detectors.zoo.shipped()) or 'none'}", highlight=False)
+    console.print(f"Shipped detectors: {', '.join(parts['shipped_detectors']) or 'none'}", highlight=False)
 
 
 def main() -> None:

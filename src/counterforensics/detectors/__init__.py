@@ -47,10 +47,10 @@ def load_detector(path_or_name: str | Path) -> Network:
     Names are DETECTOR/MANIPULATION, such as `cozzolino2017/median:7`; `counterforensics list` shows them. A folder
     of that path goes first. Raises WeightsError, with the reason, if there is none or it is damaged.
     """
-    folder, shipped = Path(path_or_name), zoo.shipped()
+    folder = Path(path_or_name)
     if folder.exists():
         return weights.load(folder, DETECTORS)
-    if str(path_or_name) not in shipped:
+    if str(path_or_name) not in (shipped := zoo.shipped()):
         raise WeightsError(f"no detector at {folder}; {unknown_name('shipped detector', str(path_or_name), shipped)}")
     return weights.load(zoo.folder_of(str(path_or_name)), DETECTORS)
 

@@ -95,14 +95,12 @@ class Recipe(Protocol):
         """The detector trained on `pairs`, in evaluation mode.  Raises TrainingError."""
 
 
-def score(
-    detector: Detector, patches: Patches, chosen: npt.NDArray[np.int64] | None = None, *, batch: int = 64
-) -> npt.NDArray[np.float32]:
-    """The detector's logits for stored patches (`chosen` ones, by default all), float32 [n], `batch` at a time."""
+def score(detector: Detector, patches: Patches, *, batch: int = 64) -> npt.NDArray[np.float32]:
+    """The detector's logits for stored patches, float32 [n], `batch` at a time."""
     device = device_of(detector)
     logits = [np.empty(0, dtype=np.float32)]
     with torch.no_grad():
-        for some in patches.batches(batch, chosen):
+        for some in patches.batches(batch):
             logits.append(detector.logits(to_pixels(torch.from_numpy(some).to(device))).float().cpu().numpy())
     return np.concatenate(logits)
 

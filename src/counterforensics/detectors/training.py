@@ -92,8 +92,6 @@ def fit(
     result. The watch is told step, loss (training, mean since the last point), validation loss and accuracy.
     Raises TrainingError without pairs, or if the loss stops being finite: the last checkpoint is then kept.
     """
-    if not len(pairs.training()):
-        raise TrainingError("no pairs to train on: every photograph is held out for validation, or none was given")
     return Training(network, pairs, optimiser, loss, schedule, seed, course).run()
 
 
@@ -110,13 +108,15 @@ class Training:
         seed: int,
         course: Course,
     ) -> None:
+        self.pairs, self.held_out = pairs.training(), pairs.validation()
+        if not len(self.pairs):
+            raise TrainingError("no pairs to train on: every photograph is held out for validation, or none was given")
         self.network, self.optimiser, self.loss, self.schedule = network, optimiser, loss, schedule
         self.seed, self.course = seed, course
         self.device = device_of(placed(network))
         self.precision = accelerator.precision_on(self.device, schedule.precision)
         whole = 2 * schedule.pairs_per_step
         self.per_pass = whole if self.device.type == "cuda" else min(whole, PATCHES_PER_PASS)
-        self.pairs, self.held_out = pairs.training(), pairs.validation()
         shuffled = np.random.default_rng(seed).permutation(len(self.held_out))
         self.looked_at = np.sort(shuffled[: schedule.validated])
         self.rates = [group["lr"] for group in optimiser.param_groups]
@@ -141,9 +141,14 @@ class Training:
                 self.step += 1
                 if self.step in self.validated_at:
                     self._validate()
-                if len(self.unseen) >= STEPS_BETWEEN_LOOKS or self.clock.something_is_due():
+                report = self.clock.since("report") > SECONDS_BETWEEN_REPORTS
+                keep = self.clock.since("checkpoint") > SECONDS_BETWEEN_CHECKPOINTS
+                if report or keep or len(self.unseen) >= STEPS_BETWEEN_LOOKS:
                     self._look()
-                    self._report_and_keep()
+                if report:
+                    self._report()
+                if keep:
+                    self._keep()
         self.network.load_state_dict(self.best)
         self.network.facts = self._facts()
         return self.network.cpu().eval()
@@ -248,24 +253,28 @@ class Training:
         which = torch.from_numpy(self.held_out.output[self.looked_at])
         return torch.cat(parts).gather(1, which[:, None])[:, 0]
 
-    def _report_and_keep(self) -> None:
-        if self.clock.report_is_due():
-            loss = self.losses[-1] if self.losses else self.points[-1]["loss"]
-            rate = 2 * self.schedule.pairs_per_step * self.clock.steps(self.step)
-            left = (self.schedule.steps - self.step) / max(self.clock.steps(self.step), 1e-9) / 60
-            self.course.say(
-                f"step {self.step} of {self.schedule.steps}, loss {loss:.4f}, held-out accuracy "
-                f"{self.points[-1]['validation_accuracy']:.4f}, {rate:.1f} patches/s, {left:.0f} min left"
-            )
-        if self.clock.checkpoint_is_due():
-            states = {
-                "network": self.network.state_dict(),
-                "best": self.best,
-                "optimiser": optimiser_state(self.optimiser),
-            }
-            progress = {name: getattr(self, name) for name in ("step", "best_step", "points", "losses")}
-            self.checkpoint.write(states, progress | {"seconds": self.clock.seconds()})
-            self.kept_step = self.step
+    def _report(self) -> None:
+        """Say in a line how far training is."""
+        loss = self.losses[-1] if self.losses else self.points[-1]["loss"]
+        rate = 2 * self.schedule.pairs_per_step * self.clock.steps(self.step)
+        left = (self.schedule.steps - self.step) / max(self.clock.steps(self.step), 1e-9) / 60
+        self.course.say(
+            f"step {self.step} of {self.schedule.steps}, loss {loss:.4f}, held-out accuracy "
+            f"{self.points[-1]['validation_accuracy']:.4f}, {rate:.1f} patches/s, {left:.0f} min left"
+        )
+        self.clock.mark("report")
+
+    def _keep(self) -> None:
+        """Write a checkpoint."""
+        states = {
+            "network": self.network.state_dict(),
+            "best": self.best,
+            "optimiser": optimiser_state(self.optimiser),
+        }
+        progress = {name: getattr(self, name) for name in ("step", "best_step", "points", "losses")}
+        self.checkpoint.write(states, progress | {"seconds": self.clock.seconds()})
+        self.kept_step = self.step
+        self.clock.mark("checkpoint")
 
     def _resume(self) -> bool:
         """Take up the checkpoint, if there is one."""
@@ -298,12 +307,12 @@ class Training:
 
 
 class _Clock:
-    """When the next report and the next checkpoint are due, and how fast steps go."""
+    """How long a training takes, how fast its steps go, and how long ago something was last done."""
 
     def __init__(self, first_step: int = 0, seconds_before: float = 0.0) -> None:
-        now = time.monotonic()
         self.first_step, self.seconds_before = first_step, seconds_before
-        self.started = self.reported = self.kept = now
+        self.started = time.monotonic()
+        self.marks: dict[str, float] = {}
 
     def seconds(self) -> float:
         """Since the training began, in this process or an earlier one."""
@@ -313,24 +322,13 @@ class _Clock:
         """Steps a second in this process."""
         return (step - self.first_step) / max(time.monotonic() - self.started, 1e-9)
 
-    def something_is_due(self) -> bool:
-        """Whether a report or a checkpoint is."""
-        since_report, since_checkpoint = time.monotonic() - self.reported, time.monotonic() - self.kept
-        return since_report > SECONDS_BETWEEN_REPORTS or since_checkpoint > SECONDS_BETWEEN_CHECKPOINTS
+    def since(self, what: str) -> float:
+        """Seconds since `what` was marked, or since this process began."""
+        return time.monotonic() - self.marks.get(what, self.started)
 
-    def report_is_due(self) -> bool:
-        """Whether a report is, which then counts as made."""
-        if time.monotonic() - self.reported <= SECONDS_BETWEEN_REPORTS:
-            return False
-        self.reported = time.monotonic()
-        return True
-
-    def checkpoint_is_due(self) -> bool:
-        """Whether a checkpoint is, which then counts as written."""
-        if time.monotonic() - self.kept <= SECONDS_BETWEEN_CHECKPOINTS:
-            return False
-        self.kept = time.monotonic()
-        return True
+    def mark(self, what: str) -> None:
+        """`what` was done now."""
+        self.marks[what] = time.monotonic()
 
 
 def _copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from counterforensics import attacks, detectors, manipulations
@@ -157,6 +158,7 @@ class _Trainings:
     seed: int
     split: Split
     manipulations: tuple[str, ...]
+    hashed: dict[Path, str] = field(default_factory=dict)  # of files that trainings read, each read once
 
     @property
     def held_out(self) -> list[int]:
@@ -195,19 +197,21 @@ class _Trainings:
             "recipe": dataclasses.asdict(recipe),  # type: ignore[call-overload]
             "seed": seed_for(self.seed, "train", text, manipulation),
             "held_out": self.held_out,
-            **_digests(recipe),
+            **self._digests(recipe),
             **settings,
         }
         return self.plan.add(Task("train", settings, needs, f"train {text} on {manipulation}"))
 
-
-def _digests(recipe: Recipe) -> dict[str, Any]:
-    """SHA-256 of the files that training reads, if any.  Raises StudyError if one cannot be read."""
-    try:
-        files = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in getattr(recipe, "files", ())}
-    except OSError as error:
-        raise StudyError(f"{recipe}: {error.filename} cannot be read ({error.strerror})") from error
-    return {"files": files} if files else {}
+    def _digests(self, recipe: Recipe) -> dict[str, Any]:
+        """SHA-256 of the files that training reads, if any.  Raises StudyError if one cannot be read."""
+        files: tuple[Path, ...] = getattr(recipe, "files", ())
+        try:
+            for path in files:
+                if path not in self.hashed:
+                    self.hashed[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise StudyError(f"{recipe}: {error.filename} cannot be read ({error.strerror})") from error
+        return {"files": {str(path): self.hashed[path] for path in files}} if files else {}
 
 
 def _conceal_task(seed: int, manipulation: str, text: str, manipulated: tuple[str, ...]) -> Task:
