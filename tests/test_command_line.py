@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import counterforensics
@@ -151,6 +152,11 @@ def test_evaluate_gives_rates_intervals_and_counts(command: Command, trained: Pa
     assert 0 <= result["auc"] <= 1
     for name in ("fpr", "tpr", "acc"):
         assert 0 <= result[f"{name}_low"] <= result[name] <= result[f"{name}_high"] <= 1
+    by_device = result["devices"]
+    assert list(by_device) == [f"device-{number}" for number in range(4)]
+    assert sum(found["patches"] for found in by_device.values()) == 40
+    for name in ("fpr", "tpr", "acc"):  # devices have equally many patches
+        assert np.mean([found[name] for found in by_device.values()]) == pytest.approx(result[name])
 
 
 def test_evaluate_answers_the_same_twice(command: Command, trained: Path, photo_folder: Path) -> None:
@@ -170,6 +176,7 @@ def test_evaluate_tells_people_the_same(command: Command, trained: Path, photos:
     assert f"Left out: {bad}: truncated or damaged" in answer.out
     result = json.loads(command(*arguments, "--json").out)
     assert f"{result['tpr']:.2%}" in answer.out
+    assert "device-3" in answer.out
     assert len(result["left_out"]) == 1
 
 

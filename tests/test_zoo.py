@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from tools.ship_zoo import ship
+from tools.ship_zoo import FIGURES, ship
 
 from counterforensics import load_detector
 from counterforensics.detectors import DETECTORS, weights, zoo
@@ -52,9 +52,7 @@ def test_a_shipped_detector_is_as_good_as_its_card(small_zoo: Path, command: Com
             *("--per-photo", measured["per_photo"], "--json"),
         )
         found = json.loads(answer.out)
-        assert {figure: found[figure] for figure in ("fpr", "tpr", "acc", "auc", "photos")} == {
-            figure: measured[figure] for figure in ("fpr", "tpr", "acc", "auc", "photos")
-        }
+        assert {figure: found[figure] for figure in FIGURES} == {figure: measured[figure] for figure in FIGURES}
 
 
 def test_an_unknown_name_is_answered_by_the_nearest_shipped_one(small_zoo: Path) -> None:

@@ -21,7 +21,7 @@ from counterforensics.study.evaluate import evaluate_detector
 from counterforensics.study.progress import Progress
 
 PER_PHOTO = 48
-FIGURES = ("fpr", "tpr", "acc", "auc", "tpr_low", "tpr_high", "n_pristine", "n_manipulated", "fp", "tp", "photos")
+FIGURES = ("fpr", "tpr", "acc", "auc", "tpr_low", "tpr_high", "n_pristine", "n_manipulated", "fp", "tp", "photos", "devices")
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def measured(detector: Path, manipulation: str, folder: Path, devices: list[str]
             (Path(place) / device).symlink_to((folder / device).resolve(), target_is_directory=True)
         quiet = Progress(quiet=True)
         found = evaluate_detector(str(detector), [Path(place)], manipulation, per_photo=PER_PHOTO, progress=quiet)
-    return {"devices": devices, "per_photo": PER_PHOTO, **{name: found[name] for name in FIGURES}}
+    return {"per_photo": PER_PHOTO, **{name: found[name] for name in FIGURES}}
 
 
 if __name__ == "__main__":

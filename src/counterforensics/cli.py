@@ -76,7 +76,7 @@ def run(
     "--photos ~/photos --manipulation median:7 --json`"
 )
 def evaluate(
-    detector: Annotated[str, typer.Option(help="Folder of a trained detector.")],
+    detector: Annotated[str, typer.Option(help="Folder of a trained detector, or the name of a shipped one.")],
     photos: Annotated[list[Path], typer.Option(help="Photographs in DIR/<device>/<photo>.")],
     manipulation: Annotated[str, typer.Option(help="What to look for, such as median:7.")],
     per_photo: Annotated[int, typer.Option(min=1, max=192, help="Patches of each photograph.")] = 192,
@@ -98,6 +98,12 @@ def evaluate(
         form = ".4f" if name == "auc" else ".2%"
         table.add_row(name.upper(), f"{result[name]:{form}}", f"{low:{form}} to {high:{form}}")
     console = Console()
+    console.print(table)
+    table = Table(title="by device")
+    for heading in ("device", "FPR", "TPR", "ACC"):
+        table.add_column(heading)
+    for device, found in result["devices"].items():
+        table.add_row(device, *(f"{found[name]:.2%}" for name in ("fpr", "tpr", "acc")))
     console.print(table)
     console.print(
         f"{result['n_pristine']} pristine and {result['n_manipulated']} manipulated patches "

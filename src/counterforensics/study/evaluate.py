@@ -49,7 +49,8 @@ def evaluate_detector(
 ) -> dict[str, Any]:
     """Rates (0..1) of a detector on pristine and manipulated patches, with intervals resampled by photograph.
 
-    One photograph is in memory at a time; those that cannot be used are listed under `left_out`.
+    `devices` has the rates of each device. One photograph is in memory at a time; those that cannot be used are
+    listed under `left_out`.
     Raises WeightsError, PhotoError, NameNotFoundError or StudyError.
     """
     detector = placed(load_detector(path_or_name))
@@ -57,18 +58,20 @@ def evaluate_detector(
     found = find_photos(folders)
     left_out = list(found.left_out)
     logits: dict[str, list[np.ndarray[Any, Any]]] = {"pristine": [], "manipulated": []}
+    device_of: list[str] = []  # of each photograph used
     with progress.stage("photographs", len(found.photos)) as advance:
         for photo in found.photos:
             try:
                 pristine, manipulated = _two_states(photo, manipulate, per_photo)
                 logits["pristine"].append(score(detector, Patches((pristine,))))
                 logits["manipulated"].append(score(detector, Patches((manipulated,))))
+                device_of.append(photo.device)
             except PhotoError as error:
                 left_out.append(str(error) if photo.path.name in str(error) else f"{photo.path}: {error}")
             advance()
     if not logits["pristine"]:
         raise PhotoError(f"no photograph in {', '.join(map(str, folders))} can be used: {left_out[0]}")
-    photo_of = np.repeat(np.arange(len(logits["pristine"])), [len(part) for part in logits["pristine"]])
+    photo_of = np.repeat(np.arange(len(device_of)), [len(part) for part in logits["pristine"]])
     before, after = (np.concatenate(logits[state]) for state in ("pristine", "manipulated"))
     seed = seed_for(0, "intervals", manipulation)
     measured = rates(before, after, photo_of, photo_of, seed=seed)
@@ -76,14 +79,24 @@ def evaluate_detector(
     return {
         "detector": path_or_name,
         "manipulation": manipulations.text_form(manipulate),
-        "photos": len(logits["pristine"]),
+        "photos": len(device_of),
         "per_photo": per_photo,
         **{name: getattr(measured, name) for name in ("fpr", "tpr", "acc")},
         **dataclasses.asdict(measured),
         "auc_low": auc_low,
         "auc_high": auc_high,
+        "devices": _by_device(before > 0, after > 0, np.array(device_of)[photo_of]),
         "left_out": left_out,
     }
+
+
+def _by_device(false: np.ndarray[Any, Any], true: np.ndarray[Any, Any], device: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """The rates of each device, from the verdicts on its pristine and its manipulated patches."""
+    found = {}
+    for name in sorted(set(device.tolist())):
+        fpr, tpr = (float(verdicts[device == name].mean()) for verdicts in (false, true))
+        found[name] = {"fpr": fpr, "tpr": tpr, "acc": (tpr + 1 - fpr) / 2, "patches": int((device == name).sum())}
+    return found
 
 
 def _two_states(photo: FolderPhoto, manipulate: manipulations.Manipulation, per_photo: int) -> tuple[Pixels, Pixels]:
