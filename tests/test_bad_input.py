@@ -286,7 +286,7 @@ CASES = [
         lambda p: p.run(
             detectors=["cozzolino2017:alpha=inf,steps=0"], attacks=fgsm(targets=["cozzolino2017:alpha=inf,steps=0"])
         ),
-        "needs gradients, and its target 'cozzolino2017:alpha=inf,steps=0' has none",
+        "fgsm needs gradients, and ProductNetwork has none; attack a differentiable detector",
     ),
     Case(
         "nothing left of a photograph",

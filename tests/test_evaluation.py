@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 
-from counterforensics.evaluation import auc, auc_interval, mse, psnr_of, rates, unchanged
+from counterforensics.evaluation import auc, auc_interval, changed, mse, psnr_of, rates
 from tests.toys import noisy_patches
 
 LOGITS = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=12).map(np.float32)
@@ -90,8 +90,9 @@ def test_a_step_of_one_level_everywhere_is_48_13_db() -> None:
     assert psnr_of(mse(patches, patches).item()) == math.inf
 
 
-def test_only_identical_patches_are_unchanged() -> None:
-    a = torch.zeros(2, 1, 4, 4, dtype=torch.uint8)
+def test_the_share_of_changed_pixels_counts_a_pixel_once_whatever_its_channels() -> None:
+    a = torch.zeros(3, 3, 4, 4, dtype=torch.uint8)
     b = a.clone()
     b[1, 0, 3, 3] = 1
-    assert unchanged(a, b).tolist() == [True, False]
+    b[2, :, 0] = 9
+    assert changed(a, b).tolist() == [0, 1 / 16, 4 / 16]

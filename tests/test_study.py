@@ -93,12 +93,15 @@ def test_figures_of_a_row_agree_with_its_counts(finished: Path) -> None:
 
 
 def test_figures_of_an_attack_stand_where_there_is_one(finished: Path) -> None:
-    quality = ("mse", "psnr", "unchanged", "zero_gradient")
+    quality = ("mse", "psnr", "unchanged", "zero_gradient", "changed", "already")
     for row in rows_of(finished):
         assert all(bool(row[name]) == bool(row["attack"]) for name in quality)
         if row["attack"]:
             # An epsilon of 1 moves every pixel by 1 or not at all.
             assert float(row["mse"]) <= 1
+            assert float(row["changed"]) == pytest.approx(float(row["mse"]), abs=1e-6)
+            detected = round((1 - float(row["already"])) * int(row["n_manipulated"]))
+            assert bool(row["success"]) == (detected > 0)
             assert float(row["psnr"]) == pytest.approx(10 * np.log10(255**2 / float(row["mse"])), abs=1e-4)
 
 

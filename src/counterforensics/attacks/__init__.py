@@ -6,10 +6,20 @@ from collections.abc import Mapping
 
 from counterforensics import names
 from counterforensics.attacks.base import Attack, Concealed, Concealer
+from counterforensics.attacks.deepfool import DeepFool, deepfool
 from counterforensics.attacks.fgsm import Fgsm, fgsm
+from counterforensics.attacks.jsma import Jsma, jsma
+from counterforensics.attacks.pgd import Pgd, pgd
+from counterforensics.attacks.spam_descent import SpamDescent, spam_descent
+from counterforensics.attacks.spam_gradient import SpamGradient, spam_gradient
 
 ATTACKS: Mapping[str, names.Factory] = {
     "fgsm": Fgsm,
+    "pgd": Pgd,
+    "deepfool": DeepFool,
+    "jsma": Jsma,
+    "spam-descent": SpamDescent,
+    "spam-gradient": SpamGradient,
     **names.plug_ins("attacks"),
 }
 
@@ -29,4 +39,23 @@ def text_form(attack: Attack) -> str:
     return names.text_form(attack, ATTACKS)
 
 
-__all__ = ["ATTACKS", "Attack", "Concealed", "Concealer", "Fgsm", "fgsm", "parse", "text_form"]
+__all__ = [
+    "ATTACKS",
+    "Attack",
+    "Concealed",
+    "Concealer",
+    "DeepFool",
+    "Fgsm",
+    "Jsma",
+    "Pgd",
+    "SpamDescent",
+    "SpamGradient",
+    "deepfool",
+    "fgsm",
+    "jsma",
+    "parse",
+    "pgd",
+    "spam_descent",
+    "spam_gradient",
+    "text_form",
+]

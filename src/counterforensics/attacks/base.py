@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from counterforensics.errors import AttackError
 from counterforensics.photos.patches import Pairs
 
 LOSSES = ("logit", "cross-entropy")
+LN2 = math.log(2)
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,32 @@ class Concealed:
     zero_gradient: Tensor | None = None  # float64 [n]: share of pixels the attack got no direction for
 
 
+def nothing_concealed(patches: Tensor) -> Concealed:
+    """What an attack makes of no patches at all."""
+    return Concealed(patches.clone(), torch.empty(0, dtype=torch.float64))
+
+
+def share_of_zeros(gradient: Tensor) -> Tensor:
+    """Share of pixels without a direction: float [n, c, h, w] -> float64 [n]."""
+    return (gradient == 0).flatten(1).double().mean(1)
+
+
+class Conceal(Protocol):
+    """What a prepared attack does to one batch."""
+
+    def __call__(self, patches: Tensor, originals: Tensor | None) -> Concealed:
+        """patches, and for an attack that needs them the pristine ones they were made from: uint8 [n, c, h, w]."""
+
+
 @dataclass(frozen=True)
 class Concealer:
     """A prepared attack: call it for the patches alone, or ask `conceal` for how it went, too."""
 
-    conceal: Callable[[Tensor], Concealed]
+    conceal: Conceal
 
-    def __call__(self, patches: Tensor) -> Tensor:
+    def __call__(self, patches: Tensor, originals: Tensor | None = None) -> Tensor:
         """uint8 [n, c, h, w] -> uint8 of the same shape, on the same device."""
-        return self.conceal(patches).patches
+        return self.conceal(patches, originals).patches
 
 
 @runtime_checkable
@@ -45,15 +63,40 @@ class Attack(Protocol):
         """Whether the attacker holds a detector to attack."""
 
     @property
-    def needs_gradient(self) -> bool:
-        """Whether the target must be differentiable."""
-
-    @property
     def needs_pairs(self) -> bool:
         """Whether the attacker learns from pairs of the training devices; the others' results do not depend on them."""
 
+    @property
+    def needs_originals(self) -> bool:
+        """Whether the attacker still holds the pristine patches behind those to conceal."""
+
+    def check_target(self, target: Detector) -> None:
+        """Raise AttackError, and say what works, if this kind of detector cannot be attacked; weights do not matter."""
+
     def prepare(self, target: Detector | None, pairs: Pairs, *, seed: int) -> Concealer:
         """Ready the attack on `target`; `pairs` of training devices are for attacks that learn."""
+
+
+class GradientAttack:
+    """An attack that needs a target with gradients and nothing else; its settings are a frozen dataclass."""
+
+    needs_target: ClassVar[bool] = True
+    needs_pairs: ClassVar[bool] = False
+    needs_originals: ClassVar[bool] = False
+    name: ClassVar[str]
+
+    def check_target(self, target: Detector) -> None:
+        """As `Attack.check_target`."""
+        check_target(self.name, target)
+
+    def conceal(self, patches: Tensor, detector: Detector, *, seed: int) -> Concealed:
+        """Conceal one batch, uint8 [n, c, h, w], from a detector that has gradients."""
+        raise NotImplementedError
+
+    def prepare(self, target: Detector | None, pairs: Pairs, *, seed: int) -> Concealer:
+        """Nothing to learn: `pairs` are not used."""
+        detector = check_target(self.name, target)
+        return Concealer(lambda patches, originals: self.conceal(patches, detector, seed=seed))
 
 
 def check_target(attack: str, target: Detector | None) -> Detector:
@@ -75,22 +118,61 @@ def check_loss(attack: str, loss: str) -> str:
     return loss
 
 
-def evidence_gradient(pixels: Tensor, detector: Detector, *, loss: str) -> Tensor:
-    """The direction in which each patch looks more manipulated, by the gradient of `loss`.
+def check_whole(attack: str, setting: str, value: int, least: int, most: int, unit: str) -> None:
+    """Raise AttackError unless `value` is a whole number between `least` and `most`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise AttackError(f"{attack}: {setting} must be a whole number{unit}, {least}..{most}, got {value!r}")
 
-    pixels: float32 [n, c, h, w] in 0..255.  Returns float32 of the same shape.
-    `logit` differentiates the logit itself. `cross-entropy` differentiates the cross-entropy against the true
-    label "manipulated", as the paper does [inferred], with its sign turned to match; in float32 it is exactly
+
+def check_between(attack: str, setting: str, value: float, least: float, most: float) -> None:
+    """Raise AttackError unless `value` is a number between `least` and `most`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise AttackError(f"{attack}: {setting} must lie between {least:g} and {most:g}, got {value!r}")
+
+
+class Evidence(NamedTuple):
+    """What a detector makes of a batch, as an attack sees it."""
+
+    logits: Tensor  # float32 [n]; above 0 the verdict is "manipulated"
+    values: Tensor  # float32 [n], what is to fall; 0 where the logit is 0
+    gradient: Tensor  # float32 [n, c, h, w], of the values
+
+
+def evidence(pixels: Tensor, detector: Detector, *, loss: str, above: float = -math.inf) -> Evidence:
+    """How manipulated each patch looks, and in which direction it would look more so.
+
+    pixels: float32 [n, c, h, w] in 0..255.  What is to fall, by `loss`:
+    `logit` is the logit itself. `cross-entropy` is the cross-entropy against the true label "manipulated", as
+    the paper has it [inferred], turned and moved so that its boundary is 0 too; in float32 its gradient is exactly
     0 from a logit near 17 upward, where the detector is too sure to be argued with.
+    above: where no logit is above it the gradient, two thirds of the work, is not computed but zeros.
+    Raises AttackError if a logit or the gradient is NaN or infinite.
     """
-    pixels = pixels.detach().requires_grad_()
-    with torch.enable_grad():
-        logits = detector.logits(pixels)
+    pixels = pixels.detach()
+    asked = above < math.inf
+    with torch.set_grad_enabled(asked):
+        logits = detector.logits(pixels.requires_grad_(asked))
         if loss == "logit":
-            objective = logits.sum()
+            values = logits
         else:
-            objective = -binary_cross_entropy_with_logits(logits, torch.ones_like(logits), reduction="sum")
-        (gradient,) = torch.autograd.grad(objective, pixels)
-    if not torch.isfinite(gradient).all():
-        raise AttackError(f"the gradient of {type(detector).__name__} holds NaN or infinity; check its weights")
-    return gradient
+            values = LN2 - binary_cross_entropy_with_logits(logits, torch.ones_like(logits), reduction="none")
+        _check_finite("verdict", logits, detector)
+        if not asked or not (logits > above).any():
+            return Evidence(logits.detach(), values.detach(), torch.zeros_like(pixels))
+        (gradient,) = torch.autograd.grad(values.sum(), pixels)
+    _check_finite("gradient", gradient, detector)
+    return Evidence(logits.detach(), values.detach(), gradient)
+
+
+def _check_finite(what: str, tensor: Tensor, detector: Detector) -> None:
+    if not torch.isfinite(tensor).all():
+        raise AttackError(f"the {what} of {type(detector).__name__} holds NaN or infinity; check its weights")
+
+
+def adapted(reach: Tensor, hoped: Tensor, fell: Tensor) -> Tensor:
+    """How many times further than the linear prediction asks the next step should reach, [n], at least 1.
+
+    Twice as far where the last step fell short of half of what was hoped for, half as far elsewhere: on features
+    that count, a gradient says little about a whole grey level.
+    """
+    return torch.where(fell < hoped / 2, 2 * reach, (reach / 2).clamp_min(1))

@@ -47,6 +47,31 @@ class Detector(Protocol):
         """float32 [n, c, h, w] in grey levels 0..255 -> float32 [n]; above 0 means manipulated."""
 
 
+@dataclass(frozen=True)
+class LinearInSpam:
+    """A logit that is linear in the roots of the SPAM feature: weights . sqrt(feature + floor) + offset.
+
+    weights, spread: float64 [338]; spread is how much each root varies over the training patches.
+    """
+
+    weights: npt.NDArray[np.float64]
+    offset: float
+    floor: float
+    spread: npt.NDArray[np.float64]
+
+    def logit(self, roots: npt.NDArray[np.float64]) -> float:
+        """The logit of a feature whose roots, sqrt(feature + floor), are given: float64 [338]."""
+        return float(self.weights @ roots) + self.offset
+
+
+@runtime_checkable
+class ScoredBySpam(Protocol):
+    """A detector whose logit is linear in the roots of the exact SPAM feature of the luma."""
+
+    def spam_score(self) -> LinearInSpam:
+        """How it scores.  Raises AttackError if its settings make it another function of the feature."""
+
+
 class Network(nn.Module):
     """A detector whose state is tensors: what a recipe builds, trains, saves and loads."""
 

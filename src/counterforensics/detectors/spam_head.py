@@ -10,7 +10,8 @@ import torch
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
-from counterforensics.errors import StudyError, TrainingError
+from counterforensics.detectors.base import LinearInSpam
+from counterforensics.errors import AttackError, StudyError, TrainingError
 from counterforensics.features.spam import DIMENSION
 from counterforensics.pixels import Pixels
 
@@ -52,6 +53,17 @@ class LinearHead(nn.Module):
         """SPAM features float32 [n, 338] -> logits [n]."""
         standardised = (unit_energy(feature, self.normalisation) - self.mean) / self.scale
         return torch.as_tensor(standardised @ self.weight + self.bias)
+
+
+def linear_in_spam(head: LinearHead) -> LinearInSpam:
+    """The head as a function of the feature's roots.  Raises AttackError for the normalisation l2."""
+    if head.normalisation != "sqrt":
+        raise AttackError(
+            f"attacks on SPAM features know the normalisation sqrt, this detector has {head.normalisation!r}"
+        )
+    weight, mean, scale = (tensor.detach().double().cpu().numpy() for tensor in (head.weight, head.mean, head.scale))
+    weights = weight / scale
+    return LinearInSpam(weights, float(head.bias.detach()) - float(weights @ mean), _FLOOR, scale)
 
 
 def check_svm(name: str, c: float, normalisation: str) -> None:

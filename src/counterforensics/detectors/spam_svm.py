@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from counterforensics.detectors.base import SILENT, Course, Network
-from counterforensics.detectors.spam_head import LinearHead, check_svm, fit_head, unit_features
+from counterforensics.detectors.base import SILENT, Course, LinearInSpam, Network
+from counterforensics.detectors.spam_head import LinearHead, check_svm, fit_head, linear_in_spam, unit_features
 from counterforensics.features.spam import s3_spam14hv
 from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import Pixels, luma
@@ -29,6 +29,10 @@ class SpamSvmDetector(Network):
         features = torch.from_numpy(s3_spam14hv(planes)).to(pixels.device)
         with torch.no_grad():
             return torch.as_tensor(self.head(features))
+
+    def spam_score(self) -> LinearInSpam:
+        """As `ScoredBySpam.spam_score`."""
+        return linear_in_spam(self.head)
 
 
 @dataclass(frozen=True)

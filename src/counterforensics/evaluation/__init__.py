@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from counterforensics.evaluation.quality import mse, psnr_of, unchanged
+from counterforensics.evaluation.quality import changed, mse, psnr_of
 from counterforensics.evaluation.rates import Rates, auc, auc_interval, rates
 
-__all__ = ["Rates", "auc", "auc_interval", "mse", "psnr_of", "rates", "unchanged"]
+__all__ = ["Rates", "auc", "auc_interval", "changed", "mse", "psnr_of", "rates"]

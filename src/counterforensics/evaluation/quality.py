@@ -34,6 +34,16 @@ def psnr_of(mean_squared_error: float) -> float:
     return math.inf if mean_squared_error == 0 else 10 * math.log10(PEAK**2 / mean_squared_error)
 
 
-def unchanged(a: Tensor, b: Tensor) -> Tensor:
-    """Which patches are the same in every pixel: bool [n]."""
-    return (check_patches(a) == check_patches(b)).flatten(1).all(1)
+def changed(a: Tensor, b: Tensor) -> Tensor:
+    """The share of pixels in which two patches differ, in any channel, one per patch.
+
+    a, b: uint8 [n, c, h, w].  Returns float64 [n].
+
+    >>> import torch
+    >>> black = torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
+    >>> other = black.clone()
+    >>> other[0, :2, 0, 0] = 9
+    >>> changed(black, other).tolist()
+    [0.25]
+    """
+    return (check_patches(a) != check_patches(b)).any(1).flatten(1).double().mean(1)

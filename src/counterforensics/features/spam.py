@@ -20,9 +20,12 @@ DIMENSION = 2 * BINS
 SMALLEST_SIDE = 8  # the shortest side with an interior residual followed by three more
 
 # Quantiser q = 3, T = 2 on a third-order residual (-1020..1020): |r| <= 1 -> 0, 2..4 -> +-1, 5.. -> +-2.
-_LARGEST = 4 * 255
-_LEVEL = np.array(
-    [np.sign(r) * (0 if abs(r) <= 1 else 1 if abs(r) <= 4 else 2) + 2 for r in range(-_LARGEST, _LARGEST + 1)],
+LARGEST_RESIDUAL = 4 * 255
+LEVEL_OF_RESIDUAL = np.array(
+    [
+        np.sign(r) * (0 if abs(r) <= 1 else 1 if abs(r) <= 4 else 2) + 2
+        for r in range(-LARGEST_RESIDUAL, LARGEST_RESIDUAL + 1)
+    ],
     dtype=np.uint8,
 )
 
@@ -46,7 +49,7 @@ def s3_spam14hv(patches: Pixels) -> npt.NDArray[np.float32]:
     if min(height, width) < SMALLEST_SIDE:
         raise PixelError(f"SPAM needs patches of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}, got {height}x{width}")
     features = np.empty((len(patches), DIMENSION), dtype=np.float32)
-    _features(np.ascontiguousarray(patches), _LEVEL, BIN_OF_CODE, features)
+    _features(np.ascontiguousarray(patches), LEVEL_OF_RESIDUAL, BIN_OF_CODE, features)
     return features
 
 
@@ -65,8 +68,8 @@ def count_codes(patch: Any, level_of: Any, counts: Any) -> None:
             centre = 3 * np.int32(patch[i + 2, j + 2])
             right = np.int32(patch[i + 2, j + 1]) - centre + 3 * np.int32(patch[i + 2, j + 3]) - patch[i + 2, j + 4]
             down = np.int32(patch[i + 3, j + 2]) - centre + 3 * np.int32(patch[i + 1, j + 2]) - patch[i, j + 2]
-            r[i, j] = level_of[right + 1020]
-            u[i, j] = level_of[down + 1020]
+            r[i, j] = level_of[right + LARGEST_RESIDUAL]
+            u[i, j] = level_of[down + LARGEST_RESIDUAL]
     counts[:] = 0
     for i in range(height):
         for j in range(width - 3):

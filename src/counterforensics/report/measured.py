@@ -31,7 +31,8 @@ class Measured:
 
     def __init__(self, rows: pd.DataFrame) -> None:
         """rows: the columns of rows.csv, rates 0..1.  Raises StudyError where a column is missing."""
-        rows = rows if "training" in rows.columns else rows.assign(training="")  # as older versions wrote them
+        younger = {"training": "", "changed": math.nan, "already": math.nan, "success": math.nan}
+        rows = rows.assign(**{name: none for name, none in younger.items() if name not in rows.columns})
         missing = [name for name in ROW_COLUMNS if name not in rows.columns]
         if missing:
             raise StudyError(f"rows lack the column(s) {', '.join(missing)}; they need {', '.join(ROW_COLUMNS)}")

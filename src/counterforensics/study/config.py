@@ -131,8 +131,7 @@ class Study(_Part):
         for target in settings.targets:
             if target not in self.detectors:
                 raise unknown_name(f"target of {settings.attack}", target, self.detectors)
-            if getattr(attack, "needs_gradient", False) and not detectors.parse(target).build().differentiable:
-                raise ValueError(f"attack {settings.attack!r} needs gradients, and its target {target!r} has none")
+            attack.check_target(detectors.parse(target).build())
 
     def as_yaml(self) -> str:
         """The study with every default spelled out."""

@@ -34,8 +34,14 @@ ROW_COLUMNS = (
     "psnr",
     "unchanged",
     "zero_gradient",
+    "changed",
+    "already",
+    "success",
     "training",  # of the judge: hardware, precision, augmentation, patches seen; "" where there is nothing to say
 )
+
+# times.csv, one line per attack on a manipulation. No two runs take the same time, so rows.csv does not have it.
+TIME_COLUMNS = ("seed", "manipulation", "target", "attack", "patches", "seconds", "device")
 
 Logits = npt.NDArray[np.float32]
 
@@ -90,3 +96,4 @@ class Outcome:
     provenance: Mapping[str, str]  # versions, seeds, command, time: label -> text
     left_out: Sequence[str] = field(default=())  # photographs that could not be used, each with its reason
     failures: Sequence[str] = field(default=())  # tasks that failed, each with its reason: the holes in the tables
+    times: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(TIME_COLUMNS)))

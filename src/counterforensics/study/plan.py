@@ -138,10 +138,12 @@ def _plan_manipulation(
             if target:
                 conceal = _with(conceal, {"target": (trained[target],)})
             # An attack that learns nothing (FGSM) does not depend on, or read, the training patches.
-            if getattr(attacks.parse(wanted.attack), "needs_pairs", True):
+            if attacks.parse(wanted.attack).needs_pairs:
                 conceal = _with(conceal, trainings.pairs(manipulation), held_out=trainings.held_out)
-            key = plan.add(conceal)
             before = crops.of(split.test, "", attacked=True)
+            if attacks.parse(wanted.attack).needs_originals:
+                conceal = _with(conceal, {"originals": before})
+            key = plan.add(conceal)
             plan.concealments.append(
                 Concealment(seed, manipulation, target, wanted.attack, split.test, before, attacked, key)
             )
@@ -307,6 +309,7 @@ class _Judging:
         }
         if attack:
             needs["concealed"] = patches
+            needs["before"] = (self._judge(detector, origin, "attacked patches before the attack"),)
         settings = {"seed": seed_for(self.seed, "intervals", self.manipulation)}
         label = f"measure {detector} on {self.manipulation} {attack}".rstrip()
         row = self.plan.add(Task("measure", settings, needs, label))

@@ -36,13 +36,13 @@ from counterforensics.photos.simulated import SimulatedPhoto, simulated_photos
 from counterforensics.photos.splits import Split, audit, split_by_device
 from counterforensics.study.config import Study
 from counterforensics.study.inspection import Inspected, inspect_all
-from counterforensics.study.outcome import ROW_COLUMNS, Curve, Outcome, Scores, Strip
+from counterforensics.study.outcome import ROW_COLUMNS, TIME_COLUMNS, Curve, Outcome, Scores, Strip
 from counterforensics.study.plan import Concealment, Measurement, Plan, cells_seed, patches_per_photo, plan_study
 from counterforensics.study.progress import Progress
 from counterforensics.study.store import Store
-from counterforensics.study.tasks import BATCH, CURVE, LOGITS, ROW, Task, patches_of, run_task
+from counterforensics.study.tasks import BATCH, CURVE, LOGITS, ROW, TIME, Task, patches_of, run_task
 
-ROWS, PHOTOS, SETTINGS = "rows.csv", "photos.csv", "study.yaml"
+ROWS, PHOTOS, TIMES, SETTINGS = "rows.csv", "photos.csv", "times.csv", "study.yaml"
 WHOLE = frozenset({"seed", "n_pristine", "n_manipulated", "fp", "tp"})
 
 
@@ -76,6 +76,8 @@ def run_study(study: Study, out: Path, *, workers: int | None = None, progress: 
     photos = _photo_table(study, splits, inspected)
     _write_csv(_fields(rows), out / ROWS)
     _write_csv(photos.itertuples(index=False), out / PHOTOS, columns=photos.columns)
+    times = _times(plan, store)
+    _write_csv(times.itertuples(index=False), out / TIMES, columns=times.columns)
     _link_detectors(plan, store, out / "detectors")
     return Outcome(
         study=study.name,
@@ -85,6 +87,7 @@ def run_study(study: Study, out: Path, *, workers: int | None = None, progress: 
         scores=list(_scores(plan, store)),
         strips=list(_strips(plan, store)),
         curves=list(_curves(plan, store)),
+        times=times,
         photos=photos,
         provenance=_provenance(study),
         left_out=(*left_out, *notes),
@@ -234,6 +237,17 @@ def _rows(study: Study, plan: Plan, store: Store) -> pd.DataFrame:
             record["training"] = trained[measurement.seed, measurement.manipulation, measurement.detector]
         records.append(record)
     return pd.DataFrame.from_records(records).reindex(columns=list(ROW_COLUMNS))
+
+
+def _times(plan: Plan, store: Store) -> pd.DataFrame:
+    """How long each attack took on the patches of a manipulation, where it is done."""
+    records = []
+    for concealment in plan.concealments:
+        path = store.folder(concealment.key) / TIME
+        if path.exists():
+            named = {name: getattr(concealment, name) for name in TIME_COLUMNS[:4]}
+            records.append(named | json.loads(path.read_text(encoding="utf-8")))
+    return pd.DataFrame.from_records(records, columns=list(TIME_COLUMNS))
 
 
 def _training(store: Store, key: str) -> str:

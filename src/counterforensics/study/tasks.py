@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,22 +22,17 @@ import torch
 
 from counterforensics import attacks, detectors, manipulations
 from counterforensics.detectors import weights
+from counterforensics.detectors.accelerator import describe
 from counterforensics.detectors.base import Course, Network, device_of, placed, score
-from counterforensics.evaluation import mse, psnr_of, rates, unchanged
+from counterforensics.evaluation import changed, mse, psnr_of, rates
 from counterforensics.photos.folder import decode
 from counterforensics.photos.patches import Pairs, Patches, PatchFile, choose_cells, cut
 from counterforensics.pixels import Pixels
 from counterforensics.study.store import Store
 
 BATCH = 32
-PATCHES, LOGITS, MSE, UNCHANGED, ZERO = (
-    "patches.npy",
-    "logits.npy",
-    "mse.npy",
-    "unchanged.npy",
-    "zero_gradient.npy",
-)
-PHOTO, CURVE, ROW = "photo.jpg", "curve.json", "row.json"
+PATCHES, LOGITS, MSE, CHANGED, ZERO = ("patches.npy", "logits.npy", "mse.npy", "changed.npy", "zero_gradient.npy")
+PHOTO, CURVE, ROW, TIME = "photo.jpg", "curve.json", "row.json", "time.json"
 
 
 @dataclass(frozen=True)
@@ -156,22 +152,29 @@ def _conceal(task: Task, store: Store, folder: Path) -> None:
     device = device_of(target) if target is not None else torch.device("cpu")
     concealer = attack.prepare(target, pairs, seed=task.settings["seed"])
     source = patches_of(task.needs["patches"], store)
+    originals = patches_of(task.needs["originals"], store).batches(BATCH) if "originals" in task.needs else None
+    seconds = 0.0
     shape = (len(source), *source.stacks[0].shape[1:])
-    measured: dict[str, list[np.ndarray[Any, Any]]] = {MSE: [], UNCHANGED: [], ZERO: []}
+    measured: dict[str, list[np.ndarray[Any, Any]]] = {MSE: [], CHANGED: [], ZERO: []}
     with (folder / PATCHES).open("wb") as stored:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stored, header)
         for some in source.batches(BATCH):
             before = torch.from_numpy(some)
-            concealed = concealer.conceal(before.to(device))
+            given = None if originals is None else torch.from_numpy(next(originals)).to(device)
+            begin = time.perf_counter()
+            concealed = concealer.conceal(before.to(device), given)
+            seconds += time.perf_counter() - begin
             after = torch.from_numpy(np.stack([as_stored(patch) for patch in concealed.patches.cpu().numpy()]))
             stored.write(after.numpy().tobytes())
             measured[MSE].append(mse(before, after).numpy())
-            measured[UNCHANGED].append(unchanged(before, after).numpy())
+            measured[CHANGED].append(changed(before, after).numpy())
             if concealed.zero_gradient is not None:
                 measured[ZERO].append(concealed.zero_gradient.cpu().numpy())
     for name, parts in measured.items():
         _save(folder / name, np.concatenate(parts) if parts else np.empty(0))
+    taken = {"patches": len(source), "seconds": seconds, "device": describe(device)}
+    (folder / TIME).write_text(json.dumps(taken), encoding="utf-8")
 
 
 def _save(path: Path, array: np.ndarray[Any, Any]) -> None:
@@ -205,23 +208,32 @@ def _measure(task: Task, store: Store, folder: Path) -> None:
     row: dict[str, Any] = dataclasses.asdict(found)
     row |= {"fpr": found.fpr, "tpr": found.tpr, "acc": found.acc}
     if "concealed" in task.needs:
-        row |= _quality(store.folder(task.needs["concealed"][0]))
+        before = np.load(store.folder(task.needs["before"][0]) / LOGITS)
+        row |= _quality(store.folder(task.needs["concealed"][0])) | _success(before, positive)
     (folder / ROW).write_text(json.dumps(row, sort_keys=True), encoding="utf-8")
 
 
 def _quality(folder: Path) -> dict[str, float]:
     """Means over patches; PSNR is that of the mean MSE, as patches left alone have none of their own."""
-    error, same, zero = (np.load(folder / name) for name in (MSE, UNCHANGED, ZERO))
+    error, share, zero = (np.load(folder / name) for name in (MSE, CHANGED, ZERO))
     mean = float(error.mean())
-    quality = {"mse": mean, "psnr": psnr_of(mean), "unchanged": float(same.mean())}
+    quality = {"mse": mean, "psnr": psnr_of(mean), "unchanged": float((share == 0).mean())}
+    quality |= {"changed": float(share.mean())}
     return quality | ({"zero_gradient": float(zero.mean())} if len(zero) else {})
+
+
+def _success(before: np.ndarray[Any, Any], after: np.ndarray[Any, Any]) -> dict[str, float]:
+    """The share of patches that the judge called pristine already, and of the others the share that it now does."""
+    detected = before > 0
+    missed = {"already": float((~detected).mean())} if len(detected) else {}
+    return missed | ({"success": float((after[detected] <= 0).mean())} if detected.any() else {})
 
 
 KINDS: Mapping[str, Kind] = {
     "develop": Kind(1, _develop),
     "crop": Kind(1, _crop),
     "train": Kind(2, _train, tells=True),
-    "conceal": Kind(1, _conceal),
+    "conceal": Kind(2, _conceal),
     "judge": Kind(1, _judge),
-    "measure": Kind(1, _measure),
+    "measure": Kind(2, _measure),
 }
