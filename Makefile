@@ -19,14 +19,14 @@ lint: $(STAMP)
 	$(VENV)/bin/lint-imports
 
 bench: $(STAMP)
-	$(RUN) pip install --quiet --no-deps sealwatch==2025.9
 	mkdir -p runs
 	OMP_WAIT_POLICY=passive $(RUN) benchmarks --json runs/benchmarks.json
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt oracles.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) pip install --quiet --constraint constraints.txt torch
 	$(RUN) pip install --quiet --constraint constraints.txt --editable ".[test]"
+	$(RUN) pip install --quiet --no-deps --requirement oracles.txt
 	touch $@
 
 clean:

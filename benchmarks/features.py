@@ -32,7 +32,7 @@ def against_sealwatch(patches: Tensor) -> Result:
     is not held against it; ours is timed from pixels to the 338 numbers.
     """
     if find_spec("sealwatch") is None:
-        remark = "skipped: sealwatch is not installed (pip install --no-deps sealwatch==2025.9)"
+        remark = "skipped: sealwatch is not installed (pip install --no-deps -r oracles.txt)"
         return Result(NAME, COMPARISON, None, "times faster", GOAL, remark=remark)
     cooccurrence, rounding, symmetries = (
         _module_of_sealwatch(name) for name in ("srm.cooccurrence", "tools.matlab", "srm.symm")

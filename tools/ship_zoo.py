@@ -21,7 +21,20 @@ from counterforensics.study.evaluate import evaluate_detector
 from counterforensics.study.progress import Progress
 
 PER_PHOTO = 48
-FIGURES = ("fpr", "tpr", "acc", "auc", "tpr_low", "tpr_high", "n_pristine", "n_manipulated", "fp", "tp", "photos", "devices")
+FIGURES = (
+    "fpr",
+    "tpr",
+    "acc",
+    "auc",
+    "tpr_low",
+    "tpr_high",
+    "n_pristine",
+    "n_manipulated",
+    "fp",
+    "tp",
+    "photos",
+    "devices",
+)
 
 
 def main() -> None:

@@ -20,7 +20,11 @@ _AHEAD = 4
 
 @dataclass(frozen=True)
 class Batch:
-    """Pristine and manipulated patches in turn, so that every part of a batch holds whole pairs."""
+    """Pairs taken apart, their patches in random order.
+
+    Side by side, batch normalisation would show a network the other of a pair and patches of the same photograph: it
+    would learn to compare, which it cannot when it judges.
+    """
 
     patches: Tensor  # uint8 [2n, c, h, w]
     signs: Tensor  # float32 [2n, 1]: -1 pristine, 1 manipulated
@@ -50,10 +54,11 @@ def draw(pairs: Pairs, count: int, generator: np.random.Generator, *, turned: bo
     outputs = pairs.outputs
     weights = np.full((count, 2, outputs), 1 / outputs, dtype=np.float32)  # pristine: no output may fire
     weights[:, 1] = np.eye(outputs, dtype=np.float32)[pairs.output[indices]]
+    order = generator.permutation(2 * count)
     return Batch(
-        torch.from_numpy(both.reshape(2 * count, *both.shape[2:])),
-        torch.tensor([-1.0, 1.0]).repeat(count)[:, None],
-        torch.from_numpy(weights.reshape(2 * count, outputs)),
+        torch.from_numpy(both.reshape(2 * count, *both.shape[2:])[order]),
+        torch.tensor([-1.0, 1.0]).repeat(count)[order, None],
+        torch.from_numpy(weights.reshape(2 * count, outputs)[order]),
     )
 
 

@@ -37,7 +37,7 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
     So the result of a training step does not depend on how many patches went through the network at once.
     """
 
-    GROUP = 16
+    GROUP = 32
 
     def forward(self, input: Tensor) -> Tensor:
         """float [n, c, h, w] -> the same shape."""

@@ -67,6 +67,13 @@ class Schedule:
     crop: int = 0
     precision: str = "float32"
 
+    @property
+    def augmentation(self) -> str:
+        """What is done to patches before the network sees them, in words."""
+        square = f"random {self.crop}x{self.crop} squares"
+        done = [*(["flips and 90-degree turns"] if self.turned else []), *([square] if self.crop else [])]
+        return ", ".join(done) or "no augmentation"
+
     def share_of_rate(self, step: int) -> float:
         """What share of its highest value the rate has at `step`, 0..1."""
         climb = max(1.0, self.warm_up * self.steps)
@@ -298,7 +305,7 @@ class Training:
         return {
             "device": accelerator.describe(self.device),
             "precision": self.precision,
-            "augmentation": "flips and 90-degree turns" if self.schedule.turned else "no augmentation",
+            "augmentation": self.schedule.augmentation,
             "steps": self.step,
             "best_step": self.best_step,
             "patches": 2 * self.schedule.pairs_per_step * self.step,

@@ -104,11 +104,11 @@ class Xception(DeepRecipe):
 
     imagenet: "" begins at random; a safetensors file with the weights of timm's `legacy_xception`, or
     `hub:OWNER/NAME` for one on the Hugging Face hub (extra `hub`), begins there.
-    crop: in a shared start, random squares of this side of the patches (0: whole patches). The traces are
-    local and a pass costs by the pixel, so on a processor a start on 64x64 sees four times as many scenes.
+    crop: training shows random squares of this side of the patches (0: whole patches). The traces are local, the
+    network takes any size, and a pass costs by the pixel: on a processor 64x64 shows four times as many scenes.
     """
 
-    steps: int = 40
+    steps: int = 100
     rate: float = 3e-4
     shared_steps: int = 1500
     channels: str = "luma"
@@ -138,5 +138,5 @@ class Xception(DeepRecipe):
             load_legacy_xception(network, self.imagenet)
 
     def schedule(self) -> Schedule:
-        """As `DeepRecipe.schedule`, with the start's squares."""
-        return dataclasses.replace(super().schedule(), crop=self.crop if self.outputs > 1 else 0)
+        """As `DeepRecipe.schedule`, with its squares."""
+        return dataclasses.replace(super().schedule(), crop=self.crop)

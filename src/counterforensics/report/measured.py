@@ -13,6 +13,7 @@ from counterforensics.report.labels import DETECTORS, EASY, HARD, ordered
 from counterforensics.study.outcome import ROW_COLUMNS
 
 _TEXTS = ("study", "manipulation", "detector", "target", "attack", "training")
+_YOUNGER = ("training", "changed", "already", "success")  # columns that rows of older versions lack
 Key = tuple[str, str, str, str]
 
 
@@ -31,8 +32,7 @@ class Measured:
 
     def __init__(self, rows: pd.DataFrame) -> None:
         """rows: the columns of rows.csv, rates 0..1.  Raises StudyError where a column is missing."""
-        younger = {"training": "", "changed": math.nan, "already": math.nan, "success": math.nan}
-        rows = rows.assign(**{name: none for name, none in younger.items() if name not in rows.columns})
+        rows = rows.reindex(columns=[*rows.columns, *(name for name in _YOUNGER if name not in rows.columns)])
         missing = [name for name in ROW_COLUMNS if name not in rows.columns]
         if missing:
             raise StudyError(f"rows lack the column(s) {', '.join(missing)}; they need {', '.join(ROW_COLUMNS)}")

@@ -232,7 +232,7 @@ def _success(before: np.ndarray[Any, Any], after: np.ndarray[Any, Any]) -> dict[
 KINDS: Mapping[str, Kind] = {
     "develop": Kind(1, _develop),
     "crop": Kind(1, _crop),
-    "train": Kind(2, _train, tells=True),
+    "train": Kind(3, _train, tells=True),
     "conceal": Kind(2, _conceal),
     "judge": Kind(1, _judge),
     "measure": Kind(2, _measure),
