@@ -21,6 +21,8 @@ from rich.console import Console
 from counterforensics import report
 from counterforensics.errors import StudyError
 from counterforensics.report import report_tables, terminal_tables, write_report
+from counterforensics.report.costs import cost_pictures, cost_table, costs
+from counterforensics.report.drawing import worth_drawing
 from counterforensics.report.findings import findings
 from counterforensics.report.judged import roc
 from counterforensics.report.labels import ordered, take_apart
@@ -38,7 +40,7 @@ from counterforensics.report.tables import (
     attack_table,
     fine_tuning_table,
 )
-from counterforensics.study.outcome import ROW_COLUMNS, Curve, Outcome, Scores, Strip
+from counterforensics.study.outcome import ROW_COLUMNS, TIME_COLUMNS, Curve, Outcome, Scores, Strip
 
 EIGHT = ("blur:1.1", "jpeg:70", "median:7", "resize:1.5", "blur:0.5", "jpeg:90", "median:3", "resize:1.01")
 FOUR = ("spam-svm", "bayar2016", "cozzolino2017", "xception")
@@ -93,6 +95,7 @@ def simulate(
                 rows.append(_scored(seed, manipulation, detector, pristine, manipulated))
                 for (target, attack), logits in concealed.items():
                     quality = {"mse": 0.981, "psnr": 48.21, "unchanged": 0.0052, "zero_gradient": 0.019}
+                    quality |= {"changed": 0.98, "already": 0.02, "success": 0.9}
                     attacked = _scored(seed, manipulation, detector, pristine, logits)
                     rows.append({**attacked, **quality, "target": target, "attack": attack})
                 curves.append(_curve(seed, manipulation, detector, random))
@@ -440,12 +443,13 @@ def test_the_page_stands_alone_and_is_well_formed(page: Path) -> None:
 
 def test_tables_and_figures_are_written_beside_the_page(page: Path) -> None:
     tables = {path.name for path in (page.parent / "tables").iterdir()}
-    assert tables == {f"table{n}.{form}" for n in (1, 2, 5) for form in ("md", "tex")}
+    assert tables == {f"{stem}.{form}" for stem in ("table1", "table2", "table5", "attacks") for form in ("md", "tex")}
     figures = {path.name for path in (page.parent / "figures").iterdir()}
     stems = {name.rsplit(".", 1)[0] for name in figures}
     assert figures == {f"{stem}.{form}" for stem in stems for form in ("png", "pdf")}
     assert {
         "transfer-fgsm",
+        "attack-costs",
         "roc-fgsm-bayar2016",
         "logits-gan-kim",
         "strips-fgsm-bayar2016",
@@ -564,3 +568,51 @@ def test_a_report_needs_no_torch_and_no_pyplot() -> None:
     code = "import sys, counterforensics.report; print({'torch', 'matplotlib.pyplot', 'cv2'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "set()"
+
+
+# --- attacks beside each other
+
+
+def test_the_costs_of_an_attack_are_means_over_manipulations_and_their_worst_case() -> None:
+    pgd: dict[str, Any] = {"target": "mislnet", "attack": "pgd", "tpr": 0.1, "psnr": 50.0, "changed": 0.5}
+    times = pd.DataFrame(
+        [(0, "median:7", "mislnet", "pgd", 10, 5.0, "cpu"), (0, "jpeg:70", "mislnet", "pgd", 30, 3.0, "cpu")],
+        columns=list(TIME_COLUMNS),
+    )
+    rows = frame(
+        row(detector="mislnet", **pgd, success=0.75, already=0.1),
+        row(detector="mislnet", **{**pgd, "psnr": 60.0}, manipulation="jpeg:70", success=1.0, already=0.3),
+        row(detector="mislnet:steps=9", **pgd, success=0.9),
+        row(detector="xception", **pgd, success=0.2),
+    )
+    (cost,) = costs(Measured(rows), times)
+    assert (cost.success, cost.least_success, cost.already) == (0.875, 0.75, pytest.approx(0.2))
+    assert cost.others == 0.2  # the same detector with other settings is no other judge
+    assert (cost.psnr, cost.least_psnr, cost.changed) == (55.0, 50.0, 0.5)
+    assert (cost.seconds, cost.device) == (0.2, "cpu")
+    table = cost_table([cost])
+    assert table is not None
+    texts = [str(cell) for cell in table.rows[0].cells]
+    assert texts == ["87.50", "75.00", "20.00", "20.00", "55.00", "50.00", "50.00", "0.2"]
+    assert table.rows[0].labels == ("PGD", "MISLnet")
+    assert cost_table([]) is None
+
+
+def test_an_attack_without_a_target_is_judged_by_all() -> None:
+    rows = frame(*(row(detector=name, attack="gan-kim", tpr=0.1, success=value) for name, value in SUCCESSES.items()))
+    (cost,) = costs(Measured(rows), pd.DataFrame(columns=list(TIME_COLUMNS)))
+    assert cost.success == pytest.approx(0.3)
+    assert cost.seconds is None
+    assert cost_pictures([cost]) == []
+
+
+SUCCESSES = {"mislnet": 0.2, "xception": 0.4}
+
+
+def test_of_many_contests_only_the_first_attack_gets_figures_of_its_own() -> None:
+    few = [("a", "fgsm"), ("b", "fgsm"), ("a", "pgd")]
+    assert worth_drawing(few) == (few, "")
+    many = [(target, attack) for attack in ("fgsm", "pgd", "jsma") for target in "abcd"]
+    drawn, why = worth_drawing(many)
+    assert drawn == many[:4]
+    assert "because 12 pairs of attack and target are too many" in why

@@ -21,7 +21,7 @@ from counterforensics import detectors
 from counterforensics.errors import LeakageError, NameNotFoundError, PhotoError, StudyError
 from counterforensics.study import run, tasks
 from counterforensics.study.config import load_study
-from counterforensics.study.outcome import ROW_COLUMNS
+from counterforensics.study.outcome import ROW_COLUMNS, TIME_COLUMNS, Outcome
 from counterforensics.study.run import run_study
 from counterforensics.study.store import Store
 from counterforensics.study.tasks import KINDS, Kind, Task
@@ -447,3 +447,55 @@ def test_a_training_depends_on_the_content_of_the_files_it_reads(tmp_path: Path)
         keys.append({key for key, task in plan_of(study).tasks.items() if task.kind == "train"})
     assert keys[0] == keys[1]
     assert not keys[0] & keys[2]
+
+
+# --- attacks of every kind
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    folder = tmp_path_factory.mktemp("attacked")
+    wanted = [
+        {"attack": "pgd:epsilon=1,steps=2", "targets": [COZZOLINO]},
+        {"attack": "spam-descent", "targets": ["spam-svm"]},
+        {"attack": "spam-descent:goal=pristine,sweeps=2"},
+    ]
+    study = tiny_study(folder, attacks=wanted, manipulations=["median:7"])
+    return folder / "out", run_study(study, folder / "out", workers=2)
+
+
+def test_attacks_with_a_target_without_one_and_with_the_originals_stand_in_one_study(
+    attacked: tuple[Path, Outcome],
+) -> None:
+    rows = attacked[1].rows
+    assert attacked[1].failures == ()
+    contests = set(zip(rows["target"], rows["attack"], strict=True)) - {("", "")}
+    assert contests == {
+        (COZZOLINO, "pgd:epsilon=1,steps=2"),
+        ("spam-svm", "spam-descent"),
+        ("", "spam-descent:goal=pristine,sweeps=2"),
+    }
+    flipped = rows[(rows["attack"] == "spam-descent") & (rows["detector"] == "spam-svm")].iloc[0]
+    assert (flipped["tpr"], flipped["success"]) == (0, 1)
+    assert flipped["psnr"] >= 45
+
+
+def test_how_long_attacks_took_stands_beside_the_rows_and_not_in_them(attacked: tuple[Path, Outcome]) -> None:
+    times = pd.read_csv(attacked[0] / "times.csv", keep_default_na=False)
+    assert tuple(times.columns) == TIME_COLUMNS
+    assert len(times) == 3
+    assert (times["patches"] == 24).all()
+    assert (times["seconds"] > 0).all()
+    assert "seconds" not in pd.read_csv(attacked[0] / "rows.csv").columns
+
+
+def test_success_counts_what_the_judge_detected_before(attacked: tuple[Path, Outcome]) -> None:
+    scores = {judged.detector: judged for judged in attacked[1].scores}
+    rows = attacked[1].rows
+    for row in rows[rows["attack"] != ""].itertuples():
+        judged = scores[row.detector]
+        detected = judged.manipulated > 0
+        assert row.already == pytest.approx(1 - detected.mean())
+        after = judged.concealed[row.target, row.attack]
+        if detected.any():
+            assert row.success == pytest.approx((after[detected] <= 0).mean())

@@ -14,6 +14,7 @@ import rich.table
 
 from counterforensics.errors import StudyError
 from counterforensics.report.claims import Claim, find_claim, load_claims
+from counterforensics.report.costs import cost_table, costs
 from counterforensics.report.figures import all_pictures
 from counterforensics.report.findings import overview_table
 from counterforensics.report.html import render_report
@@ -78,7 +79,9 @@ def _files(outcome: Outcome) -> dict[str, bytes]:
 
 def report_tables(outcome: Outcome) -> list[Table]:
     """The tables that the rows of `outcome` allow, in the order of the report."""
-    return all_tables(Measured(outcome.rows), _sample(outcome))
+    measured = Measured(outcome.rows)
+    compared = cost_table(costs(measured, outcome.times))
+    return [*all_tables(measured, _sample(outcome)), *([compared] if compared else [])]
 
 
 def terminal_tables(outcome: Outcome) -> list[rich.table.Table]:

@@ -52,6 +52,7 @@ _STYLE: Any = {
     "figure.dpi": 100,
     "svg.hashsalt": "counterforensics",
 }
+MOST_CONTESTS = 8  # (target, attack) pairs with ROC curves, histograms and patches of their own
 WIDTH = 7.2  # inches, the text width of a page
 DASHED = (0, (3, 1.5))
 
@@ -120,6 +121,18 @@ def contest_text(contest: tuple[str, str] | None) -> str:
         return ""
     target, attack = contest
     return f" under {attack_label(attack)}" + (f", target {detector_label(target)}" if target else "")
+
+
+def worth_drawing(contests: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], str]:
+    """The (target, attack) pairs that get figures of their own, and a sentence for their captions if not all do."""
+    distinct = list(dict.fromkeys(contests))
+    if len(distinct) <= MOST_CONTESTS:
+        return distinct, ""
+    first = distinct[0][1]
+    return [contest for contest in distinct if contest[1] == first], (
+        f" Such figures are drawn for the first attack alone, because {len(distinct)} pairs of attack and target "
+        "are too many to look at."
+    )
 
 
 def contest_slug(contest: tuple[str, str] | None) -> str:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from counterforensics.report.costs import cost_pictures, costs
 from counterforensics.report.drawing import (
     DASHED,
     FAMILY_COLOURS,
@@ -47,6 +48,7 @@ def all_pictures(outcome: Outcome, measured: Measured) -> list[Picture]:
     """Every figure that the outcome allows, in the order of the report."""
     return [
         *transfer_maps(measured),
+        *cost_pictures(costs(measured, outcome.times)),
         *strip_pictures(outcome.strips),
         *roc_pictures(outcome.scores),
         *logit_pictures(outcome.scores),

@@ -27,6 +27,7 @@ from counterforensics.report.drawing import (
     detector_colours,
     panels,
     picture,
+    worth_drawing,
 )
 from counterforensics.report.labels import (
     DETECTORS,
@@ -45,8 +46,8 @@ def roc_pictures(scores: Sequence[Scores]) -> list[Picture]:
     shown = _first_seed(scores)
     if not shown:
         return []
-    contests = _contests(shown)
-    return [_roc_picture(shown, contest) for contest in contests or (None,)]
+    contests, why = worth_drawing(_contests(shown))
+    return [_roc_picture(shown, contest, why) for contest in contests or (None,)]
 
 
 def logit_pictures(scores: Sequence[Scores]) -> list[Picture]:
@@ -54,10 +55,11 @@ def logit_pictures(scores: Sequence[Scores]) -> list[Picture]:
     shown = _first_seed(scores)
     if not shown:
         return []
-    return [_logit_picture(shown, contest) for contest in _contests(shown) or (None,)]
+    contests, why = worth_drawing(_contests(shown))
+    return [_logit_picture(shown, contest, why) for contest in contests or (None,)]
 
 
-def _roc_picture(scores: Sequence[Scores], contest: tuple[str, str] | None) -> Picture:
+def _roc_picture(scores: Sequence[Scores], contest: tuple[str, str] | None, why: str) -> Picture:
     manipulations = _manipulations(scores, contest)
     detectors = ordered((s.detector for s in scores), DETECTORS)
     colours = detector_colours(detectors)
@@ -86,7 +88,7 @@ def _roc_picture(scores: Sequence[Scores], contest: tuple[str, str] | None) -> P
         figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)))
 
     title = f"ROC curves{contest_text(contest)}"
-    caption = _roc_caption(logarithmic, contest is not None) + _seed_text(scores)
+    caption = _roc_caption(logarithmic, contest is not None) + _seed_text(scores) + why
     return picture(f"roc{contest_slug(contest)}", title, caption, (WIDTH, 1.75 * high + 0.85), draw)
 
 
@@ -153,7 +155,7 @@ def _chance(axes: Axes, floor: float) -> None:
     axes.plot(line, line, color=GREY, linewidth=0.8, linestyle=":", zorder=2)
 
 
-def _logit_picture(scores: Sequence[Scores], contest: tuple[str, str] | None) -> Picture:
+def _logit_picture(scores: Sequence[Scores], contest: tuple[str, str] | None, why: str) -> Picture:
     manipulations = _manipulations(scores, contest)
     detectors = ordered((s.detector for s in scores), DETECTORS)
     found = {(s.manipulation, s.detector): s for s in scores}
@@ -180,7 +182,7 @@ def _logit_picture(scores: Sequence[Scores], contest: tuple[str, str] | None) ->
         "manipulated. "
         + ("The attack succeeds on the part of the dark outline that lies left of it. " if contest else "")
         + "Every histogram has the same area within its panel; the outermost 0.5 % of the logits at either "
-        f"side are counted in the outermost bins. {_seed_text(scores)}"
+        f"side are counted in the outermost bins. {_seed_text(scores)}{why}"
     )
     size = (max(3.2, min(WIDTH, 1.6 * len(detectors) + 1.0)), 0.92 * len(manipulations) + 0.8)
     return picture(f"logits{contest_slug(contest)}", f"Logits{contest_text(contest)}", caption, size, draw)

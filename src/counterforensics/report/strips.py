@@ -16,6 +16,7 @@ from counterforensics.report.drawing import (
     contest_slug,
     contest_text,
     picture,
+    worth_drawing,
 )
 from counterforensics.report.labels import EASY, HARD, manipulation_label, ordered
 from counterforensics.study.outcome import Strip
@@ -28,10 +29,11 @@ def strip_pictures(strips: Sequence[Strip]) -> list[Picture]:
     groups: dict[tuple[str, str], list[Strip]] = {}
     for strip in strips:
         groups.setdefault((strip.target, strip.attack), []).append(strip)
-    return [_strip_picture(contest, group) for contest, group in groups.items()]
+    drawn, why = worth_drawing(list(groups))
+    return [_strip_picture(contest, groups[contest], why) for contest in drawn]
 
 
-def _strip_picture(contest: tuple[str, str], strips: Sequence[Strip]) -> Picture:
+def _strip_picture(contest: tuple[str, str], strips: Sequence[Strip], why: str) -> Picture:
     shown = _chosen(strips)
     noises = [_noise(strip) for strip in shown]
     gain = amplification(noises)
@@ -53,7 +55,9 @@ def _strip_picture(contest: tuple[str, str], strips: Sequence[Strip]) -> Picture
         "One test patch a line, in its three states, and d = concealed − manipulated in grey levels, "
         f"amplified {gain} times around mid grey: an even grey there is a patch that the attack left alone. "
         "Beside each line: the manipulation, the photograph, the share of values that changed and the "
-        "largest change." + (f" {len(shown)} of {len(strips)} patches are shown." if len(shown) < len(strips) else "")
+        "largest change."
+        + (f" {len(shown)} of {len(strips)} patches are shown." if len(shown) < len(strips) else "")
+        + why
     )
     title = f"Patches{contest_text(contest)}"
     return picture(f"strips{contest_slug(contest)}", title, caption, (6.2, 1.27 * len(shown) + 0.3), draw)
