@@ -117,7 +117,7 @@ def test_deepfool_on_real_numbers_is_theirs_and_all_of_theirs_is_lost_once_store
 ) -> None:
     pixels = to_pixels(patches)
     ours = DeepFool(lattice=False).walk(pixels, target)[0]
-    assert (target.logits(ours) <= 0).all()
+    assert (target.logits(ours) <= 1e-5).all()  # a real number at the boundary: as exact as float32 sums are
     length = (ours - pixels).flatten(1).norm(dim=1)
     (foolbox, *_) = deepfool_of(theirs)
     torch.testing.assert_close(

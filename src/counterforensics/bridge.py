@@ -117,11 +117,17 @@ def foolbox_attack(attack: Any, *, epsilon: float | None = None) -> Run:
     return run
 
 
-def torchattacks_attack(kind: Callable[..., Any], **settings: Any) -> Run:
-    """An attack class of torchattacks (3.x), with its settings; its epsilons are shares of 255."""
+def torchattacks_attack(kind: Callable[..., Any], *, targeted: bool = False, **settings: Any) -> Run:
+    """An attack class of torchattacks (3.x), with its settings; its epsilons are shares of 255.
+
+    targeted: it is told the class to reach (pristine), as JSMA must be, not the class to leave.
+    """
 
     def run(classifier: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        found: Tensor = kind(classifier, **settings)(images, labels)
+        attack = kind(classifier, **settings)
+        if targeted:
+            attack.set_mode_targeted_by_label(quiet=True)
+        found: Tensor = attack(images, 1 - labels if targeted else labels)
         return found
 
     return run

@@ -25,7 +25,7 @@ from counterforensics.detectors.base import Detector
 from counterforensics.pixels import to_patches, to_pixels
 
 # The scale of a step is found by doubling and halving, on the linear prediction alone: no detector is asked.
-_DOUBLINGS, _HALVINGS = 40, 20
+_DOUBLINGS, _HALVINGS = 20, 12
 
 
 def deepfool(
@@ -123,17 +123,17 @@ class DeepFool(GradientAttack):
 
         On real numbers the published step: `values` alone, as the overshoot is added to what is shown.
         """
-        steep = gradient.double()
-        length = steep.square().flatten(1).sum(1)
-        scale = torch.where(length > 0, values / length, 0)
+        length = gradient.double().square().flatten(1).sum(1)
+        scale = torch.where(length > 0, values / length, 0).float()
         if self.lattice:
 
             def falls(scale: Tensor) -> Tensor:
-                moved = shown - self._shown(origin, offset - _times(scale, steep))
-                return (steep * moved).flatten(1).sum(1) >= fall
+                moved = shown - self._shown(origin, offset - _times(scale, gradient))
+                return (gradient * moved).flatten(1).sum(1) >= fall
 
-            scale = _least(scale, falls)
-        return (offset - _times(scale, steep)).float().clamp(-origin, 255 - origin)
+            steepest = gradient.abs().flatten(1).amax(1)
+            scale = _least(torch.where(steepest > 0, 0.5 / steepest, 0).maximum(scale), falls)
+        return (offset - _times(scale, gradient)).clamp(-origin, 255 - origin)
 
     def _shortened(self, detector: Detector, best: Tensor, origin: Tensor, before: Tensor, offset: Tensor) -> Tensor:
         """The shortest part of the last step, found by halving, that still crosses."""

@@ -28,7 +28,7 @@ def jsma(
     patches: Tensor,
     detector: Detector,
     *,
-    theta: int = 16,
+    theta: int = 2,
     share: float = 0.1,
     per_step: float = 0.01,
     loss: str = "logit",
@@ -52,7 +52,7 @@ def jsma(
 class Jsma(GradientAttack):
     """JSMA as an attack of a study; see `jsma`."""
 
-    theta: int = 16
+    theta: int = 2
     share: float = 0.1
     per_step: float = 0.01
     loss: str = "logit"

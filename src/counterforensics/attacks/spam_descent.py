@@ -154,7 +154,7 @@ class SpamDescent:
                 break
             state = aimed(state, objective)
             order = chance.permutation(before.size)
-            changed = _sweep(*state, before, plane.lowest, plane.highest, order, budget, stop)
+            changed = sweep(*state, before, plane.lowest, plane.highest, order, budget, stop)
             if changed < _FEW * before.size:
                 break
         return state.running.plane
@@ -176,7 +176,7 @@ def _checked(originals: Tensor | None, patches: Tensor) -> Tensor:
 
 
 @numba.njit(cache=True, nogil=True)
-def _sweep(
+def sweep(
     running: Any,
     objective: Any,
     values: Any,

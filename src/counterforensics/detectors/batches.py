@@ -66,12 +66,14 @@ def central(patches: Pixels, side: int) -> Pixels:
     """The squares of this side in the middle of `patches`, to validate on what `crop` shows; 0 shows all."""
     if not side:
         return patches
+    side = min(side, *patches.shape[-2:])
     top, left = ((whole - side) // 2 for whole in patches.shape[-2:])
     return np.ascontiguousarray(patches[..., top : top + side, left : left + side])
 
 
 def _cropped(both: Pixels, side: int, generator: np.random.Generator) -> Pixels:
     height, width = both.shape[-2:]
+    side = min(side, height, width)
     corners = zip(
         generator.integers(0, height - side + 1, len(both)),
         generator.integers(0, width - side + 1, len(both)),
