@@ -41,6 +41,13 @@ def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> No
     assert shape == "(12, 338)"
 
 
+def test_the_python_of_the_page_on_attacks_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("foolbox", reason="foolbox is not installed")
+    (code,) = blocks("docs/attacks.md", "python")
+    exec(compile(code, "attacks.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("torch.uint8 tensor([")
+
+
 def test_make_has_every_target_that_the_documents_name() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
