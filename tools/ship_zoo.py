@@ -55,7 +55,7 @@ def ship(source: Path, photos: pd.DataFrame, folder: Path, into: Path) -> dict[s
     """Store the detector in `source` under `into`, with its card; the measured figures."""
     record = weights.read_record(source)
     recipe = detectors.parse(source.parent.name)
-    target = into / source.parent.name / source.name.replace(":", "-")
+    target = into / record["detector"] / source.name.replace(":", "-")
     target.mkdir(parents=True, exist_ok=True)
     kept = {name: record[name] for name in ("manipulation", "seed", "pairs", "trained_on")}
     network = detectors.load_detector(source)
