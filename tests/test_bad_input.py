@@ -22,7 +22,7 @@ from PIL import Image
 
 from counterforensics.study import tasks
 from counterforensics.study.config import load_study
-from counterforensics.study.store import Store
+from counterforensics.study.store import FolderStore
 from tests.conftest import COZZOLINO, Command, picture, plan_of, tiny_settings, write_study
 
 Refused = Callable[..., str]
@@ -352,7 +352,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
     command: Command, refused: Refused, place: Place, finished: Path, monkeypatch: pytest.MonkeyPatch, no_report: None
 ) -> None:
     study = write_study(place.tmp / "s.yaml", tiny_settings())
-    store = Store(place.finished / "store")
+    store = FolderStore(place.finished / "store")
     for task in plan_of(load_study(str(study))).tasks.values():
         if task.kind in ("judge", "measure"):
             store.discard(task.key)
@@ -374,7 +374,7 @@ def test_a_damaged_store_entry_is_named_and_computed_again(
 ) -> None:
     study = write_study(place.tmp / "s.yaml", tiny_settings())
     plan = plan_of(load_study(str(study)))
-    row = Store(place.finished / "store").folder(plan.measurements[0].row) / "row.json"
+    row = FolderStore(place.finished / "store").folder(plan.measurements[0].row) / "row.json"
     row.write_bytes(row.read_bytes()[:10])
     answer = command("run", study, "--out", place.finished)
     assert (answer.status, answer.err) == (0, "damaged, computed again: measure spam-svm on median:7\n")

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,29 +15,29 @@ from pathlib import Path
 import pytest
 
 from counterforensics.errors import StudyError
-from counterforensics.study.store import ENTRY, Store
+from counterforensics.study.store import ENTRY, FolderStore
 
 KEY = hashlib.sha256(b"a task").hexdigest()
 
 
-def keep(store: Store, key: str = KEY, content: str = "a result") -> None:
+def keep(store: FolderStore, key: str = KEY, content: str = "a result") -> None:
     with store.writing(key, "a task") as folder:
         (folder / "result.txt").write_text(content, encoding="utf-8")
 
 
-def fail(store: Store, label: str, error: Exception) -> None:
+def fail(store: FolderStore, label: str, error: Exception) -> None:
     with store.writing(KEY, label) as folder:
         (folder / "result.txt").write_text("half", encoding="utf-8")
         raise error
 
 
-def unfinished(store: Store) -> list[str]:
+def unfinished(store: FolderStore) -> list[str]:
     return [path.name for path in (store.root / "unfinished").iterdir()]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "store")
 
 
 def gone_process() -> int:
@@ -46,7 +47,7 @@ def gone_process() -> int:
     return process.pid
 
 
-def test_an_entry_is_there_once_it_is_written(store: Store) -> None:
+def test_an_entry_is_there_once_it_is_written(store: FolderStore) -> None:
     assert not store.has(KEY)
     assert not store.is_damaged(KEY)
     keep(store)
@@ -56,12 +57,12 @@ def test_an_entry_is_there_once_it_is_written(store: Store) -> None:
     assert unfinished(store) == []
 
 
-def test_an_entry_is_still_there_for_the_next_process(store: Store) -> None:
+def test_an_entry_is_still_there_for_the_next_process(store: FolderStore) -> None:
     keep(store)
-    assert Store(store.root).has(KEY)
+    assert FolderStore(store.root).has(KEY)
 
 
-def test_a_task_that_fails_leaves_nothing(store: Store) -> None:
+def test_a_task_that_fails_leaves_nothing(store: FolderStore) -> None:
     with pytest.raises(ZeroDivisionError):
         fail(store, "a task", ZeroDivisionError())
     assert not store.folder(KEY).exists()
@@ -95,7 +96,9 @@ def test_a_task_that_fails_leaves_nothing(store: Store) -> None:
         "an empty folder",
     ],
 )
-def test_a_damaged_entry_is_noticed_and_can_be_written_anew(store: Store, damage: Callable[[Path], object]) -> None:
+def test_a_damaged_entry_is_noticed_and_can_be_written_anew(
+    store: FolderStore, damage: Callable[[Path], object]
+) -> None:
     keep(store)
     damage(store.folder(KEY))
     assert not store.has(KEY)
@@ -107,7 +110,7 @@ def test_a_damaged_entry_is_noticed_and_can_be_written_anew(store: Store, damage
     assert store.has(KEY)
 
 
-def test_the_first_of_two_workers_wins(store: Store) -> None:
+def test_the_first_of_two_workers_wins(store: FolderStore) -> None:
     with store.writing(KEY, "a task") as folder:
         (folder / "result.txt").write_text("second", encoding="utf-8")
         keep(store, content="first")
@@ -117,7 +120,7 @@ def test_the_first_of_two_workers_wins(store: Store) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
-def test_a_folder_that_takes_no_more_is_a_clear_error(store: Store, number: int) -> None:
+def test_a_folder_that_takes_no_more_is_a_clear_error(store: FolderStore, number: int) -> None:
     other = hashlib.sha256(b"another").hexdigest()
     keep(store, other)
     with pytest.raises(StudyError) as caught:
@@ -131,13 +134,13 @@ def test_a_folder_that_takes_no_more_is_a_clear_error(store: Store, number: int)
     assert unfinished(store) == []
 
 
-def test_another_trouble_of_a_task_stays_what_it_is(store: Store) -> None:
+def test_another_trouble_of_a_task_stays_what_it_is(store: FolderStore) -> None:
     with pytest.raises(FileNotFoundError):
         fail(store, "a task", FileNotFoundError(errno.ENOENT, "No such file or directory"))
 
 
-def test_what_dead_processes_left_is_swept_and_what_living_ones_write_is_not(store: Store) -> None:
-    left = store.root / "unfinished" / f"{gone_process()}-left"
+def test_what_dead_processes_left_is_swept_and_what_living_ones_write_is_not(store: FolderStore) -> None:
+    left = store.root / "unfinished" / f"{socket.gethostname()}:{gone_process()}:left"
     left.mkdir()
     (left / "half.npy").write_bytes(b"half")
     with store.writing(KEY, "a task") as folder:
@@ -151,4 +154,4 @@ def test_what_dead_processes_left_is_swept_and_what_living_ones_write_is_not(sto
 def test_a_store_below_or_at_a_file_is_refused(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StudyError, match=r"cannot write to .* choose another folder with --out"):
-        Store(tmp_path / place)
+        FolderStore(tmp_path / place)

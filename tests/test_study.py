@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -19,11 +20,11 @@ import pytest
 
 from counterforensics import detectors
 from counterforensics.errors import LeakageError, NameNotFoundError, PhotoError, StudyError
-from counterforensics.study import run, tasks
+from counterforensics.study import execution, run, tasks
 from counterforensics.study.config import load_study
 from counterforensics.study.outcome import ROW_COLUMNS, TIME_COLUMNS, Outcome
 from counterforensics.study.run import run_study
-from counterforensics.study.store import Store
+from counterforensics.study.store import FolderStore, Store
 from counterforensics.study.tasks import KINDS, Kind, Task
 from tests.conftest import COZZOLINO, plan_of, tiny_settings, tiny_study, write_study
 
@@ -37,14 +38,14 @@ def rows_of(out: Path) -> list[dict[str, str]]:
 
 def kinds_missing(study: run.Study, out: Path) -> Counter[str]:
     plan = plan_of(study)
-    missing, damaged = plan.missing(Store(out / "store"))
+    missing, damaged = plan.missing(FolderStore(out / "store"))
     assert damaged == []
     return Counter(plan.tasks[key].kind for key in missing)
 
 
 def entries(out: Path, study: run.Study, kind: str) -> list[Path]:
     plan = plan_of(study)
-    folders = [Store(out / "store").folder(key) for key, task in plan.tasks.items() if task.kind == kind]
+    folders = [FolderStore(out / "store").folder(key) for key, task in plan.tasks.items() if task.kind == kind]
     assert all(folder.is_dir() for folder in folders)
     return folders
 
@@ -53,13 +54,13 @@ def entries(out: Path, study: run.Study, kind: str) -> list[Path]:
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The kinds of the tasks that are run, as they are run."""
     kinds: list[str] = []
-    original = run.run_task
+    original = execution.run_task
 
     def recorded(task: Task, store: Store, say: Callable[[str], None]) -> None:
         kinds.append(task.kind)
         original(task, store, say)
 
-    monkeypatch.setattr(run, "run_task", recorded)
+    monkeypatch.setattr(execution, "run_task", recorded)
     return kinds
 
 
@@ -329,7 +330,7 @@ def test_rows_that_cannot_be_written_are_a_clear_error(copy: Path, tiny_yaml: Pa
 def test_leftovers_of_a_killed_run_are_swept(copy: Path, tiny_yaml: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    left = copy / "store" / "unfinished" / f"{process.pid}-0123"
+    left = copy / "store" / "unfinished" / f"{socket.gethostname()}:{process.pid}:0123"
     left.mkdir()
     (left / "patches.npy").write_bytes(b"half of them")
     run_study(load_study(str(tiny_yaml)), copy)
@@ -352,7 +353,7 @@ def test_a_run_killed_before_its_settings_were_in_place_can_start_again(tmp_path
 def test_a_study_knows_its_own_folder_whatever_its_name(tmp_path: Path, name: str) -> None:
     study = tiny_study(tmp_path, name=name)
     for _ in range(2):
-        assert run._claim(tmp_path / "out", study) == tmp_path / "out"
+        run._claim(tmp_path / "out", study)
     with pytest.raises(StudyError, match=f"belongs to the study {name!r}, not 'other'; give another with --out"):
         run._claim(tmp_path / "out", tiny_study(tmp_path, name="other"))
 

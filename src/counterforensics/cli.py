@@ -48,6 +48,13 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where results go; runs/<study> by default.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Tasks at a time; one a core by default.")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Where results are kept: a folder, or a URL such as s3://bucket/folder.")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler, or `local`: a worker process per core or GPU.")
+    ] = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Stop unless a worker of the cluster offers a GPU.")] = False,
 ) -> None:
     """Run a study: rows.csv, report.html, tables and figures. Run it again and it resumes."""
     from counterforensics.report import terminal_tables, write_report
@@ -57,7 +64,7 @@ def run(
 
     settings = load_study(study, photos=photos or [])
     folder = out or Path("runs") / settings.name
-    outcome = run_study(settings, folder, workers=workers, progress=Progress())
+    outcome = run_study(settings, folder, workers=workers, progress=Progress(), store=store, cluster=cluster, gpu=gpu)
     report = write_report(outcome, folder)
     console = Console()
     console.width = max(console.width, WIDTH)

@@ -21,17 +21,23 @@ def _unheard(_: object) -> None:
     """Nobody listens."""
 
 
+def _nothing() -> None:
+    """Nothing is to be done."""
+
+
 @dataclass(frozen=True)
 class Course:
     """What a training tells while it goes on, and the folder from which it goes on when it was killed.
 
     watch: told of every point of the learning curve: name -> value, always the same names, "step" first.
-    say: told in a line, now and then, how far it is.  folder: None keeps nothing.
+    say: told in a line, now and then, how far it is.  folder: None keeps nothing.  kept: called whenever something was
+    kept there.
     """
 
     watch: Callable[[Mapping[str, float]], None] = _unheard
     say: Callable[[str], None] = _unheard
     folder: Path | None = None
+    kept: Callable[[], None] = _nothing
 
 
 SILENT = Course()

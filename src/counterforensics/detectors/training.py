@@ -280,6 +280,7 @@ class Training:
         }
         progress = {name: getattr(self, name) for name in ("step", "best_step", "points", "losses")}
         self.checkpoint.write(states, progress | {"seconds": self.clock.seconds()})
+        self.course.kept()
         self.kept_step = self.step
         self.clock.mark("checkpoint")
 

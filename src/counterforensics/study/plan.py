@@ -7,7 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,7 @@ def _plan_manipulation(
         for target in wanted.targets or ("",):
             conceal = _conceal_task(seed, manipulation, wanted.attack, attacked)
             if target:
+                conceal = dataclasses.replace(conceal, network=_is_network(target))
                 conceal = _with(conceal, {"target": (trained[target],)})
             # An attack that learns nothing (FGSM) does not depend on, or read, the training patches.
             if attacks.parse(wanted.attack).needs_pairs:
@@ -202,7 +203,8 @@ class _Trainings:
             **self._digests(recipe),
             **settings,
         }
-        return self.plan.add(Task("train", settings, needs, f"train {text} on {manipulation}"))
+        label = f"train {text} on {manipulation}"
+        return self.plan.add(Task("train", settings, needs, label, network=_is_network(text)))
 
     def _digests(self, recipe: Recipe) -> dict[str, Any]:
         """SHA-256 of the files that training reads, if any.  Raises StudyError if one cannot be read."""
@@ -214,6 +216,12 @@ class _Trainings:
         except OSError as error:
             raise StudyError(f"{recipe}: {error.filename} cannot be read ({error.strerror})") from error
         return {"files": {str(path): self.hashed[path] for path in files}} if files else {}
+
+
+@cache
+def _is_network(detector: str) -> bool:
+    """Whether a GPU is of use to it: to what has gradients, not to a feature that is counted."""
+    return detectors.parse(detector).build().differentiable
 
 
 def _conceal_task(seed: int, manipulation: str, text: str, manipulated: tuple[str, ...]) -> Task:
@@ -319,4 +327,5 @@ class _Judging:
 
     def _judge(self, detector: str, patches: tuple[str, ...], what: str) -> str:
         needs = {"judge": (self.trained[detector],), "patches": patches}
-        return self.plan.add(Task("judge", {}, needs, f"judge {what} of {self.manipulation} by {detector}"))
+        label = f"judge {what} of {self.manipulation} by {detector}"
+        return self.plan.add(Task("judge", {}, needs, label, network=_is_network(detector)))

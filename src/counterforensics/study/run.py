@@ -12,18 +12,14 @@ import platform
 import shlex
 import shutil
 import sys
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import dask.threaded
 import numpy as np
 import pandas as pd
 import yaml
-from dask.callbacks import Callback
 
 from counterforensics import manipulations
 from counterforensics.detectors import weights
@@ -34,35 +30,54 @@ from counterforensics.photos.folder import find_photos
 from counterforensics.photos.patches import Patches, choose_cells
 from counterforensics.photos.simulated import SimulatedPhoto, simulated_photos
 from counterforensics.photos.splits import Split, audit, split_by_device
+from counterforensics.study.cluster import connected
 from counterforensics.study.config import Study
+from counterforensics.study.execution import Scheduler, Threads, execute
 from counterforensics.study.inspection import Inspected, inspect_all
 from counterforensics.study.outcome import ROW_COLUMNS, TIME_COLUMNS, Curve, Outcome, Scores, Strip
 from counterforensics.study.plan import Concealment, Measurement, Plan, cells_seed, patches_per_photo, plan_study
 from counterforensics.study.progress import Progress
-from counterforensics.study.store import Store
-from counterforensics.study.tasks import BATCH, CURVE, LOGITS, ROW, TIME, Task, patches_of, run_task
+from counterforensics.study.remote_store import open_store
+from counterforensics.study.store import Store, write_whole
+from counterforensics.study.tasks import BATCH, CURVE, LOGITS, ROW, TIME, patches_of
 
 ROWS, PHOTOS, TIMES, SETTINGS = "rows.csv", "photos.csv", "times.csv", "study.yaml"
 WHOLE = frozenset({"seed", "n_pristine", "n_manipulated", "fp", "tp"})
 
 
-@dataclass(frozen=True)
-class Failed:
-    """A task that did not end well, or could not start because one before it did not."""
+def run_study(
+    study: Study,
+    out: Path,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    store: str | None = None,
+    cluster: str | None = None,
+    gpu: bool = False,
+) -> Outcome:
+    """Run `study`, keep its results and write `out/rows.csv`.
 
-    reason: str  # "" where an earlier failure is the reason
-
-
-def run_study(study: Study, out: Path, *, workers: int | None = None, progress: Progress | None = None) -> Outcome:
-    """Run `study`, keep its results under `out` and write `out/rows.csv`.
-
-    workers: tasks at a time, by default one a core.  Raises CounterforensicsError for photographs or a
-    folder that cannot be used; a task that fails leaves a hole that the outcome names.
+    workers: tasks at a time, by default one a core.  store: a folder or an fsspec URL (`s3://bucket/folder`) where
+    results are kept; `out/store` by default.  cluster: the address of a Dask scheduler, or `local` for worker processes
+    on this machine; threads of this process by default.  gpu: an error unless one of its workers offers a GPU.
+    Raises CounterforensicsError for photographs, a folder, a store or a cluster that cannot be used; a task that
+    fails leaves a hole that the outcome names.
     """
     progress = progress or Progress(quiet=True)
     workers = workers or _cores()
-    store = Store(_claim(out, study) / "store")
-    store.sweep()
+    _claim(out, study)
+    kept = open_store(store or out / "store")
+    kept.sweep()
+    if cluster is None:
+        return _run(study, out, kept, Threads(workers), workers, progress)
+    with connected(cluster, gpu=gpu, workers=workers, say=progress.say) as there:
+        folders = tuple(folder.absolute() for folder in study.photos.folders)
+        there.check(kept, folders)
+        found = study.model_copy(update={"photos": study.photos.model_copy(update={"folders": folders})})
+        return _run(found, out, kept, there, workers, progress)
+
+
+def _run(study: Study, out: Path, store: Store, scheduler: Scheduler, workers: int, progress: Progress) -> Outcome:
     found, left_out = _all_photos(study)
     with progress.stage("photographs", len(found)) as advance:
         inspected = inspect_all(
@@ -71,7 +86,7 @@ def run_study(study: Study, out: Path, *, workers: int | None = None, progress: 
     left_out = (*left_out, *inspected.left_out)
     splits, notes = _splits(study, inspected, left_out)
     plan = plan_study(study, splits)
-    failures = _execute(plan, store, workers, progress)
+    failures = execute(plan, store, scheduler, out, progress)
     rows = _rows(study, plan, store)
     photos = _photo_table(study, splits, inspected)
     _write_csv(_fields(rows), out / ROWS)
@@ -100,7 +115,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _claim(out: Path, study: Study) -> Path:
+def _claim(out: Path, study: Study) -> None:
     """Make `out` the folder of this study; a StudyError if it is another's or cannot be written."""
     settings = out / SETTINGS
     try:
@@ -114,7 +129,6 @@ def _claim(out: Path, study: Study) -> Path:
         write_whole(settings, study.as_yaml())
     except OSError as error:
         raise StudyError(f"cannot write to {out} ({error.strerror}); give another folder with --out") from error
-    return out
 
 
 def _owner(settings: Path) -> Any:
@@ -123,16 +137,6 @@ def _owner(settings: Path) -> Any:
         return yaml.safe_load(settings.read_text(encoding="utf-8"))["name"]
     except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
         raise StudyError(f"{settings} is not a study's; remove it, or give another folder with --out") from error
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file beside its place and rename it there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _all_photos(study: Study) -> tuple[list[Photo], tuple[str, ...]]:
@@ -167,61 +171,6 @@ def _splits(study: Study, inspected: Inspected, left_out: Sequence[str]) -> tupl
             raise type(error)(f"{error}; {len(left_out)} left out, the first: {left_out[0]}") from error
         notes |= dict.fromkeys(audit(splits[seed], content))
     return splits, list(notes)
-
-
-def _execute(plan: Plan, store: Store, workers: int, progress: Progress) -> tuple[str, ...]:
-    """Run what is missing as one Dask graph; the reasons of what failed, one line each."""
-    missing, damaged = plan.missing(store)
-    for key in damaged:
-        progress.say(f"damaged, computed again: {plan.tasks[key].label}")
-        store.discard(key)
-    computed = set(missing)
-    graph = {key: _node(plan.tasks[key], store, computed, progress.say) for key in missing}
-    wanted = [key for key in plan.targets() if key in computed]
-    watching = _Watching(plan)
-    with progress.tasks([plan.tasks[key].kind for key in missing]) as watching.advance, watching:
-        dask.threaded.get(graph, wanted, num_workers=workers)
-    return tuple(sorted(watching.failures))
-
-
-class _Watching(Callback):  # type: ignore[misc]
-    """Hears of every finished task from Dask's local scheduler."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.failures: list[str] = []
-        self.advance: Callable[[str], None] = lambda kind: None
-        super().__init__(posttask=self._finished)
-
-    def _finished(self, key: str, result: Any, *_: Any) -> None:
-        task = self.plan.tasks.get(key)
-        if task is None:
-            return
-        self.advance(task.kind)
-        if isinstance(result, Failed) and result.reason:
-            self.failures.append(f"{task.label}: {result.reason}")
-
-
-def _node(task: Task, store: Store, computed: Set[str], say: Callable[[str], None]) -> tuple[Any, ...]:
-    """`task` in the form of Dask's graphs: a call whose last argument names the tasks that come before."""
-    before = [needed for keys in task.needs.values() for needed in keys if needed in computed]
-    return (_attempt, task, store, say, before)
-
-
-def _attempt(task: Task, store: Store, say: Callable[[str], None], before: Sequence[Failed | None]) -> Failed | None:
-    """Run one task. What goes wrong becomes a result, so that its neighbours go on."""
-    if any(before):
-        return Failed("")
-    try:
-        run_task(task, store, say)
-    except StudyError:
-        raise  # the store itself cannot be written: nothing else can go on either
-    except CounterforensicsError as error:
-        return Failed(str(error))
-    except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        return Failed(f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})")
-    return None
 
 
 def _rows(study: Study, plan: Plan, store: Store) -> pd.DataFrame:
@@ -300,7 +249,10 @@ def _link_detectors(plan: Plan, store: Store, folder: Path) -> None:
                 shutil.rmtree(link)  # what copying a study made of the link
             link.unlink(missing_ok=True)
             link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(os.path.relpath(entry, link.parent), target_is_directory=True)
+            if store.lasts:
+                link.symlink_to(os.path.relpath(entry, link.parent), target_is_directory=True)
+            else:
+                shutil.copytree(entry, link)
         except OSError as error:
             raise StudyError(f"cannot write {link} ({error.strerror}); finished work is kept") from error
 

@@ -1,7 +1,8 @@
 """Results of tasks in files, each under the hash of all it depends on.
 
 An entry is a folder: the files a task wrote and `entry.json` with their digests. It is written beside and
-renamed into place, so it is there whole or not at all, whatever moment the process dies.
+renamed into place, so it is there whole or not at all, whatever moment the process dies. `remote_store` keeps
+entries in an object store instead.
 """
 
 from __future__ import annotations
@@ -12,17 +13,73 @@ import hashlib
 import json
 import os
 import shutil
+import socket
+import tempfile
 import uuid
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any, ClassVar
 
 from counterforensics.errors import StudyError
 
 ENTRY = "entry.json"
 
 
-class Store:
-    """A folder of entries, addressed by key (SHA-256, hexadecimal)."""
+class Store(ABC):
+    """Entries addressed by key (SHA-256, hexadecimal), and what tasks leave while they run."""
+
+    lasts: ClassVar[bool]  # whether what `folder` gives is the entry itself, and not a copy for the moment
+
+    @abstractmethod
+    def folder(self, key: str) -> Path:
+        """Where the files of the entry `key` are; a place where nothing is if there is no such entry."""
+
+    @abstractmethod
+    def has(self, key: str) -> bool:
+        """Whether the entry is there."""
+
+    @abstractmethod
+    def is_damaged(self, key: str) -> bool:
+        """Whether something is there that is not the entry it was."""
+
+    @abstractmethod
+    def discard(self, key: str) -> None:
+        """Remove an entry; its task computes it again."""
+
+    @abstractmethod
+    def writing(self, key: str, label: str) -> AbstractContextManager[Path]:
+        """An empty folder that becomes the entry `key` when the block ends well, and vanishes otherwise.
+
+        Raises StudyError if the store takes no more; what was finished before stays.
+        """
+
+    @abstractmethod
+    def partial(self, key: str) -> Path:
+        """Where the task of `key` may keep what it goes on from when it is killed; gone once the entry is there."""
+
+    @abstractmethod
+    def keep_partial(self, key: str) -> None:
+        """Make what stands in `partial(key)` outlive this machine."""
+
+    @abstractmethod
+    def note(self, name: str, record: Mapping[str, Any]) -> None:
+        """Keep a small record (JSON values) under `name`, in place of the one before."""
+
+    @abstractmethod
+    def notes(self) -> Iterator[Mapping[str, Any]]:
+        """Every record noted so far; one that is being written or is damaged is passed over."""
+
+    @abstractmethod
+    def sweep(self) -> None:
+        """Remove what processes of this machine that are gone left unfinished."""
+
+
+class FolderStore(Store):
+    """Entries in a folder."""
+
+    lasts: ClassVar[bool] = True
 
     def __init__(self, root: Path) -> None:
         """Open or create the store at `root`.  Raises StudyError if the folder cannot be written."""
@@ -30,35 +87,37 @@ class Store:
         self._unfinished = root / "unfinished"
         try:
             self._unfinished.mkdir(parents=True, exist_ok=True)
-            probe = self._beside()
-            probe.mkdir()
-            probe.rmdir()
+            with tempfile.TemporaryDirectory(dir=self._unfinished):
+                pass
         except OSError as error:
             raise StudyError(f"cannot write to {root} ({error.strerror}); choose another folder with --out") from error
 
+    def __str__(self) -> str:
+        return str(self.root)
+
     def folder(self, key: str) -> Path:
-        """Where the entry `key` is, or would be."""
+        """As `Store.folder`."""
         return self.root / key[:2] / key
 
     def partial(self, key: str) -> Path:
-        """Where the task of `key` may keep what it goes on from when it is killed; gone once the entry is there."""
+        """As `Store.partial`."""
         return self.root / "partial" / key
 
     def has(self, key: str) -> bool:
-        """Whether the entry is there and every file in it has the digest it was written with."""
+        """As `Store.has`: every file has the digest that it was written with."""
         folder = self.folder(key)
         try:
             files = json.loads((folder / ENTRY).read_text(encoding="utf-8"))["files"]
-            return all(_digest(folder / name) == digest for name, digest in files.items())
+            return all(digest_of(folder / name) == digest for name, digest in files.items())
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False
 
     def is_damaged(self, key: str) -> bool:
-        """Whether something is there that is not the entry it was."""
+        """As `Store.is_damaged`."""
         return self.folder(key).exists() and not self.has(key)
 
     def discard(self, key: str) -> None:
-        """Remove an entry; its task computes it again."""
+        """As `Store.discard`."""
         folder = self.folder(key)
         if folder.is_file():
             folder.unlink()
@@ -66,19 +125,21 @@ class Store:
 
     @contextlib.contextmanager
     def writing(self, key: str, label: str) -> Iterator[Path]:
-        """An empty folder that becomes the entry `key` when the block ends well, and vanishes otherwise.
-
-        Raises StudyError if the disk is full; what was finished before stays.
-        """
-        unfinished = self._beside()
-        try:
-            unfinished.mkdir()
-            yield unfinished
-            files = {path.name: _digest(path) for path in sorted(unfinished.iterdir())}
-            record = json.dumps({"task": label, "files": files}, indent=1, sort_keys=True)
-            (unfinished / ENTRY).write_text(record, encoding="utf-8")
-            self._rename(unfinished, self.folder(key))
+        """As `Store.writing`."""
+        with self.unfinished(label) as folder:
+            yield folder
+            record = record_of(folder, label)
+            (folder / ENTRY).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
+            self.put(folder, key)
             shutil.rmtree(self.partial(key), ignore_errors=True)
+
+    @contextlib.contextmanager
+    def unfinished(self, label: str) -> Iterator[Path]:
+        """An empty folder that vanishes when the block ends.  Raises StudyError if the disk is full."""
+        folder = self._unfinished / f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
+        try:
+            folder.mkdir()
+            yield folder
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
                 raise StudyError(
@@ -87,30 +148,59 @@ class Store:
                 ) from error
             raise
         finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
-    def _beside(self) -> Path:
-        """A new name for something unfinished, by which `sweep` knows whose it is."""
-        return self._unfinished / f"{os.getpid()}-{uuid.uuid4().hex}"
-
-    def _rename(self, unfinished: Path, folder: Path) -> None:
+    def put(self, unfinished: Path, key: str) -> None:
+        """Rename a folder that is complete to the entry `key`, unless another was first: either will do."""
+        folder = self.folder(key)
         folder.parent.mkdir(exist_ok=True)
         try:
             unfinished.rename(folder)
         except OSError as error:
-            # Another worker was first: both results come from the same inputs, so either will do.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
 
+    def keep_partial(self, key: str) -> None:
+        """As `Store.keep_partial`: nothing to do, the folder does."""
+
+    def note(self, name: str, record: Mapping[str, Any]) -> None:
+        """As `Store.note`."""
+        place = self.root / "log" / name
+        place.parent.mkdir(exist_ok=True)
+        write_whole(place, json.dumps(record))
+
+    def notes(self) -> Iterator[Mapping[str, Any]]:
+        """As `Store.notes`."""
+        for place in sorted((self.root / "log").glob("*.json")):
+            with contextlib.suppress(OSError, ValueError):
+                yield json.loads(place.read_text(encoding="utf-8"))
+
     def sweep(self) -> None:
-        """Remove what processes that are gone left unfinished."""
+        """As `Store.sweep`."""
         for path in self._unfinished.iterdir():
-            owner = path.name.partition("-")[0]
-            if owner.isdigit() and not _alive(int(owner)):
+            host, _, rest = path.name.partition(":")
+            owner = rest.partition(":")[0]
+            if host == socket.gethostname() and owner.isdigit() and not _alive(int(owner)):
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _digest(path: Path) -> str:
+def record_of(folder: Path, label: str) -> dict[str, Any]:
+    """What an entry says of itself: its task, and the digest of each of its files."""
+    return {"task": label, "files": {path.name: digest_of(path) for path in sorted(folder.iterdir())}}
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file beside its place and rename it there."""
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -6,6 +6,7 @@ develop (simulated cameras) -> crop -> train -> conceal -> judge -> measure
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -44,6 +45,7 @@ class Task:
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # role -> keys of the entries it reads
     label: str = ""  # for people
     photo: Any = None  # the photograph behind settings["photo"], whose digest is what counts
+    network: bool = False  # whether a network does the work, so that a GPU is of use
 
     @cached_property
     def key(self) -> str:
@@ -106,7 +108,8 @@ def _train(task: Task, store: Store, folder: Path, *, say: Callable[[str], None]
     recipe = detectors.parse(task.settings["detector"])
     curve: list[Mapping[str, float]] = []
     pairs = pairs_of(task, store)
-    course = Course(curve.append, say=lambda text: say(f"{task.label}: {text}"), folder=store.partial(task.key))
+    kept = functools.partial(store.keep_partial, task.key)
+    course = Course(curve.append, say=say, folder=store.partial(task.key), kept=kept)
     network = recipe.train(pairs, seed=task.settings["seed"], course=course, **_start(task, store))
     shown = ("manipulation", "manipulations", "seed")
     record = {name: task.settings[name] for name in shown if name in task.settings}

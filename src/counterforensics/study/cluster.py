@@ -1,0 +1,191 @@
+"""A Dask cluster as the scheduler of a study: one that runs already, or one worker per core or GPU of this machine.
+
+What travels between its processes is Dask's own, pickle among it: connect to schedulers that you trust.
+"""
+
+from __future__ import annotations
+
+import platform
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from counterforensics import __version__
+from counterforensics.errors import StudyError
+from counterforensics.study.execution import Batch, Failed, Finished, Say, attempt
+from counterforensics.study.store import Store
+from counterforensics.study.tasks import Task
+
+LOCAL = "local"
+GPU = "GPU"  # what a worker offers: `dask worker --resources GPU=1`
+SECONDS_TO_ANSWER = 20
+RETRIES = 2  # of a task whose store could not be used where it ran
+_TOPIC = "counterforensics"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A connected cluster; `connected` makes one."""
+
+    client: Any
+    address: str
+    offers_gpu: bool
+
+    def check(self, store: Store, folders: Sequence[Path]) -> None:
+        """Raise StudyError and name the worker unless all have our version, can use `store` and see `folders`."""
+        found = self.client.get_versions(packages=["counterforensics"])["workers"]
+        wanted = {"Python": platform.python_version(), "counterforensics": __version__}
+        for worker, about in sorted(found.items()):
+            has = {"Python": about["host"]["python"], "counterforensics": about["packages"].get("counterforensics")}
+            for what, version in wanted.items():
+                if not str(has[what]).startswith(version):
+                    raise StudyError(
+                        f"the worker {worker} has {what} {has[what]}, this is {version}; "
+                        "install the same on every worker and on the machine that runs the study"
+                    )
+        key = uuid.uuid4().hex
+        with store.writing(key, "a greeting to the workers") as folder:
+            (folder / "greeting").write_text("hello", encoding="utf-8")
+        try:
+            answers = self.client.run(_trouble, store, key, [str(folder) for folder in folders])
+        finally:
+            store.discard(key)
+        for worker, trouble in sorted(answers.items()):
+            if trouble:
+                raise StudyError(f"the worker {worker} {trouble}")
+
+    def run(self, batch: Batch, finished: Finished, say: Say) -> None:
+        """As `Scheduler.run`; a task whose worker is lost is tried elsewhere, as often as the scheduler allows."""
+        from distributed import as_completed
+
+        self.client.subscribe_topic(_TOPIC, lambda event: say(event[1]))
+        futures: dict[str, Any] = {}
+        for key, job in batch.jobs.items():
+            needs = {GPU: 1} if self.offers_gpu and job.task.network else None
+            before = [futures[needed] for needed in job.before]
+            futures[key] = self.client.submit(
+                _attempt_there,
+                *(job.task, batch.store, batch.run, before),
+                key=f"{key}-{batch.run}",
+                resources=needs,
+                retries=RETRIES,
+            )
+        lost: dict[str, Exception] = {}
+        key_of = {future.key: key for key, future in futures.items()}
+        for future in as_completed(futures.values(), raise_errors=False):
+            key = key_of[future.key]
+            if future.status == "finished":
+                finished(key, future.result())
+            elif future.status == "error":
+                lost[key] = future.exception()
+            else:
+                raise StudyError(
+                    f"the scheduler at {self.address} went away; finished work is kept: "
+                    "start it and run the same command again"
+                )
+        for key, error in lost.items():
+            inherited = any(needed in lost for needed in batch.jobs[key].before)
+            finished(key, Failed("" if inherited else _reason(error)))
+
+
+@contextmanager
+def connected(address: str, *, gpu: bool, workers: int, say: Callable[[str], None]) -> Iterator[Cluster]:
+    """The cluster at `address`, or one on this machine if that is `local`, as long as the block lasts.
+
+    gpu: an error unless a worker offers the resource GPU.  workers: of the local one.  Raises StudyError.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise StudyError("--cluster needs Dask's: pip install 'counterforensics[cluster]'") from error
+    with _local(workers) if address == LOCAL else _nothing_of_ours() as cluster:
+        try:
+            client = Client(cluster or address, timeout=SECONDS_TO_ANSWER)
+        except (OSError, ValueError, TypeError) as error:
+            raise StudyError(
+                f"no Dask scheduler answers at {address!r} ({type(error).__name__}); start one with `dask scheduler` "
+                "and give its address (tcp://HOST:8786), or use --cluster local"
+            ) from error
+        with client:
+            try:
+                client.wait_for_workers(1, timeout=SECONDS_TO_ANSWER)
+            except TimeoutError as error:
+                raise StudyError(
+                    f"the scheduler at {address} has no workers; start some: dask worker {address} --nthreads 1"
+                ) from error
+            offers = [about.get("resources", {}).get(GPU, 0) for about in client.scheduler_info(-1)["workers"].values()]
+            if gpu and not any(offers):
+                raise StudyError(
+                    f"no worker at {address} offers the resource {GPU}; start them with --resources {GPU}=1, "
+                    "or leave --gpu away to train on processors"
+                )
+            say(f"{len(offers)} workers, {sum(map(bool, offers))} with a GPU; dashboard {client.dashboard_link}")
+            yield Cluster(client, address, any(offers))
+
+
+@contextmanager
+def _local(workers: int) -> Iterator[Any]:
+    """One worker for each GPU, and one for each core that is left; each a process of its own."""
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    gpus = torch.cuda.device_count()
+    spec = {}
+    for number in range(max(workers, gpus)):
+        seen = {"CUDA_VISIBLE_DEVICES": str(number) if number < gpus else ""} if gpus else {}
+        resources = {GPU: 1} if number < gpus else {}
+        spec[number] = {
+            "cls": Nanny,
+            "options": {"nthreads": 1, "resources": resources, "env": seen, "host": "127.0.0.1"},
+        }
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
+    with SpecCluster(workers=spec, scheduler=scheduler, silence_logs=50) as cluster:
+        yield cluster
+
+
+@contextmanager
+def _nothing_of_ours() -> Iterator[None]:
+    yield None
+
+
+def _attempt_there(task: Task, store: Store, run: str, before: Sequence[Failed | None]) -> Failed | None:
+    """`attempt` on a worker, which tells the machine that runs the study how far it is."""
+    from distributed import get_worker
+
+    def say(text: str) -> None:
+        with suppress(ValueError):  # no worker: called in a test
+            get_worker().log_event(_TOPIC, text)
+
+    return attempt(task, store, run, say, before)
+
+
+def _trouble(store: Store, key: str, folders: Sequence[str]) -> str:
+    """What keeps this worker from its work, in words; "" if nothing does."""
+    for folder in folders:
+        if not Path(folder).is_dir():
+            return f"does not see the photographs in {folder}; make them available there under the same path"
+    try:
+        if not store.has(key):
+            return f"does not see what is written to {store}; share the folder, or give all a common --store URL"
+        answer = uuid.uuid4().hex
+        with store.writing(answer, "a worker's greeting") as unfinished:
+            (unfinished / "greeting").write_text("hello", encoding="utf-8")
+        store.discard(answer)
+    except Exception as error:
+        return f"cannot use the store {store} ({type(error).__name__}: {error})"
+    return ""
+
+
+def _reason(error: BaseException) -> str:
+    from distributed.scheduler import KilledWorker
+
+    if isinstance(error, KilledWorker):
+        return (
+            f"given up after the workers that ran it were lost {error.allowed_failures + 1} times, "
+            f"the last at {error.last_worker.address} (too little memory?)"
+        )
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,0 +1,73 @@
+"""What became of every attempt at a task, kept beside the results while it runs, for people and for forecasts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from counterforensics.study.store import Store
+from counterforensics.study.tasks import Task
+
+RUNNING, DONE, FAILED, STOPPED = "running", "done", "failed", "stopped"
+
+
+def now() -> str:
+    """The time, for people: durations are measured by a clock that does not jump."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass
+class Attempt:
+    """One attempt at a task, noted in the store when it begins, says something and ends."""
+
+    task: Task
+    store: Store
+    run: str  # which run of the study it belongs to
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
+    began: str = field(default_factory=now)
+    clock: float = field(default_factory=time.monotonic)
+
+    def note(self, outcome: str, said: str = "") -> None:
+        """Note how it stands; `said` is the last progress of a long one, or the reason of a failure.
+
+        What cannot be noted is not worth a failure: a store that takes nothing fails the task itself.
+        """
+        record = {
+            "key": self.task.key,
+            "kind": self.task.kind,
+            "label": self.task.label,
+            "run": self.run,
+            "attempt": self.name,
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+            "began": self.began,
+            "seconds": round(time.monotonic() - self.clock, 3),
+            "peak_memory": peak_memory(),
+            "outcome": outcome,
+            "said": said,
+        }
+        with contextlib.suppress(OSError):
+            self.store.note(f"{self.task.key}-{self.name}.json", record)
+
+    def heard(self, say: Callable[[str], None]) -> Callable[[str], None]:
+        """`say` under the task's label, noted as well."""
+
+        def hear(text: str) -> None:
+            say(f"{self.task.label}: {text}")
+            self.note(RUNNING, text)
+
+        return hear
+
+
+def peak_memory() -> int:
+    """Bytes that this process held at most, so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,238 @@
+"""A store in a bucket: the same promises as a folder's, and patience with servers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from counterforensics.errors import StudyError
+from counterforensics.study import remote_store
+from counterforensics.study.remote_store import RemoteStore, open_store
+from counterforensics.study.run import run_study
+from counterforensics.study.store import ENTRY, FolderStore, Store
+from tests.conftest import tiny_study
+
+KEY = hashlib.sha256(b"a task").hexdigest()
+
+
+@pytest.fixture
+def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty place in this process's memory, and a folder for copies of its entries."""
+    monkeypatch.setenv("COUNTERFORENSICS_COPIES", str(tmp_path / "copies"))
+    place = f"memory://{uuid.uuid4().hex}"
+    yield place
+    files, base = fsspec.url_to_fs(place)
+    if files.exists(base):
+        files.rm(base, recursive=True)
+
+
+@pytest.fixture
+def store(url: str) -> RemoteStore:
+    return RemoteStore(url)
+
+
+@pytest.fixture
+def elsewhere(store: RemoteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RemoteStore:
+    """The same store as another machine opens it: what it knows of the first came through the store."""
+    monkeypatch.setenv("COUNTERFORENSICS_COPIES", str(tmp_path / "other copies"))
+    other = pickle.loads(pickle.dumps(store))
+    assert isinstance(other, RemoteStore)
+    return other
+
+
+def keep(store: Store, content: str = "a result", key: str = KEY) -> None:
+    with store.writing(key, "a task") as folder:
+        (folder / "result.txt").write_text(content, encoding="utf-8")
+
+
+def fail(store: Store) -> None:
+    with store.writing(KEY, "a task") as folder:
+        (folder / "result.txt").write_text("half", encoding="utf-8")
+        raise ZeroDivisionError
+
+
+def objects(store: RemoteStore) -> dict[str, bytes]:
+    """Everything in the bucket."""
+    files, base = fsspec.url_to_fs(store.url)
+    return {path: files.cat_file(path) for path in files.find(base)}
+
+
+def test_an_entry_is_there_for_every_machine_once_it_is_written(store: RemoteStore, elsewhere: RemoteStore) -> None:
+    assert not elsewhere.has(KEY)
+    assert not elsewhere.folder(KEY).exists()
+    keep(store)
+    assert elsewhere.has(KEY)
+    assert not elsewhere.is_damaged(KEY)
+    assert elsewhere.copies.root != store.copies.root
+    assert (elsewhere.folder(KEY) / "result.txt").read_text(encoding="utf-8") == "a result"
+
+
+def test_a_task_that_fails_leaves_nothing(store: RemoteStore) -> None:
+    with pytest.raises(ZeroDivisionError):
+        fail(store)
+    assert objects(store) == {}
+
+
+def test_the_first_of_two_machines_wins_and_nothing_of_the_second_stays(
+    store: RemoteStore, elsewhere: RemoteStore
+) -> None:
+    with store.writing(KEY, "a task") as folder:
+        (folder / "result.txt").write_text("second", encoding="utf-8")
+        keep(elsewhere, "first")
+    for one in (store, elsewhere):
+        assert (one.folder(KEY) / "result.txt").read_text(encoding="utf-8") == "first"
+    assert sorted(path.rpartition("/")[2] for path in objects(store)) == [ENTRY, "result.txt"]
+
+
+def test_a_process_that_dies_before_the_record_leaves_no_entry(
+    store: RemoteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def died(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(store._files), "pipe_file", died)
+    with pytest.raises(KeyboardInterrupt):
+        keep(store)
+    monkeypatch.undo()
+    assert len(objects(store)) == 1
+    assert not store.has(KEY)
+    keep(store)
+    assert store.has(KEY)
+
+
+def damage_file(store: RemoteStore) -> None:
+    (place,) = (path for path in objects(store) if path.endswith("result.txt"))
+    store._files.pipe_file(place, b"a resulT")
+
+
+def remove_file(store: RemoteStore) -> None:
+    (place,) = (path for path in objects(store) if path.endswith("result.txt"))
+    store._files.rm_file(place)
+
+
+@pytest.mark.parametrize("damage", [damage_file, remove_file])
+def test_a_damaged_entry_is_noticed_when_it_is_read_and_can_be_written_anew(
+    store: RemoteStore, elsewhere: RemoteStore, damage: Callable[[RemoteStore], None]
+) -> None:
+    keep(store)
+    damage(store)
+    with pytest.raises(StudyError, match="was damaged and is removed; run the same command again"):
+        elsewhere.folder(KEY)
+    assert not elsewhere.has(KEY)
+    keep(elsewhere)
+    assert (elsewhere.folder(KEY) / "result.txt").read_text(encoding="utf-8") == "a result"
+
+
+@pytest.mark.parametrize("record", [b"{", b"[]", b'{"files": []}', b"\xff"])
+def test_a_damaged_record_is_noticed_before_anything_is_read(store: RemoteStore, record: bytes) -> None:
+    keep(store)
+    store._files.pipe_file(f"{store._base}/{KEY}/{ENTRY}", record)
+    assert not store.has(KEY)
+    assert store.is_damaged(KEY)
+    store.discard(KEY)
+    assert not store.is_damaged(KEY)
+    assert objects(store) == {}
+
+
+def test_a_damaged_copy_is_fetched_again(store: RemoteStore) -> None:
+    keep(store)
+    copy = store.folder(KEY) / "result.txt"
+    copy.write_text("a resulT", encoding="utf-8")
+    assert (store.folder(KEY) / "result.txt").read_text(encoding="utf-8") == "a result"
+
+
+def test_what_a_killed_task_left_is_there_on_another_machine_until_the_task_is_done(
+    store: RemoteStore, elsewhere: RemoteStore
+) -> None:
+    for content in ("older", "newer"):
+        folder = store.partial(KEY)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "checkpoint").write_text(content, encoding="utf-8")
+        store.keep_partial(KEY)
+    assert (elsewhere.partial(KEY) / "checkpoint").read_text(encoding="utf-8") == "newer"
+    assert len(objects(store)) == 2
+    keep(elsewhere)
+    assert not any("partial" in path for path in objects(store))
+    assert not elsewhere.partial(KEY).exists()
+
+
+def test_notes_are_records_that_replace_each_other(store: RemoteStore) -> None:
+    assert list(store.notes()) == []
+    store.note("a.json", {"outcome": "running"})
+    store.note("a.json", {"outcome": "done"})
+    store.note("b.json", {"outcome": "failed"})
+    assert sorted(note["outcome"] for note in store.notes()) == ["done", "failed"]
+
+
+def refusing(times: int, error: Exception, original: Callable[..., Any]) -> Callable[..., Any]:
+    """`original`, after so many refusals."""
+    left = iter(range(times))
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        if next(left, None) is not None:
+            raise error
+        return original(*arguments, **named)
+
+    return call
+
+
+def test_a_store_that_refuses_for_a_while_is_asked_again(store: RemoteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    original = store._files.put_file
+    monkeypatch.setattr(store._files, "put_file", refusing(3, ConnectionError("try later"), original))
+    keep(store)
+    assert store.has(KEY)
+    assert waited == list(remote_store._WAITS[:3])
+
+
+def test_a_store_that_refuses_for_good_is_a_clear_error(store: RemoteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr(store._files, "put_file", refusing(100, ConnectionError("down"), store._files.put_file))
+    with pytest.raises(StudyError, match=r"the store memory://\w+ refuses \(ConnectionError: down\); finished work"):
+        keep(store)
+
+
+def test_a_store_that_may_not_be_written_is_not_asked_twice(
+    store: RemoteStore, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("waited"))
+    monkeypatch.setattr(type(store._files), "pipe_file", refusing(100, PermissionError("read-only"), keep))
+    with pytest.raises(StudyError, match=rf"cannot use the store {url} \(PermissionError: read-only\); check the addr"):
+        RemoteStore(url)
+    with pytest.raises(StudyError, match=r"refuses \(PermissionError: read-only\); finished work is kept"):
+        keep(store)
+
+
+def test_an_unknown_file_system_is_a_clear_error() -> None:
+    with pytest.raises(StudyError, match=r"cannot use the store nowhere://bucket \(ValueError: Protocol not known"):
+        open_store("nowhere://bucket")
+
+
+def test_a_folder_is_a_store_too(tmp_path: Path) -> None:
+    for place in (str(tmp_path / "a"), tmp_path / "b", f"file://{tmp_path}/c"):
+        assert type(open_store(place)) is FolderStore
+    assert (tmp_path / "c").is_dir()
+
+
+def test_a_study_in_a_remote_store_gives_the_same_rows(
+    url: str, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcome = run_study(tiny_study(tmp_path), tmp_path / "out", store=url)
+    assert (tmp_path / "out" / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
+    assert not (tmp_path / "out" / "store").exists()
+    assert json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["store"] == url
+    monkeypatch.setattr("counterforensics.study.execution.run_task", lambda *_: pytest.fail("computed again"))
+    again = run_study(tiny_study(tmp_path), tmp_path / "out", store=url)
+    assert again.rows.equals(outcome.rows)
+    for link in (tmp_path / "out" / "detectors").glob("*/*/*"):
+        assert link.is_dir()
+        assert not link.is_symlink()
