@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections import Counter
@@ -143,6 +144,35 @@ def photos(
     console.print(table)
     for line in found["unusable"]:
         console.print(f"Cannot be used: {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command(epilog="Example: `counterforensics status runs/cameras`")
+def status(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out of a run, wherever that is running.")],
+    as_json: Json = False,
+) -> None:
+    """How far a run is: tasks done, running and failed, and the time that is left at this pace."""
+    from counterforensics.study.status import status_of
+
+    found = status_of(folder)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(found), indent=2))
+        return
+    ended = f"ended {found.ended}" if found.ended else "has not ended"
+    console = Console()
+    console.print(f"Began {found.began}, {ended}", highlight=False)
+    table = Table()
+    for heading in ("task", "total", "done", "running", "failed"):
+        table.add_column(heading, justify="left" if heading == "task" else "right")
+    for kind, counts in found.kinds.items():
+        table.add_row(kind, *(str(counts[name]) for name in ("total", "done", "running", "failed")))
+    console.print(table)
+    if found.seconds_left is not None:
+        console.print(f"About {found.seconds_left / 60:.0f} min left at the pace so far", highlight=False)
+    for heading, notes in (("Running", found.running), ("Failed", found.failed)):
+        for note in notes:
+            text = f"{heading}: {note['label']} on {note['host']}, {note['seconds']:.0f} s; {note['said']}".rstrip("; ")
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command("list", epilog="Example: `counterforensics list --json`")

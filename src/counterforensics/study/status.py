@@ -1,0 +1,80 @@
+"""How far a run is, seen from another terminal: what the run said of itself, and what its tasks noted."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from counterforensics.errors import StudyError
+from counterforensics.study.execution import RUN
+from counterforensics.study.journal import DONE, FAILED, RUNNING
+from counterforensics.study.remote_store import open_store
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where the last run of a study stands."""
+
+    store: str
+    began: str
+    ended: str  # "" while it runs, and after it was killed
+    kinds: Mapping[str, Mapping[str, int]]  # kind -> total, done, running, failed
+    running: tuple[Mapping[str, Any], ...]  # notes of tasks that have begun and not ended
+    failed: tuple[Mapping[str, Any], ...]
+    seconds_left: float | None  # at the pace so far; None where nothing is done yet
+
+
+def status_of(out: Path) -> Status:
+    """The status of the run whose results go to `out`.  Raises StudyError if there is none."""
+    try:
+        record = json.loads((out / RUN).read_text(encoding="utf-8"))
+        tasks: Mapping[str, tuple[str, str]] = record["tasks"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StudyError(f"{out} holds no run ({type(error).__name__}: {RUN}); give the --out of a run") from error
+    latest: dict[str, Mapping[str, Any]] = {}
+    for note in open_store(record["store"]).notes():
+        before = latest.get(note["key"])
+        if note["run"] == record["run"] and note["key"] in tasks and (before is None or _newer(note, before)):
+            latest[note["key"]] = note
+    outcomes = {
+        outcome: Counter(note["kind"] for note in latest.values() if note["outcome"] == outcome)
+        for outcome in (DONE, RUNNING, FAILED)
+    }
+    totals = Counter(kind for kind, _ in tasks.values())
+    return Status(
+        record["store"],
+        record["began"],
+        record["ended"],
+        {
+            kind: {"total": total, **{outcome: outcomes[outcome][kind] for outcome in outcomes}}
+            for kind, total in totals.items()
+        },
+        tuple(note for note in latest.values() if note["outcome"] == RUNNING),
+        tuple(note for note in latest.values() if note["outcome"] == FAILED),
+        None if record["ended"] else _left(record["began"], totals, latest),
+    )
+
+
+def _newer(note: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """An attempt that ended well counts most, then the one that began last."""
+    return (note["outcome"] == DONE, note["began"]) >= (before["outcome"] == DONE, before["began"])
+
+
+def _left(began: str, totals: Mapping[str, int], latest: Mapping[str, Mapping[str, Any]]) -> float | None:
+    """Seconds left if each kind goes on taking what it took, as many side by side as so far."""
+    spent: Counter[str] = Counter()
+    done: Counter[str] = Counter()
+    for note in latest.values():
+        if note["outcome"] == DONE:
+            spent[note["kind"]] += note["seconds"]
+            done[note["kind"]] += 1
+    elapsed = (datetime.now(UTC) - datetime.fromisoformat(began)).total_seconds()
+    if not done or any(not done[kind] for kind in totals) or elapsed <= 0 or not sum(spent.values()):
+        return None
+    left = sum((total - done[kind]) * spent[kind] / done[kind] for kind, total in totals.items())
+    return left * elapsed / sum(spent.values())

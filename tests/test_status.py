@@ -1,0 +1,77 @@
+"""What `counterforensics status` says of a run, from another terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from counterforensics.errors import TrainingError
+from counterforensics.study.execution import RUN
+from counterforensics.study.run import run_study
+from counterforensics.study.status import status_of
+from counterforensics.study.store import FolderStore
+from counterforensics.study.tasks import Task, run_task
+from tests.conftest import Command, tiny_study
+
+
+def test_a_finished_run_is_done(finished: Path, command: Command) -> None:
+    answer = command("status", finished, "--json")
+    found = json.loads(answer.out)
+    assert answer.status == 0
+    assert found["ended"] >= found["began"]
+    assert found["running"] == found["failed"] == []
+    assert found["seconds_left"] is None
+    assert all(counts["done"] == counts["total"] for counts in found["kinds"].values())
+    assert {"crop", "train", "judge", "measure"} <= set(found["kinds"])
+
+
+def test_what_is_running_and_what_failed_is_named(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def broken(task: Task, store: FolderStore, say: Callable[[str], None]) -> None:
+        if task.kind == "train":
+            seen.append(command("status", tmp_path / "out").out)
+            raise TrainingError("no such luck")
+        run_task(task, store, say)
+
+    monkeypatch.setattr("counterforensics.study.execution.run_task", broken)
+    run_study(tiny_study(tmp_path), tmp_path / "out", workers=1)
+    assert "has not ended" in seen[0]
+    assert "Running: train" in seen[0]
+    answer = command("status", tmp_path / "out").out
+    assert "ended" in answer
+    assert answer.count("no such luck") == len(seen)
+    found = status_of(tmp_path / "out")
+    assert found.kinds["train"]["failed"] == len(seen)
+    assert found.kinds["train"]["done"] == found.kinds["train"]["running"] == 0
+    assert found.kinds["measure"]["done"] == 0
+
+
+def test_a_run_that_was_killed_shows_what_it_was_at(finished: Path, tmp_path: Path) -> None:
+    record = json.loads((finished / RUN).read_text(encoding="utf-8"))
+    store = FolderStore(tmp_path / "store")
+    key, (kind, label) = next(iter(record["tasks"].items()))
+    note = {"key": key, "kind": kind, "label": label, "run": record["run"], "began": record["began"], "seconds": 1.0}
+    store.note("a.json", {**note, "outcome": "running", "said": ""})
+    store.note("b.json", {**note, "run": "an earlier one", "outcome": "done", "said": ""})
+    (tmp_path / RUN).write_text(json.dumps({**record, "ended": "", "store": str(store)}), encoding="utf-8")
+    found = status_of(tmp_path)
+    assert [note["label"] for note in found.running] == [label]
+    assert found.kinds[kind]["done"] == 0
+    store.note("c.json", {**note, "outcome": "done", "said": ""})
+    assert status_of(tmp_path).kinds[kind] | {"total": 0} == {"total": 0, "done": 1, "running": 0, "failed": 0}
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
+def test_a_folder_without_a_run_is_one_clear_line(tmp_path: Path, command: Command, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / RUN).write_text(content, encoding="utf-8")
+    answer = command("status", tmp_path)
+    assert answer.status == 2
+    assert f"{tmp_path} holds no run" in answer.err
+    assert "give the --out of a run" in answer.err
