@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -71,9 +72,8 @@ def run(
     console.width = max(console.width, WIDTH)
     for table in terminal_tables(outcome):
         console.print(table)
-    for heading, lines in (("Left out", outcome.left_out), ("Failed", outcome.failures)):
-        for line in lines:
-            console.print(f"{heading}: {line}", highlight=False, markup=False, soft_wrap=True)
+    _say(console, "Left out", outcome.left_out)
+    _say(console, "Failed", outcome.failures)
     console.print(f"Rows: {folder / 'rows.csv'}\nReport: {report}", highlight=False, soft_wrap=True)
     if outcome.failures:
         raise CounterforensicsError(f"{len(outcome.failures)} tasks failed; run the same command again to retry them")
@@ -117,8 +117,7 @@ def evaluate(
         f"{result['n_pristine']} pristine and {result['n_manipulated']} manipulated patches "
         f"of {result['photos']} photographs, {len(result['left_out'])} left out"
     )
-    for line in result["left_out"]:
-        console.print(f"Left out: {line}", highlight=False, markup=False, soft_wrap=True)
+    _say(console, "Left out", result["left_out"])
 
 
 @app.command(epilog="Example: `counterforensics photos ~/photos --json`")
@@ -142,8 +141,7 @@ def photos(
         table.add_row(device, str(len(entries)), ", ".join(f"{count} of {size}" for size, count in sizes.items()))
     console = Console()
     console.print(table)
-    for line in found["unusable"]:
-        console.print(f"Cannot be used: {line}", highlight=False, markup=False, soft_wrap=True)
+    _say(console, "Cannot be used", found["unusable"])
 
 
 @app.command(epilog="Example: `counterforensics status runs/cameras`")
@@ -170,9 +168,8 @@ def status(
     if found.seconds_left is not None:
         console.print(f"About {found.seconds_left / 60:.0f} min left at the pace so far", highlight=False)
     for heading, notes in (("Running", found.running), ("Failed", found.failed)):
-        for note in notes:
-            text = f"{heading}: {note['label']} on {note['host']}, {note['seconds']:.0f} s; {note['said']}".rstrip("; ")
-            console.print(text, highlight=False, markup=False, soft_wrap=True)
+        lines = (f"{note['label']} on {note['host']}, {note['seconds']:.0f} s; {note['said']}" for note in notes)
+        _say(console, heading, (line.rstrip("; ") for line in lines))
 
 
 @app.command("list", epilog="Example: `counterforensics list --json`")
@@ -205,6 +202,12 @@ def list_parts(as_json: Json = False) -> None:
     console.print(f"The paper's manipulations: {', '.join(manipulations.PAPER)}", highlight=False)
     console.print(f"Built-in studies: {', '.join(BUILT_IN)}", highlight=False)
     console.print(f"Shipped detectors: {', '.join(parts['shipped_detectors']) or 'none'}", highlight=False)
+
+
+def _say(console: Console, heading: str, lines: Iterable[str]) -> None:
+    """Each of `lines` as it is, under its heading; none is folded, so that a path can be copied."""
+    for line in lines:
+        console.print(f"{heading}: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def main() -> None:

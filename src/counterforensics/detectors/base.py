@@ -17,12 +17,8 @@ from counterforensics.photos.patches import Pairs, Patches
 from counterforensics.pixels import to_pixels
 
 
-def _unheard(_: object) -> None:
+def _unheard(*_: object) -> None:
     """Nobody listens."""
-
-
-def _nothing() -> None:
-    """Nothing is to be done."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ class Course:
     watch: Callable[[Mapping[str, float]], None] = _unheard
     say: Callable[[str], None] = _unheard
     folder: Path | None = None
-    kept: Callable[[], None] = _nothing
+    kept: Callable[[], None] = _unheard
 
 
 SILENT = Course()

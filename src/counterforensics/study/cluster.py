@@ -8,14 +8,15 @@ from __future__ import annotations
 import platform
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from counterforensics import __version__
+from counterforensics import __version__, detectors
 from counterforensics.errors import StudyError
 from counterforensics.study.execution import Batch, Failed, Finished, Say, attempt
 from counterforensics.study.store import Store
@@ -66,7 +67,7 @@ class Cluster:
         self.client.subscribe_topic(_TOPIC, lambda event: say(event[1]))
         futures: dict[str, Any] = {}
         for key, job in batch.jobs.items():
-            needs = {GPU: 1} if self.offers_gpu and job.task.network else None
+            needs = {GPU: 1} if self.offers_gpu and _wants_gpu(job.task.by) else None
             before = [futures[needed] for needed in job.before]
             futures[key] = self.client.submit(
                 _attempt_there,
@@ -103,7 +104,7 @@ def connected(address: str, *, gpu: bool, workers: int, say: Callable[[str], Non
         from distributed import Client
     except ImportError as error:
         raise StudyError("--cluster needs Dask's: pip install 'counterforensics[cluster]'") from error
-    with _local(workers) if address == LOCAL else _nothing_of_ours() as cluster:
+    with _local(workers) if address == LOCAL else nullcontext() as cluster:
         try:
             client = Client(cluster or address, timeout=SECONDS_TO_ANSWER)
         except (OSError, ValueError, TypeError) as error:
@@ -147,9 +148,10 @@ def _local(workers: int) -> Iterator[Any]:
         yield cluster
 
 
-@contextmanager
-def _nothing_of_ours() -> Iterator[None]:
-    yield None
+@cache
+def _wants_gpu(detector: str) -> bool:
+    """Whether a GPU is of use to it: to what has gradients, not to a feature that is counted; "" is no detector."""
+    return bool(detector) and detectors.parse(detector).build().differentiable
 
 
 def _attempt_there(task: Task, store: Store, run: str, before: Sequence[Failed | None]) -> Failed | None:

@@ -7,7 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +134,8 @@ def _plan_manipulation(
         judged.measure(detector, "", "", manipulated, manipulated)
     for wanted in study.attacks:
         for target in wanted.targets or ("",):
-            conceal = _conceal_task(seed, manipulation, wanted.attack, attacked)
+            conceal = _conceal_task(seed, manipulation, wanted.attack, attacked, target)
             if target:
-                conceal = dataclasses.replace(conceal, network=_is_network(target))
                 conceal = _with(conceal, {"target": (trained[target],)})
             # An attack that learns nothing (FGSM) does not depend on, or read, the training patches.
             if attacks.parse(wanted.attack).needs_pairs:
@@ -204,7 +203,7 @@ class _Trainings:
             **settings,
         }
         label = f"train {text} on {manipulation}"
-        return self.plan.add(Task("train", settings, needs, label, network=_is_network(text)))
+        return self.plan.add(Task("train", settings, needs, label, by=text))
 
     def _digests(self, recipe: Recipe) -> dict[str, Any]:
         """SHA-256 of the files that training reads, if any.  Raises StudyError if one cannot be read."""
@@ -218,20 +217,14 @@ class _Trainings:
         return {"files": {str(path): self.hashed[path] for path in files}} if files else {}
 
 
-@cache
-def _is_network(detector: str) -> bool:
-    """Whether a GPU is of use to it: to what has gradients, not to a feature that is counted."""
-    return detectors.parse(detector).build().differentiable
-
-
-def _conceal_task(seed: int, manipulation: str, text: str, manipulated: tuple[str, ...]) -> Task:
+def _conceal_task(seed: int, manipulation: str, text: str, manipulated: tuple[str, ...], target: str) -> Task:
     attack = attacks.parse(text)
     settings = {
         "attack": text,
         "settings": dataclasses.asdict(attack),  # type: ignore[call-overload]
         "seed": seed_for(seed, "attack", text, manipulation),
     }
-    return Task("conceal", settings, {"patches": manipulated}, f"conceal {manipulation} by {text}")
+    return Task("conceal", settings, {"patches": manipulated}, f"conceal {manipulation} by {text}", by=target)
 
 
 def _with(task: Task, needs: Mapping[str, tuple[str, ...]], **settings: Any) -> Task:
@@ -328,4 +321,4 @@ class _Judging:
     def _judge(self, detector: str, patches: tuple[str, ...], what: str) -> str:
         needs = {"judge": (self.trained[detector],), "patches": patches}
         label = f"judge {what} of {self.manipulation} by {detector}"
-        return self.plan.add(Task("judge", {}, needs, label, network=_is_network(detector)))
+        return self.plan.add(Task("judge", {}, needs, label, by=detector))

@@ -82,10 +82,9 @@ class RemoteStore(Store):
         with self.copies.unfinished(f"copying from {self.url}") as beside:
             if not self._fetched(record, beside):
                 return False
-            (beside / ENTRY).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
             if self.copies.is_damaged(key):
                 self.copies.discard(key)
-            self.copies.put(beside, key)
+            self.copies.put(beside, key, record)
             return True
 
     def _fetched(self, record: Mapping[str, Any], into: Path) -> bool:

@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 import socket
-import tempfile
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -87,8 +86,9 @@ class FolderStore(Store):
         self._unfinished = root / "unfinished"
         try:
             self._unfinished.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self._unfinished):
-                pass
+            probe = self._beside()
+            probe.mkdir()
+            probe.rmdir()
         except OSError as error:
             raise StudyError(f"cannot write to {root} ({error.strerror}); choose another folder with --out") from error
 
@@ -128,15 +128,13 @@ class FolderStore(Store):
         """As `Store.writing`."""
         with self.unfinished(label) as folder:
             yield folder
-            record = record_of(folder, label)
-            (folder / ENTRY).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
-            self.put(folder, key)
+            self.put(folder, key, record_of(folder, label))
             shutil.rmtree(self.partial(key), ignore_errors=True)
 
     @contextlib.contextmanager
     def unfinished(self, label: str) -> Iterator[Path]:
         """An empty folder that vanishes when the block ends.  Raises StudyError if the disk is full."""
-        folder = self._unfinished / f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
+        folder = self._beside()
         try:
             folder.mkdir()
             yield folder
@@ -150,8 +148,13 @@ class FolderStore(Store):
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def put(self, unfinished: Path, key: str) -> None:
-        """Rename a folder that is complete to the entry `key`, unless another was first: either will do."""
+    def _beside(self) -> Path:
+        """A new name for something unfinished, by which `sweep` knows whose it is."""
+        return self._unfinished / f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
+
+    def put(self, unfinished: Path, key: str, record: Mapping[str, Any]) -> None:
+        """Make a folder that `record` describes the entry `key`, unless another was first: either will do."""
+        (unfinished / ENTRY).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
         folder = self.folder(key)
         folder.parent.mkdir(exist_ok=True)
         try:

@@ -45,7 +45,7 @@ class Task:
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # role -> keys of the entries it reads
     label: str = ""  # for people
     photo: Any = None  # the photograph behind settings["photo"], whose digest is what counts
-    network: bool = False  # whether a network does the work, so that a GPU is of use
+    by: str = ""  # the detector that does the work, in its text form: a GPU is of use to some
 
     @cached_property
     def key(self) -> str:
