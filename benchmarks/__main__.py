@@ -16,15 +16,25 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cozzolino2017, features, fgsm, training
+from benchmarks import attacks, cozzolino2017, features, fgsm, spam_descent, training
 from benchmarks.patches import photographed
-from benchmarks.side_by_side import Agreement, Result
+from benchmarks.side_by_side import Agreement, Goal, Result
 
 BENCHMARKS = (
     features.against_sealwatch,
     cozzolino2017.product_against_free,
     cozzolino2017.on_two_threads,
     fgsm.against_bare_gradient,
+    attacks.pgd_against_bare_passes,
+    *(attacks.pgd_against(library) for library in attacks.LIBRARIES),
+    attacks.deepfool_against("Foolbox", Goal(at_least=1)),
+    attacks.deepfool_against("torchattacks", Goal(at_least=1)),
+    attacks.deepfool_against("ART", Goal(at_least=10)),
+    attacks.jsma_against_torchattacks,
+    attacks.memory_of_jsma,
+    spam_descent.full_sweep,
+    spam_descent.against_our_own_recount,
+    spam_descent.against_sealwatch_recount,
     training.xception_against_plain,
     training.bayar2016_against_plain,
     training.pipeline_against_xception,

@@ -52,15 +52,15 @@ def engine(name: str, patches: Tensor) -> Callable[[], object]:
 
 def plain(name: str, patches: Tensor) -> Callable[[], object]:
     """One step as a tutorial writes it: float32, the layout that tensors come in, a whole batch at once."""
-    made = recipe(name)
-    network = made.network().to(accelerator.best_device()).train()
+    made, device = recipe(name), accelerator.best_device()
+    network = made.network().to(device).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=made.rate, weight_decay=made.decay)
-    labels = torch.tensor([0.0, 1.0]).repeat(PAIRS_PER_STEP)[:, None].to(accelerator.best_device())
 
     def step() -> float:
         batch = draw(pairs_of(patches), PAIRS_PER_STEP, np.random.default_rng(0), turned=True, crop=0)
         optimiser.zero_grad()
-        outputs = network.outputs(to_pixels(batch.patches).to(labels.device))
+        labels = (batch.signs.to(device) + 1) / 2
+        outputs = network.outputs(to_pixels(batch.patches).to(device))
         loss = torch.nn.functional.binary_cross_entropy_with_logits(outputs, labels)
         loss.backward()
         optimiser.step()

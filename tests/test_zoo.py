@@ -14,10 +14,16 @@ from tools.ship_zoo import FIGURES, ship
 from counterforensics import load_detector
 from counterforensics.detectors import DETECTORS, weights, zoo
 from counterforensics.errors import WeightsError
+from counterforensics.manipulations import PAPER
+from counterforensics.study.evaluate import evaluate_detector
+from counterforensics.study.progress import Progress
 from tests.conftest import Command
 from tests.toys import noisy_patches
 
 MOST_BYTES = 15_000_000
+SHIPPED = ("cozzolino2017", "mislnet", "spam-svm")
+ROOT = Path(__file__).parents[1]
+CAMERAS = ROOT.parent / "shared" / "cameras" / "devices"
 
 
 @pytest.fixture
@@ -83,5 +89,29 @@ def test_large_tensors_take_half_the_room_and_small_ones_keep_their_bits(tmp_pat
 
 def test_what_is_shipped_is_whole_and_fits_into_its_share_of_the_package() -> None:
     assert sum(path.stat().st_size for path in zoo.ROOT.rglob("*") if path.is_file()) <= MOST_BYTES
+    assert zoo.shipped() == sorted(f"{detector}/{text}" for detector in SHIPPED for text in PAPER)
     for name in zoo.shipped():
         assert load_detector(name).differentiable == (not name.startswith("spam-svm"))
+
+
+@pytest.mark.parametrize("name", zoo.shipped())
+def test_the_page_on_the_zoo_says_what_the_cards_say(name: str) -> None:
+    found = weights.read_record(zoo.folder_of(name))["measured"]
+    fpr, tpr, low, high, acc = (f"{100 * found[key]:.2f}" for key in ("fpr", "tpr", "tpr_low", "tpr_high", "acc"))
+    line = f"| `{name}` | {fpr} | {tpr} ({low} to {high}) | {acc} | {found['auc']:.4f} |"
+    assert line in (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("name", ["spam-svm/resize:1.01", "cozzolino2017/median:3", "mislnet/jpeg:70"])
+def test_on_real_photographs_of_an_unseen_device_a_detector_is_as_good_as_its_card(name: str, tmp_path: Path) -> None:
+    device = "oneplus_a3003"
+    if not (CAMERAS / device).is_dir():
+        pytest.skip(f"{CAMERAS / device} is not there")
+    (tmp_path / device).symlink_to(CAMERAS / device, target_is_directory=True)
+    card = weights.read_record(zoo.folder_of(name))
+    measured = card["measured"]
+    assert device not in card["devices"]
+    quiet = Progress(quiet=True)
+    found = evaluate_detector(name, [tmp_path], card["manipulation"], per_photo=measured["per_photo"], progress=quiet)
+    assert found["devices"][device]["patches"] == measured["devices"][device]["patches"]
+    assert found["devices"][device]["acc"] == pytest.approx(measured["devices"][device]["acc"], abs=0.005)
