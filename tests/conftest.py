@@ -20,6 +20,7 @@ from counterforensics.photos.folder import find_photos
 from counterforensics.photos.simulated import simulated_photos
 from counterforensics.photos.splits import split_by_device
 from counterforensics.study.config import Study, load_study
+from counterforensics.study.inspection import inspect
 from counterforensics.study.plan import Plan, plan_study
 from counterforensics.study.run import run_study
 
@@ -62,7 +63,7 @@ def plan_of(study: Study) -> Plan:
     assert study.photos.simulated is not None
     photos = simulated_photos(**study.photos.simulated.model_dump())
     splits = {seed: split_by_device(photos, **dict(study.split), seed=seed) for seed in study.seeds}
-    return plan_study(study, splits)
+    return plan_study(study, splits, {photo.digest: inspect(photo) for photo in photos})
 
 
 def picture(seed: int, width: int = 192, height: int = 160) -> np.ndarray:

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import platform
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import dask
 import pytest
 
-from tests.conftest import Command
+from counterforensics import __version__
+from counterforensics.errors import StudyError
+from counterforensics.photos.patches import SIZE
+from counterforensics.study import cluster
+from counterforensics.study.cluster import Cluster, connected
+from counterforensics.study.execution import Batch, Failed, Job
+from counterforensics.study.store import FolderStore
+from counterforensics.study.tasks import Task
+from tests.conftest import Command, picture
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="distributed is not installed")
 
@@ -38,3 +54,117 @@ def test_a_gpu_that_no_worker_offers_is_one_clear_line(tiny_yaml: Path, tmp_path
     answer = command("run", tiny_yaml, "--out", tmp_path / "out", "--cluster", "local", "--workers", "1", "--gpu")
     assert answer.status == 2
     assert "no worker at local offers the resource GPU; start them with --resources GPU=1" in answer.err
+
+
+@dataclass
+class Poisoned:
+    """A photograph that ends the process which reads it, as one that needs more memory than there is."""
+
+    digest: str
+    name: str = "poisoned"
+
+    def read(self) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass
+class Harmless:
+    """A photograph."""
+
+    digest: str
+    name: str = "harmless"
+
+    def read(self) -> Any:
+        return picture(0)
+
+
+def crop(photo: Any) -> Task:
+    settings = {"manipulation": "", "per_photo": 1, "seed": 0, "size": SIZE, "channels": "luma", "photo": photo.digest}
+    return Task("crop", settings, {}, f"crop {photo.name}", photo)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_task_that_no_worker_survives_is_given_up_and_its_neighbours_go_on(tmp_path: Path) -> None:
+    import cloudpickle
+
+    import tests.test_cluster
+
+    cloudpickle.register_pickle_by_value(tests.test_cluster)
+    poisoned = crop(tests.test_cluster.Poisoned("p"))
+    harmless = [crop(tests.test_cluster.Harmless(str(number))) for number in range(3)]
+    heir = Task("judge", {}, {"patches": (poisoned.key,)}, "judge by nobody")
+    jobs = {
+        task.key: Job(task, tuple(key for keys in task.needs.values() for key in keys)) for task in [poisoned, heir]
+    }
+    store = FolderStore(tmp_path)
+    batch = Batch("a run", store, jobs | {task.key: Job(task, ()) for task in harmless})
+    ended: dict[str, Failed | None] = {}
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        connected("local", gpu=False, workers=2, say=lambda text: None) as there,
+    ):
+        there.run(batch, ended.__setitem__, lambda text: None)
+    assert {task.key: ended[task.key] for task in harmless} == {task.key: None for task in harmless}
+    assert all(store.has(task.key) for task in harmless)
+    found = ended[poisoned.key]
+    assert found is not None
+    assert found.reason.startswith("given up after the workers that ran it were lost 2 times, the last at tcp://")
+    assert ended[heir.key] == Failed("")
+
+
+class Answering:
+    """Stands for a client whose workers answer so."""
+
+    def __init__(self, versions: Mapping[str, str], answers: Mapping[str, Any]) -> None:
+        self.versions, self.answers = versions, answers
+
+    def get_versions(self, packages: list[str]) -> Any:
+        host = {"python": f"{self.versions.get('Python', platform.python_version())}.final.0"}
+        ours = {"counterforensics": self.versions.get("counterforensics", __version__)}
+        return {"workers": {"tcp://there:1": {"host": host, "packages": ours}}}
+
+    def run(self, *_: Any, **__: Any) -> Any:
+        return self.answers
+
+
+@pytest.mark.parametrize(("what", "version"), [("Python", "3.9.1"), ("counterforensics", "0.0.1")])
+def test_a_worker_of_another_version_is_named_and_nothing_starts(tmp_path: Path, what: str, version: str) -> None:
+    there = Cluster(Answering({what: version}, {}), "tcp://there", False)
+    with pytest.raises(
+        StudyError, match=rf"the worker tcp://there:1 has {what} {version}.*; install the same on every"
+    ):
+        there.check(FolderStore(tmp_path), [])
+
+
+def test_a_worker_that_is_lost_while_it_is_greeted_is_a_loss_like_any_other(tmp_path: Path) -> None:
+    lost = OSError("closed")
+    Cluster(Answering({}, {"a": lost, "b": ""}), "tcp://there", False).check(FolderStore(tmp_path), [])
+    with pytest.raises(StudyError, match="no worker at tcp://there answers"):
+        Cluster(Answering({}, {"a": lost}), "tcp://there", False).check(FolderStore(tmp_path), [])
+
+
+@pytest.mark.parametrize(
+    ("folder", "store", "words"),
+    [("no such folder", "", "does not see the photographs in no such folder"), (".", "elsewhere", "share the folder")],
+)
+def test_a_worker_that_does_not_see_what_it_needs_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, store: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    seen = FolderStore(tmp_path / store)
+    trouble = cluster._trouble(seen, "an unknown key", [folder])
+    assert words in trouble
+    with pytest.raises(StudyError, match="the worker tcp://there:1 "):
+        Cluster(Answering({}, {"tcp://there:1": trouble}), "tcp://there", False).check(seen, [])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_without_workers_says_that_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "SECONDS_BETWEEN_LOOKS", 0.1)
+    said: list[str] = []
+    with connected("local", gpu=False, workers=1, say=lambda text: None) as there:
+        there.client.retire_workers(close_workers=True)
+        with there._watched(said.append):
+            while not said:
+                time.sleep(0.05)
+    assert said[0].endswith("has no workers left; waiting for some, finished work is kept")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
+import socket
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,17 +22,37 @@ from counterforensics.study.remote_store import RemoteStore, open_store
 from counterforensics.study.run import run_study
 from counterforensics.study.store import ENTRY, FolderStore, Store
 from tests.conftest import tiny_study
+from tests.laboratory import USER, Process, listens, wait
 
 KEY = hashlib.sha256(b"a task").hexdigest()
 
 
-@pytest.fixture
-def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty place in this process's memory, and a folder for copies of its entries."""
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an S3 server on this machine."""
+    for module in ("s3fs", "moto", "flask", "flask_cors"):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-p", str(port)]
+    process = Process.start("s3", command, tmp_path_factory.mktemp("server"), dict(os.environ))
+    address = f"http://127.0.0.1:{port}"
+    wait(lambda: listens("127.0.0.1", port), "an S3 server")
+    yield address
+    process.kill()
+
+
+@pytest.fixture(params=["memory", "s3"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty place in this process's memory, or an empty bucket, and a folder for copies of its entries."""
     monkeypatch.setenv("COUNTERFORENSICS_COPIES", str(tmp_path / "copies"))
-    place = f"memory://{uuid.uuid4().hex}"
-    yield place
+    place = f"{request.param}://{uuid.uuid4().hex}"
+    if request.param == "s3":
+        settings = {"key": USER, "secret": USER, "endpoint_url": request.getfixturevalue("server")}
+        monkeypatch.setitem(fsspec.config.conf, "s3", settings)
     files, base = fsspec.url_to_fs(place)
+    files.mkdir(base)
+    yield place
     if files.exists(base):
         files.rm(base, recursive=True)
 
@@ -98,10 +121,10 @@ def test_a_process_that_dies_before_the_record_leaves_no_entry(
     def died(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(type(store._files), "pipe_file", died)
-    with pytest.raises(KeyboardInterrupt):
-        keep(store)
-    monkeypatch.undo()
+    with monkeypatch.context() as dying:
+        dying.setattr(store._files, "pipe_file", died)
+        with pytest.raises(KeyboardInterrupt):
+            keep(store)
     assert len(objects(store)) == 1
     assert not store.has(KEY)
     keep(store)
@@ -197,7 +220,7 @@ def test_a_store_that_refuses_for_a_while_is_asked_again(store: RemoteStore, mon
 def test_a_store_that_refuses_for_good_is_a_clear_error(store: RemoteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     monkeypatch.setattr(store._files, "put_file", refusing(100, ConnectionError("down"), store._files.put_file))
-    with pytest.raises(StudyError, match=r"the store memory://\w+ refuses \(ConnectionError: down\); finished work"):
+    with pytest.raises(StudyError, match=r"the store \w+://\w+ refuses \(ConnectionError: down\); finished work"):
         keep(store)
 
 
@@ -205,11 +228,21 @@ def test_a_store_that_may_not_be_written_is_not_asked_twice(
     store: RemoteStore, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("waited"))
-    monkeypatch.setattr(type(store._files), "pipe_file", refusing(100, PermissionError("read-only"), keep))
+    monkeypatch.setattr(store._files, "pipe_file", refusing(100, PermissionError("read-only"), keep))
     with pytest.raises(StudyError, match=rf"cannot use the store {url} \(PermissionError: read-only\); check the addr"):
         RemoteStore(url)
     with pytest.raises(StudyError, match=r"refuses \(PermissionError: read-only\); finished work is kept"):
         keep(store)
+
+
+def test_a_bucket_without_credentials_is_a_clear_error(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "no such file")
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": server})
+    with pytest.raises(StudyError, match=r"cannot use the store s3://bucket \(.*credentials.*\); check the address"):
+        open_store("s3://bucket")
 
 
 def test_an_unknown_file_system_is_a_clear_error() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from rich import filesize
 from rich.console import Console
 from rich.table import Table
 
@@ -27,6 +28,15 @@ app = typer.Typer(
 INTERRUPTED = 130  # what typer returns after Ctrl-C
 WIDTH = 140  # columns that the widest table needs; a narrower terminal wraps its lines
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A built-in study (demo, paper) or a YAML file.")]
+Photos = Annotated[
+    list[Path] | None, typer.Option(help="Photographs in DIR/<device>/<photo>; may be given several times.")
+]
+Out = Annotated[Path | None, typer.Option(help="Where results go; runs/<study> by default.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Tasks at a time; one a core by default.")]
+StorePlace = Annotated[
+    str | None, typer.Option(help="Where results are kept: a folder, or a URL such as s3://bucket/folder.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -43,16 +53,11 @@ def _options(
     "`counterforensics run studies/cameras.yaml --out runs/cameras`"
 )
 def run(
-    study: Annotated[str, typer.Argument(help="A built-in study (demo, paper) or a YAML file.")] = "demo",
-    photos: Annotated[
-        list[Path] | None,
-        typer.Option(help="Photographs in DIR/<device>/<photo>; may be given several times."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where results go; runs/<study> by default.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Tasks at a time; one a core by default.")] = None,
-    store: Annotated[
-        str | None, typer.Option(help="Where results are kept: a folder, or a URL such as s3://bucket/folder.")
-    ] = None,
+    study: StudyName = "demo",
+    photos: Photos = None,
+    out: Out = None,
+    workers: Workers = None,
+    store: StorePlace = None,
     cluster: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler, or `local`: a worker process per core or GPU.")
     ] = None,
@@ -77,6 +82,56 @@ def run(
     console.print(f"Rows: {folder / 'rows.csv'}\nReport: {report}", highlight=False, soft_wrap=True)
     if outcome.failures:
         raise CounterforensicsError(f"{len(outcome.failures)} tasks failed; run the same command again to retry them")
+
+
+@app.command(epilog="Example: `counterforensics plan studies/cameras.yaml --out runs/cameras`")
+def plan(
+    study: StudyName = "demo",
+    photos: Photos = None,
+    out: Out = None,
+    workers: Workers = None,
+    store: StorePlace = None,
+    as_json: Json = False,
+) -> None:
+    """What a run would do and cost: tasks, patches, disk, memory, and time from measured rates."""
+    from counterforensics.study.config import load_study
+    from counterforensics.study.forecast import forecast_study
+    from counterforensics.study.progress import Progress
+
+    settings = load_study(study, photos=photos or [])
+    folder = out or Path("runs") / settings.name
+    found = forecast_study(settings, folder, workers=workers, store=store, progress=Progress(quiet=as_json))
+    if as_json:
+        print(json.dumps(dataclasses.asdict(found), indent=2))
+        return
+    table = Table(title=f"{found.study}, what is left to do")
+    for heading in ("task", "total", "done", "patches", "disk", "memory of one", "time on one core"):
+        table.add_column(heading, justify="left" if heading == "task" else "right")
+    for kind, cost in found.kinds.items():
+        time = _duration(cost.seconds) + (" and more" if cost.unknown else "")
+        sizes = (filesize.decimal(cost.disk), filesize.decimal(cost.memory))
+        table.add_row(kind, str(cost.tasks), str(cost.done), str(cost.patches), *sizes, time)
+    console = Console()
+    console.print(table)
+    room = "" if found.room is None else f" of {filesize.decimal(found.room)} that are free"
+    lines = [
+        f"Disk: {filesize.decimal(found.disk)}{room} in {found.store}",
+        f"Time: {_duration(found.seconds)} with {found.workers} workers; rates of {found.measured_here} of "
+        f"{found.left} tasks were measured in this store, the others come with the package",
+    ]
+    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+    _say(
+        console, "No rate is known of", (f"{kind} {who}" for kind, cost in found.kinds.items() for who in cost.unknown)
+    )
+    _say(console, "Left out", found.left_out)
+
+
+def _duration(seconds: float) -> str:
+    """A time that a person would plan with."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 @app.command(

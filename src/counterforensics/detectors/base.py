@@ -113,6 +113,8 @@ class Recipe(Protocol):
     trained as `train(..., start=)`; without it, it trains the start itself. A study trains a start once. One whose
     start learns from all manipulations of a study together has `start_for(manipulations)` instead, their number
     given; each detector then gets that network's `only(output)`.
+    A recipe whose training comes to compute something else raises `version`, so that no study takes an old result for
+    a new one.
     """
 
     def build(self) -> Network:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -121,6 +123,8 @@ class Cozzolino2017:
     c: float = 0.1
     normalisation: str = "sqrt"
 
+    version: ClassVar[int] = 2
+
     def __post_init__(self) -> None:
         if self.parametrisation not in NETWORKS:
             raise StudyError(f"cozzolino2017: parametrisation must be product or free, got {self.parametrisation!r}")
@@ -176,12 +180,11 @@ class Cozzolino2017:
         """Fit `head` on soft features; both parametrisations start from the same, so the cheap one computes them."""
         start = ProductNetwork(self.alpha, self.normalisation)
         chosen = np.sort(np.random.default_rng(seed).permutation(len(pairs))[: self.svm_pairs])
-        pristine, manipulated = (
-            unit_features(
-                patches.batches(64, chosen),
-                lambda some: start.feature(to_pixels(torch.from_numpy(some))),
-                self.normalisation,
-            )
-            for patches in (pairs.pristine, pairs.manipulated)
+        features = partial(
+            unit_features,
+            feature=lambda some: start.feature(to_pixels(torch.from_numpy(some))),
+            normalisation=self.normalisation,
         )
-        fit_head(head, pristine, manipulated, c=self.c, seed=seed)
+        pristine, manipulated = (patches.batches(64, chosen) for patches in (pairs.pristine, pairs.manipulated))
+        with features(pristine) as negative, features(manipulated) as positive:
+            fit_head(head, negative, positive, c=self.c)

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
 from counterforensics.detectors.base import LinearInSpam
+from counterforensics.detectors.linear_svm import Rows, fit_linear_svm, moments
 from counterforensics.errors import AttackError, StudyError, TrainingError
 from counterforensics.features.spam import DIMENSION
 from counterforensics.pixels import Pixels
 
-UnitFeatures = npt.NDArray[np.float32]
 NORMALISATIONS = ("sqrt", "l2")
-MOST_ITERATIONS = 2000
 
 # A bin's share is at least this under the root, where its slope stays finite; one quad counts 6.7e-5.
 _FLOOR = 1e-7
@@ -74,36 +70,25 @@ def check_svm(name: str, c: float, normalisation: str) -> None:
         raise StudyError(f"{name}: normalisation must be sqrt or l2, got {normalisation!r}")
 
 
-def unit_features(batches: Iterable[Pixels], feature: Callable[[Pixels], Tensor], normalisation: str) -> UnitFeatures:
-    """The unit-energy features of stored patches, batch by batch: uint8 [k, c, h, w] each -> float32 [n, 338]."""
+def unit_features(batches: Iterable[Pixels], feature: Callable[[Pixels], Tensor], normalisation: str) -> Rows:
+    """The unit-energy features of stored patches, uint8 [k, c, h, w] each batch: rows of 338, on disk."""
+    rows = Rows(DIMENSION)
     with torch.no_grad():
-        parts = [unit_energy(feature(some), normalisation) for some in batches]
-    return torch.cat([torch.empty(0, DIMENSION), *parts]).numpy()
+        for some in batches:
+            rows.append(unit_energy(feature(some), normalisation).numpy())
+    return rows
 
 
-def fit_head(
-    head: LinearHead,
-    pristine: UnitFeatures,
-    manipulated: UnitFeatures,
-    *,
-    c: float,
-    seed: int,
-) -> None:
-    """Set `head` to the standardisation and the linear SVM of two sets of unit-energy features [n, 338]."""
+def fit_head(head: LinearHead, pristine: Rows, manipulated: Rows, *, c: float) -> None:
+    """Set `head` to the standardisation and the linear SVM of two sets of unit-energy features."""
     if not len(pristine) or not len(manipulated):
         counts = f"{len(pristine)} pristine and {len(manipulated)} manipulated patches"
         raise TrainingError(f"a detector needs patches of both classes, got {counts}")
-    features = np.concatenate([pristine, manipulated])
-    mean = features.mean(axis=0, dtype=np.float64)
-    scale = features.std(axis=0, dtype=np.float64)
+    mean, scale = moments([pristine, manipulated])
     scale[scale < 1e-12] = 1.0  # a bin that never varies carries no information
-    standardised = (features - mean) / scale
-    classes = np.repeat([0, 1], [len(pristine), len(manipulated)])
-    svm = LinearSVC(C=c, dual=False, tol=1e-4, max_iter=MOST_ITERATIONS, random_state=seed).fit(standardised, classes)
-    if np.max(svm.n_iter_) >= MOST_ITERATIONS:
-        raise TrainingError(f"the SVM with c = {c:g} did not converge in {MOST_ITERATIONS} iterations; try a smaller c")
+    weight, bias = fit_linear_svm(pristine, manipulated, mean, scale, c=c)
     with torch.no_grad():
-        head.mean.copy_(torch.from_numpy(mean))
-        head.scale.copy_(torch.from_numpy(scale))
-        head.weight.copy_(torch.from_numpy(svm.coef_[0]))
-        head.bias.copy_(torch.tensor(svm.intercept_[0]))
+        head.mean.copy_(mean)
+        head.scale.copy_(scale)
+        head.weight.copy_(weight)
+        head.bias.fill_(bias)

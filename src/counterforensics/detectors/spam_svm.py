@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -46,6 +48,8 @@ class SpamSvm:
     c: float = 0.1
     normalisation: str = "sqrt"
 
+    version: ClassVar[int] = 2
+
     def __post_init__(self) -> None:
         check_svm("spam-svm", self.c, self.normalisation)
 
@@ -56,11 +60,9 @@ class SpamSvm:
     def train(self, pairs: Pairs, *, seed: int, course: Course = SILENT) -> SpamSvmDetector:
         """Fit on all pairs, held-out ones too: nothing is chosen by validation here."""
         detector = self.build()
-        pristine, manipulated = (
-            unit_features(patches.batches(512), _spam_of, self.normalisation)
-            for patches in (pairs.pristine, pairs.manipulated)
-        )
-        fit_head(detector.head, pristine, manipulated, c=self.c, seed=seed)
+        features = partial(unit_features, feature=_spam_of, normalisation=self.normalisation)
+        with features(pairs.pristine.batches(512)) as pristine, features(pairs.manipulated.batches(512)) as manipulated:
+            fit_head(detector.head, pristine, manipulated, c=self.c)
         return detector.eval()
 
 

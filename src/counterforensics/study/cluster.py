@@ -6,6 +6,7 @@ What travels between its processes is Dask's own, pickle among it: connect to sc
 from __future__ import annotations
 
 import platform
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -25,6 +26,7 @@ from counterforensics.study.tasks import Task
 LOCAL = "local"
 GPU = "GPU"  # what a worker offers: `dask worker --resources GPU=1`
 SECONDS_TO_ANSWER = 20
+SECONDS_BETWEEN_LOOKS = 30.0
 RETRIES = 2  # of a task whose store could not be used where it ran
 _TOPIC = "counterforensics"
 
@@ -53,12 +55,18 @@ class Cluster:
         with store.writing(key, "a greeting to the workers") as folder:
             (folder / "greeting").write_text("hello", encoding="utf-8")
         try:
-            answers = self.client.run(_trouble, store, key, [str(folder) for folder in folders])
+            places = [str(folder) for folder in folders]
+            answers = self.client.run(_trouble, store, key, places, on_error="return")
         finally:
             store.discard(key)
-        for worker, trouble in sorted(answers.items()):
+        # One that is lost while it is greeted is a loss like any other: the scheduler goes on without it.
+        reached = {worker: answer for worker, answer in answers.items() if not isinstance(answer, OSError)}
+        for worker, trouble in sorted(reached.items()):
             if trouble:
-                raise StudyError(f"the worker {worker} {trouble}")
+                words = trouble if isinstance(trouble, str) else f"cannot be used ({_reason(trouble)})"
+                raise StudyError(f"the worker {worker} {words}")
+        if not reached:
+            raise StudyError(f"no worker at {self.address} answers; are their addresses open to the scheduler?")
 
     def run(self, batch: Batch, finished: Finished, say: Say) -> None:
         """As `Scheduler.run`; a task whose worker is lost is tried elsewhere, as often as the scheduler allows."""
@@ -78,20 +86,40 @@ class Cluster:
             )
         lost: dict[str, Exception] = {}
         key_of = {future.key: key for key, future in futures.items()}
-        for future in as_completed(futures.values(), raise_errors=False):
-            key = key_of[future.key]
-            if future.status == "finished":
-                finished(key, future.result())
-            elif future.status == "error":
-                lost[key] = future.exception()
-            else:
-                raise StudyError(
-                    f"the scheduler at {self.address} went away; finished work is kept: "
-                    "start it and run the same command again"
-                )
+        with self._watched(say):
+            for future in as_completed(futures.values(), raise_errors=False):
+                key = key_of[future.key]
+                if future.status == "finished":
+                    finished(key, future.result())
+                elif future.status == "error":
+                    lost[key] = future.exception()
+                else:
+                    raise StudyError(
+                        f"the scheduler at {self.address} went away; finished work is kept: "
+                        "start it and run the same command again"
+                    )
         for key, error in lost.items():
             inherited = any(needed in lost for needed in batch.jobs[key].before)
             finished(key, Failed("" if inherited else _reason(error)))
+
+    @contextmanager
+    def _watched(self, say: Say) -> Iterator[None]:
+        """While the block lasts, say so whenever there is nobody to work: the run then waits for workers."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(SECONDS_BETWEEN_LOOKS):
+                with suppress(OSError, RuntimeError):  # a scheduler that went away is noticed elsewhere
+                    if not self.client.scheduler_info(-1)["workers"]:
+                        say(f"{self.address} has no workers left; waiting for some, finished work is kept")
+
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watching.join(timeout=1)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from counterforensics.study.store import Store
 from counterforensics.study.tasks import Task
@@ -44,6 +45,9 @@ class Attempt:
             "key": self.task.key,
             "kind": self.task.kind,
             "label": self.task.label,
+            "who": self.task.who,
+            "pixels": self.task.pixels,
+            "patches": self.task.patches,
             "run": self.run,
             "attempt": self.name,
             "host": socket.gethostname(),
@@ -69,5 +73,9 @@ class Attempt:
 
 def peak_memory() -> int:
     """Bytes that this process held at most, so far."""
+    with contextlib.suppress(OSError):
+        # What getrusage tells on Linux includes the process that started this one.
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from counterforensics import attacks, detectors, manipulations
 from counterforensics.detectors import Recipe
 from counterforensics.errors import StudyError
 from counterforensics.photos.base import Photo
+from counterforensics.photos.patches import choose_cells
 from counterforensics.photos.simulated import SimulatedPhoto
 from counterforensics.photos.splits import Split
 from counterforensics.seeds import seed_for
 from counterforensics.study.config import Study
+from counterforensics.study.inspection import Inspection
 from counterforensics.study.store import Store
 from counterforensics.study.tasks import Task
 
@@ -107,12 +109,16 @@ class Plan:
             visit(target)
         return ordered, damaged
 
+    def patches(self, keys: Iterable[str]) -> int:
+        """How many patches several tasks write."""
+        return sum(self.tasks[key].patches for key in keys)
 
-def plan_study(study: Study, splits: Mapping[int, Split]) -> Plan:
-    """All tasks of `study`, given its split for each seed."""
+
+def plan_study(study: Study, splits: Mapping[int, Split], found: Mapping[str, Inspection]) -> Plan:
+    """All tasks of `study`, given its split for each seed and what its photographs are, by digest."""
     plan = Plan()
     for seed in study.seeds:
-        crops = _Crops(plan, study, splits[seed])
+        crops = _Crops(plan, study, splits[seed], found)
         trainings = _Trainings(plan, crops, seed, splits[seed], study.manipulations)
         for manipulation in study.manipulations:
             _plan_manipulation(plan, study, splits[seed], seed, manipulation, trainings)
@@ -143,7 +149,7 @@ def _plan_manipulation(
             before = crops.of(split.test, "", attacked=True)
             if attacks.parse(wanted.attack).needs_originals:
                 conceal = _with(conceal, {"originals": before})
-            key = plan.add(conceal)
+            key = plan.add(dataclasses.replace(conceal, patches=plan.patches(attacked)))
             plan.concealments.append(
                 Concealment(seed, manipulation, target, wanted.attack, split.test, before, attacked, key)
             )
@@ -199,11 +205,14 @@ class _Trainings:
             "recipe": dataclasses.asdict(recipe),  # type: ignore[call-overload]
             "seed": seed_for(self.seed, "train", text, manipulation),
             "held_out": self.held_out,
+            **({"version": recipe.version} if hasattr(recipe, "version") else {}),
             **self._digests(recipe),
             **settings,
         }
         label = f"train {text} on {manipulation}"
-        return self.plan.add(Task("train", settings, needs, label, by=text))
+        crops = (key for role, keys in needs.items() if role != "start" for key in keys)
+        seen = _patches_seen(recipe, self.plan.patches(crops))
+        return self.plan.add(Task("train", settings, needs, label, by=text, patches=seen))
 
     def _digests(self, recipe: Recipe) -> dict[str, Any]:
         """SHA-256 of the files that training reads, if any.  Raises StudyError if one cannot be read."""
@@ -215,6 +224,12 @@ class _Trainings:
         except OSError as error:
             raise StudyError(f"{recipe}: {error.filename} cannot be read ({error.strerror})") from error
         return {"files": {str(path): self.hashed[path] for path in files}} if files else {}
+
+
+def _patches_seen(recipe: Recipe, given: int) -> int:
+    """Patches that pass in training: one pass over what is `given`, or as many steps as the recipe's settings say."""
+    steps = getattr(recipe, "steps", 0)
+    return 2 * steps * getattr(recipe, "pairs_per_step", 1) if steps else given
 
 
 def _conceal_task(seed: int, manipulation: str, text: str, manipulated: tuple[str, ...], target: str) -> Task:
@@ -241,6 +256,12 @@ def patches_per_photo(study: Study, split: Split, per_device: int | None) -> Map
     return {device: min(most, max(1, per_device // count)) for device, count in counts.items()}
 
 
+@cache
+def count_patches(found: Inspection, per_photo: int, size: int) -> int:
+    """How many patches a photograph gives: fewer than `per_photo` if it is hardly larger than one."""
+    return len(choose_cells(found.height, found.width, per_photo=per_photo, seed=0, size=size))
+
+
 def cells_seed(photo: Photo) -> int:
     """The seed by which the cells of `photo` are chosen: the same in every state and in every study."""
     return seed_for(0, "cells", photo.digest)
@@ -253,6 +274,8 @@ class _Crops:
     plan: Plan
     study: Study
     split: Split
+    found: Mapping[str, Inspection]
+    planned: dict[tuple[str, str, int], str] = field(default_factory=dict)  # keys, by photograph, state and share
 
     @cached_property
     def _per_photo(self) -> Mapping[str, int]:
@@ -267,7 +290,14 @@ class _Crops:
     def of(self, photos: Sequence[Photo], manipulation: str, *, attacked: bool = False) -> tuple[str, ...]:
         """Keys of the crops of `photos` ("" is pristine), in their order."""
         per_photo = self._attacked if attacked else self._per_photo
-        return tuple(self._crop(photo, manipulation, per_photo[photo.device]) for photo in photos)
+        return tuple(self._once(photo, manipulation, per_photo[photo.device]) for photo in photos)
+
+    def _once(self, photo: Photo, manipulation: str, per_photo: int) -> str:
+        """The key of a crop, planned when it is first asked for."""
+        which = (photo.digest, manipulation, per_photo)
+        if which not in self.planned:
+            self.planned[which] = self._crop(photo, manipulation, per_photo)
+        return self.planned[which]
 
     def _crop(self, photo: Photo, manipulation: str, per_photo: int) -> str:
         settings = {
@@ -279,11 +309,13 @@ class _Crops:
             "channels": self.study.patches.channels,
             "seed": cells_seed(photo),
         }
-        needs = {}
+        needs, found = {}, self.found[photo.digest]
+        pixels, patches = found.width * found.height, count_patches(found, per_photo, self.study.patches.size)
         if isinstance(photo, SimulatedPhoto):
-            develop = Task("develop", {"photo": photo.digest}, {}, f"develop {photo.name}", photo)
+            develop = Task("develop", {"photo": photo.digest}, {}, f"develop {photo.name}", photo, pixels=pixels)
             needs = {"developed": (self.plan.add(develop),)}
-        return self.plan.add(Task("crop", settings, needs, f"crop {photo.name} {manipulation or 'pristine'}", photo))
+        label = f"crop {photo.name} {manipulation or 'pristine'}"
+        return self.plan.add(Task("crop", settings, needs, label, photo, pixels=pixels, patches=patches))
 
 
 @dataclass(frozen=True)
@@ -313,7 +345,8 @@ class _Judging:
             needs["before"] = (self._judge(detector, origin, "attacked patches before the attack"),)
         settings = {"seed": seed_for(self.seed, "intervals", self.manipulation)}
         label = f"measure {detector} on {self.manipulation} {attack}".rstrip()
-        row = self.plan.add(Task("measure", settings, needs, label))
+        counted = self.plan.patches((*self.pristine, *patches))
+        row = self.plan.add(Task("measure", settings, needs, label, patches=counted))
         self.plan.measurements.append(
             Measurement(self.seed, self.manipulation, detector, target, attack, row, pristine, positive)
         )
@@ -321,4 +354,4 @@ class _Judging:
     def _judge(self, detector: str, patches: tuple[str, ...], what: str) -> str:
         needs = {"judge": (self.trained[detector],), "patches": patches}
         label = f"judge {what} of {self.manipulation} by {detector}"
-        return self.plan.add(Task("judge", {}, needs, label, by=detector))
+        return self.plan.add(Task("judge", {}, needs, label, by=detector, patches=self.plan.patches(patches)))

@@ -168,6 +168,10 @@ class RemoteStore(Store):
             with contextlib.suppress(ValueError):
                 yield json.loads(content)
 
+    def room(self) -> int | None:
+        """As `Store.room`: object stores do not tell."""
+        return None
+
     def sweep(self) -> None:
         """As `Store.sweep`, of the copies here."""
         self.copies.sweep()

@@ -12,7 +12,7 @@ import platform
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,18 +24,17 @@ import yaml
 from counterforensics import manipulations
 from counterforensics.detectors import weights
 from counterforensics.detectors.accelerator import best_device, describe
-from counterforensics.errors import CounterforensicsError, NameNotFoundError, PhotoError, StudyError, WeightsError
+from counterforensics.errors import CounterforensicsError, StudyError, WeightsError
 from counterforensics.photos.base import Photo
-from counterforensics.photos.folder import find_photos
-from counterforensics.photos.patches import Patches, choose_cells
-from counterforensics.photos.simulated import SimulatedPhoto, simulated_photos
-from counterforensics.photos.splits import Split, audit, split_by_device
+from counterforensics.photos.patches import Patches
+from counterforensics.photos.simulated import SimulatedPhoto
+from counterforensics.photos.splits import Split
 from counterforensics.study.cluster import connected
 from counterforensics.study.config import Study
 from counterforensics.study.execution import Scheduler, Threads, execute
-from counterforensics.study.inspection import Inspected, inspect_all
 from counterforensics.study.outcome import ROW_COLUMNS, TIME_COLUMNS, Curve, Outcome, Scores, Strip
-from counterforensics.study.plan import Concealment, Measurement, Plan, cells_seed, patches_per_photo, plan_study
+from counterforensics.study.plan import Concealment, Measurement, Plan, count_patches, patches_per_photo
+from counterforensics.study.preparation import Prepared, cores, prepare
 from counterforensics.study.progress import Progress
 from counterforensics.study.remote_store import open_store
 from counterforensics.study.store import Store, write_whole
@@ -64,7 +63,7 @@ def run_study(
     fails leaves a hole that the outcome names.
     """
     progress = progress or Progress(quiet=True)
-    workers = workers or _cores()
+    workers = workers or cores()
     _claim(out, study)
     kept = open_store(store or out / "store")
     kept.sweep()
@@ -78,17 +77,11 @@ def run_study(
 
 
 def _run(study: Study, out: Path, store: Store, scheduler: Scheduler, workers: int, progress: Progress) -> Outcome:
-    found, left_out = _all_photos(study)
-    with progress.stage("photographs", len(found)) as advance:
-        inspected = inspect_all(
-            found, smallest_side=_smallest_side(study), store=store, workers=workers, advance=advance
-        )
-    left_out = (*left_out, *inspected.left_out)
-    splits, notes = _splits(study, inspected, left_out)
-    plan = plan_study(study, splits)
+    prepared = prepare(study, store, workers, progress)
+    plan, splits = prepared.plan, prepared.splits
     failures = execute(plan, store, scheduler, out, progress)
     rows = _rows(study, plan, store)
-    photos = _photo_table(study, splits, inspected)
+    photos = _photo_table(study, prepared)
     _write_csv(_fields(rows), out / ROWS)
     _write_csv(photos.itertuples(index=False), out / PHOTOS, columns=photos.columns)
     times = _times(plan, store)
@@ -105,14 +98,9 @@ def _run(study: Study, out: Path, store: Store, scheduler: Scheduler, workers: i
         times=times,
         photos=photos,
         provenance=_provenance(study),
-        left_out=(*left_out, *notes),
+        left_out=prepared.left_out,
         failures=failures,
     )
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _claim(out: Path, study: Study) -> None:
@@ -137,40 +125,6 @@ def _owner(settings: Path) -> Any:
         return yaml.safe_load(settings.read_text(encoding="utf-8"))["name"]
     except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
         raise StudyError(f"{settings} is not a study's; remove it, or give another folder with --out") from error
-
-
-def _all_photos(study: Study) -> tuple[list[Photo], tuple[str, ...]]:
-    photos: list[Photo] = []
-    left_out: tuple[str, ...] = ()
-    if study.photos.simulated is not None:
-        photos += simulated_photos(**study.photos.simulated.model_dump())
-    if study.photos.folders:
-        found = find_photos(study.photos.folders)
-        photos += found.photos
-        left_out = found.left_out
-    return photos, left_out
-
-
-def _smallest_side(study: Study) -> int:
-    """The side that a photograph must have for a patch to fit into it after every manipulation."""
-    size = study.patches.size
-    needs = (getattr(manipulations.parse(text), "side_for", None) for text in study.manipulations)
-    return max(size, *(need(size) if need else size for need in needs))
-
-
-def _splits(study: Study, inspected: Inspected, left_out: Sequence[str]) -> tuple[dict[int, Split], list[str]]:
-    content = {digest: inspection.content for digest, inspection in inspected.found.items()}
-    splits: dict[int, Split] = {}
-    notes: dict[str, None] = {}
-    for seed in study.seeds:
-        try:
-            splits[seed] = split_by_device(inspected.photos, **dict(study.split), seed=seed)
-        except (PhotoError, NameNotFoundError) as error:
-            if not left_out:
-                raise
-            raise type(error)(f"{error}; {len(left_out)} left out, the first: {left_out[0]}") from error
-        notes |= dict.fromkeys(audit(splits[seed], content))
-    return splits, list(notes)
 
 
 def _rows(study: Study, plan: Plan, store: Store) -> pd.DataFrame:
@@ -326,23 +280,17 @@ def _simulated(photo: Photo) -> bool:
     return isinstance(photo, SimulatedPhoto)
 
 
-def _photo_table(study: Study, splits: Mapping[int, Split], inspected: Inspected) -> pd.DataFrame:
+def _photo_table(study: Study, prepared: Prepared) -> pd.DataFrame:
     """Every photograph of the first seed's split, and what it was found to be."""
     columns = ["device", "photo", "role", "digest", "width", "height", "patches"]
     records = []
-    split = next(iter(splits.values()))
+    split = next(iter(prepared.splits.values()))
     per_photo = patches_per_photo(study, split, study.patches.per_device)
     for role, photos in split.roles.items():
         for photo in photos:
-            found = inspected.found[photo.digest]
-            cells = choose_cells(
-                found.height,
-                found.width,
-                per_photo=per_photo[photo.device],
-                seed=cells_seed(photo),
-                size=study.patches.size,
-            )
-            records.append((photo.device, photo.name, role, photo.digest, found.width, found.height, len(cells)))
+            found = prepared.found[photo.digest]
+            patches = count_patches(found, per_photo[photo.device], study.patches.size)
+            records.append((photo.device, photo.name, role, photo.digest, found.width, found.height, patches))
     return pd.DataFrame(records, columns=columns)
 
 

@@ -71,6 +71,10 @@ class Store(ABC):
         """Every record noted so far; one that is being written or is damaged is passed over."""
 
     @abstractmethod
+    def room(self) -> int | None:
+        """Bytes that it can still take; None where that cannot be told."""
+
+    @abstractmethod
     def sweep(self) -> None:
         """Remove what processes of this machine that are gone left unfinished."""
 
@@ -177,6 +181,10 @@ class FolderStore(Store):
         for place in sorted((self.root / "log").glob("*.json")):
             with contextlib.suppress(OSError, ValueError):
                 yield json.loads(place.read_text(encoding="utf-8"))
+
+    def room(self) -> int | None:
+        """As `Store.room`."""
+        return shutil.disk_usage(self.root).free
 
     def sweep(self) -> None:
         """As `Store.sweep`."""

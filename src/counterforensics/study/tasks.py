@@ -46,6 +46,15 @@ class Task:
     label: str = ""  # for people
     photo: Any = None  # the photograph behind settings["photo"], whose digest is what counts
     by: str = ""  # the detector that does the work, in its text form: a GPU is of use to some
+    pixels: int = 0  # of the photograph that it develops or crops, as forecasts count work
+    patches: int = 0  # that it writes or goes through
+
+    @property
+    def who(self) -> str:
+        """What does the work, in words by which its cost is known: `median:7`, `fgsm on cozzolino2017`."""
+        if self.kind == "crop":
+            return str(self.settings["manipulation"]) or "pristine"
+        return " on ".join(name for name in (self.settings.get("attack", ""), self.by) if name)
 
     @cached_property
     def key(self) -> str:

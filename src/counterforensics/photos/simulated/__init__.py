@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numba
@@ -63,7 +64,7 @@ class SimulatedPhoto:
         """`device/number.jpg`, such as `simulated-a/003.jpg`."""
         return f"{self.device}/{self.index:03}.jpg"
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 (hexadecimal) of all that the picture depends on: camera, scene, seed, versions."""
         depends_on = (

@@ -1,0 +1,219 @@
+"""What a study will cost before it starts: tasks, patches, disk, memory, and time from measured rates."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import heapq
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from counterforensics import detectors
+from counterforensics.study.config import Study
+from counterforensics.study.journal import DONE
+from counterforensics.study.plan import Plan
+from counterforensics.study.preparation import cores, prepare
+from counterforensics.study.progress import Progress
+from counterforensics.study.remote_store import open_store
+from counterforensics.study.store import Store
+from counterforensics.study.tasks import KINDS, Task
+
+SHIPPED = Path(__file__).with_name("rates.csv")
+# A simulated photograph as JPEG takes up to so many bytes a pixel (measured on its cameras).
+JPEG_BYTES_PER_PIXEL = 0.8
+BYTES_OF_SMALL_FILES = 1500  # entry.json and the like, for each task
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What tasks of one kind, done by one thing, took."""
+
+    seconds: float  # for each pixel that is developed or cropped; of other kinds for each patch
+    memory: int  # bytes; the most that a process held which had run such a task
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Rates by kind and by who does the work: those of this store first, then those that come with the package."""
+
+    here: Mapping[tuple[str, str], Rate]
+    shipped: Mapping[tuple[str, str], Rate]
+
+    @classmethod
+    def known(cls, store: Store) -> Rates:
+        """What the journal in `store` tells, and the shipped table."""
+        return cls(rates_of(store.notes()), _shipped())
+
+    def of(self, task: Task) -> tuple[Rate | None, bool]:
+        """The rate of `task`, None where nobody has measured one, and whether it was measured in this store.
+
+        What is not known of some settings is taken from others of the same detector or attack.
+        """
+        for measured_here, known in ((True, self.here), (False, self.shipped)):
+            for who in (task.who, plain(task.who)):
+                if (task.kind, who) in known:
+                    return known[task.kind, who], measured_here
+        return None, False
+
+
+def rates_of(notes: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Rate]:
+    """The rates that tasks have had, by kind and by who did it, in full and without settings."""
+    seconds: Counter[tuple[str, str]] = Counter()
+    amounts: Counter[tuple[str, str]] = Counter()
+    memory: dict[tuple[str, str], int] = defaultdict(int)
+    for note in notes:
+        if note.get("outcome") != DONE or "who" not in note:
+            continue
+        for key in {(note["kind"], note["who"]), (note["kind"], plain(note["who"]))}:
+            seconds[key] += note["seconds"]
+            amounts[key] += _amount(note["kind"], note["pixels"], note["patches"])
+            memory[key] = max(memory[key], note["peak_memory"])
+    return {key: Rate(seconds[key] / amounts[key], memory[key]) for key in seconds if amounts[key]}
+
+
+def plain(who: str) -> str:
+    """A detector, or an attack on one, without settings; a manipulation as it is.
+
+    >>> plain("fgsm:epsilon=2 on xception:rate=0.001")
+    'fgsm on xception'
+    """
+    return re.sub(r":[a-z_]+=\S*", "", who)
+
+
+def _amount(kind: str, pixels: int, patches: int) -> int:
+    """What the time of a task goes by."""
+    return pixels if kind in ("develop", "crop") else patches
+
+
+@cache
+def _shipped() -> Mapping[tuple[str, str], Rate]:
+    with SHIPPED.open(encoding="utf-8", newline="") as file:
+        return {
+            (row["kind"], row["who"]): Rate(float(row["seconds"]), int(row["memory"])) for row in csv.DictReader(file)
+        }
+
+
+@dataclass
+class Cost:
+    """What the tasks of one kind cost, those that are still to be done."""
+
+    tasks: int = 0  # of the whole study
+    done: int = 0
+    patches: int = 0  # written or gone through
+    disk: int = 0  # bytes
+    memory: int = 0  # bytes; the most that one task takes
+    seconds: float = 0.0  # of one core, or of the GPU that it was measured on
+    unknown: tuple[str, ...] = ()  # who does some of it at a rate that nobody has measured
+
+
+@dataclass
+class Forecast:
+    """What is left to do of a study, and what it takes."""
+
+    study: str
+    store: str
+    left_out: tuple[str, ...]  # photographs that cannot be used, and what is odd about the others
+    workers: int
+    room: int | None  # bytes that the store can still take, where that can be told
+    kinds: dict[str, Cost] = field(default_factory=dict)
+    left: int = 0  # tasks
+    measured_here: int = 0  # of them, by a rate that was measured in this store
+    disk: int = 0  # bytes that the store will grow by
+    seconds: float = 0.0  # from the first task to the last, with so many workers
+
+
+def forecast_study(
+    study: Study,
+    out: Path,
+    *,
+    workers: int | None = None,
+    store: str | None = None,
+    progress: Progress | None = None,
+) -> Forecast:
+    """What `run_study` with the same arguments has left to do, and what it takes.
+
+    The photographs are looked at and what was found of them is kept in the store, for the run; nothing else is
+    computed. Raises CounterforensicsError for photographs or a store that cannot be used.
+    """
+    workers, kept = workers or cores(), open_store(store or out / "store")
+    prepared = prepare(study, kept, workers, progress or Progress(quiet=True))
+    found = forecast(study, prepared.plan, kept, workers)
+    return dataclasses.replace(found, left_out=prepared.left_out)
+
+
+def forecast(study: Study, plan: Plan, store: Store, workers: int) -> Forecast:
+    """What is left of `plan` in `store`, and what it costs with so many workers."""
+    missing, _ = plan.missing(store)
+    rates = Rates.known(store)
+    unknown: dict[str, dict[str, None]] = defaultdict(dict)
+    seconds = {}
+    found = Forecast(study.name, str(store), (), workers, store.room(), left=len(missing))
+    totals = Counter(task.kind for task in plan.tasks.values())
+    found.kinds = {kind: Cost(totals[kind], totals[kind]) for kind in KINDS if kind in totals}
+    for key in missing:
+        task, cost = plan.tasks[key], found.kinds[plan.tasks[key].kind]
+        rate, measured_here = rates.of(task)
+        found.measured_here += measured_here
+        seconds[key] = rate.seconds * _amount(task.kind, task.pixels, task.patches) if rate else 0.0
+        cost.done -= 1
+        cost.patches += task.patches
+        cost.disk += _disk(task, study)
+        cost.memory = max(cost.memory, rate.memory if rate else 0)
+        cost.seconds += seconds[key]
+        if rate is None:
+            unknown[task.kind][task.who] = None
+    for kind, names in unknown.items():
+        found.kinds[kind].unknown = tuple(names)
+    found.disk = sum(cost.disk for cost in found.kinds.values())
+    found.seconds = _elapsed(plan, missing, seconds, workers)
+    return found
+
+
+def _disk(task: Task, study: Study) -> int:
+    """Bytes of what `task` writes."""
+    patch = study.patches.size**2 * (3 if study.patches.channels == "rgb" else 1)
+    files = {
+        "develop": lambda: int(JPEG_BYTES_PER_PIXEL * task.pixels),
+        "crop": lambda: patch * task.patches,
+        "train": lambda: _weight(task.by),
+        "conceal": lambda: patch * task.patches,
+        "judge": lambda: 4 * task.patches,
+    }
+    return BYTES_OF_SMALL_FILES + (files[task.kind]() if task.kind in files else 0)
+
+
+@cache
+def _weight(detector: str) -> int:
+    """Bytes of a trained detector."""
+    state = detectors.parse(detector).build().state_dict()
+    return sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+
+
+def _elapsed(plan: Plan, missing: list[str], seconds: Mapping[str, float], workers: int) -> float:
+    """When the last of `missing` ends, if a free worker takes the first in this order that can run."""
+    place = {key: number for number, key in enumerate(missing)}
+    waits: dict[str, int] = {}
+    after: dict[str, list[str]] = defaultdict(list)
+    for key in missing:
+        needed = {need for keys in plan.tasks[key].needs.values() for need in keys if need in place}
+        waits[key] = len(needed)
+        for need in needed:
+            after[need].append(key)
+    ready = [place[key] for key in missing if not waits[key]]
+    running: list[tuple[float, int]] = []
+    now = 0.0
+    while ready or running:
+        while ready and len(running) < workers:
+            number = heapq.heappop(ready)
+            heapq.heappush(running, (now + seconds[missing[number]], number))
+        now, number = heapq.heappop(running)
+        for key in after[missing[number]]:
+            waits[key] -= 1
+            if not waits[key]:
+                heapq.heappush(ready, place[key])
+    return now
