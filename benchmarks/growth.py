@@ -28,7 +28,7 @@ RUN = """
 import sys, time
 from pathlib import Path
 from counterforensics.study.config import load_study
-from counterforensics.study.journal import peak_memory
+from counterforensics.study.memory import peak_memory
 from counterforensics.study.remote_store import open_store
 from counterforensics.study.run import run_study
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import socket
-import sys
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
+from counterforensics.study.memory import peak_memory
 from counterforensics.study.store import Store
 from counterforensics.study.tasks import Task
 
@@ -69,13 +67,3 @@ class Attempt:
             self.note(RUNNING, text)
 
         return hear
-
-
-def peak_memory() -> int:
-    """Bytes that this process held at most, so far."""
-    with contextlib.suppress(OSError):
-        # What getrusage tells on Linux includes the process that started this one.
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -29,9 +29,11 @@ from counterforensics.evaluation import changed, mse, psnr_of, rates
 from counterforensics.photos.folder import decode
 from counterforensics.photos.patches import Pairs, Patches, PatchFile, choose_cells, cut
 from counterforensics.pixels import Pixels
+from counterforensics.study import memory
 from counterforensics.study.store import Store
 
 BATCH = 32
+BATCHES_BETWEEN_RELEASES = 8
 PATCHES, LOGITS, MSE, CHANGED, ZERO = ("patches.npy", "logits.npy", "mse.npy", "changed.npy", "zero_gradient.npy")
 PHOTO, CURVE, ROW, TIME = "photo.jpg", "curve.json", "row.json", "time.json"
 
@@ -85,6 +87,7 @@ def run_task(task: Task, store: Store, say: Callable[[str], None]) -> None:
     with store.writing(task.key, task.label) as folder:
         kind = KINDS[task.kind]
         kind.run(task, store, folder, **({"say": say} if kind.tells else {}))
+    memory.release()
 
 
 def _develop(task: Task, store: Store, folder: Path) -> None:
@@ -171,7 +174,9 @@ def _conceal(task: Task, store: Store, folder: Path) -> None:
     with (folder / PATCHES).open("wb") as stored:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stored, header)
-        for some in source.batches(BATCH):
+        for number, some in enumerate(source.batches(BATCH)):
+            if number % BATCHES_BETWEEN_RELEASES == 0:
+                memory.release()
             before = torch.from_numpy(some)
             given = None if originals is None else torch.from_numpy(next(originals)).to(device)
             begin = time.perf_counter()
