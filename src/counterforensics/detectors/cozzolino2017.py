@@ -185,6 +185,6 @@ class Cozzolino2017:
             feature=lambda some: start.feature(to_pixels(torch.from_numpy(some))),
             normalisation=self.normalisation,
         )
-        pristine, manipulated = (patches.batches(64, chosen) for patches in (pairs.pristine, pairs.manipulated))
+        pristine, manipulated = (patches.batches(16, chosen) for patches in (pairs.pristine, pairs.manipulated))
         with features(pristine) as negative, features(manipulated) as positive:
             fit_head(head, negative, positive, c=self.c)
