@@ -21,8 +21,10 @@ from tests.test_documents import blocks
 PAGE = "docs/clusters.md"
 pytest.importorskip("distributed", reason="distributed is not installed")
 
+# Slurm keeps a copy of the script: what submits it removes its own.
 SBATCH = """#!/bin/sh
-setsid bash "$1" > "{folder}/job.log" 2>&1 &
+cp "$1" "{folder}/job.sh"
+setsid bash "{folder}/job.sh" > "{folder}/job.log" 2>&1 &
 echo "Submitted batch job $!"
 """
 SCANCEL = """#!/bin/sh
