@@ -46,9 +46,13 @@ def why_not() -> str:
     name = f"cf{uuid.uuid4().hex[:8]}"
     try:
         ip("netns", "add", name)
-        ip("netns", "delete", name)
+        ip("link", "add", name, "type", "bridge")
+        ip("link", "add", f"{name}v", "type", "veth", "peer", "name", "eth0", "netns", name)
     except subprocess.CalledProcessError as error:
-        return f"network namespaces are not allowed ({error.stderr.decode().strip()})"
+        return f"networks of our own are not allowed ({error.stderr.decode().strip()})"
+    finally:
+        for words in (("netns", "delete", name), ("link", "delete", name), ("link", "delete", f"{name}v")):
+            subprocess.run(["ip", *words], capture_output=True)
     return ""
 
 
