@@ -104,9 +104,8 @@ def plan(
     if as_json:
         print(json.dumps(dataclasses.asdict(found), indent=2))
         return
-    table = Table(title=f"{found.study}, what is left to do")
-    for heading in ("task", "total", "done", "patches", "disk", "memory of one", "time on one core"):
-        table.add_column(heading, justify="left" if heading == "task" else "right")
+    table = _table_of_tasks("total", "done", "patches", "disk", "memory of one", "time on one core")
+    table.title = f"{found.study}, what is left to do"
     for kind, cost in found.kinds.items():
         time = _duration(cost.seconds) + (" and more" if cost.unknown else "")
         sizes = (filesize.decimal(cost.disk), filesize.decimal(cost.memory))
@@ -214,9 +213,7 @@ def status(
     ended = f"ended {found.ended}" if found.ended else "has not ended"
     console = Console()
     console.print(f"Began {found.began}, {ended}", highlight=False)
-    table = Table()
-    for heading in ("task", "total", "done", "running", "failed"):
-        table.add_column(heading, justify="left" if heading == "task" else "right")
+    table = _table_of_tasks("total", "done", "running", "failed")
     for kind, counts in found.kinds.items():
         table.add_row(kind, *(str(counts[name]) for name in ("total", "done", "running", "failed")))
     console.print(table)
@@ -257,6 +254,15 @@ def list_parts(as_json: Json = False) -> None:
     console.print(f"The paper's manipulations: {', '.join(manipulations.PAPER)}", highlight=False)
     console.print(f"Built-in studies: {', '.join(BUILT_IN)}", highlight=False)
     console.print(f"Shipped detectors: {', '.join(parts['shipped_detectors']) or 'none'}", highlight=False)
+
+
+def _table_of_tasks(*headings: str) -> Table:
+    """An empty table: a kind of task, then numbers."""
+    table = Table()
+    table.add_column("task")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table
 
 
 def _say(console: Console, heading: str, lines: Iterable[str]) -> None:

@@ -51,9 +51,7 @@ class Cluster:
                         f"the worker {worker} has {what} {has[what]}, this is {version}; "
                         "install the same on every worker and on the machine that runs the study"
                     )
-        key = uuid.uuid4().hex
-        with store.writing(key, "a greeting to the workers") as folder:
-            (folder / "greeting").write_text("hello", encoding="utf-8")
+        key = _greeted(store)
         try:
             places = [str(folder) for folder in folders]
             answers = self.client.run(_trouble, store, key, places, on_error="return")
@@ -201,13 +199,18 @@ def _trouble(store: Store, key: str, folders: Sequence[str]) -> str:
     try:
         if not store.has(key):
             return f"does not see what is written to {store}; share the folder, or give all a common --store URL"
-        answer = uuid.uuid4().hex
-        with store.writing(answer, "a worker's greeting") as unfinished:
-            (unfinished / "greeting").write_text("hello", encoding="utf-8")
-        store.discard(answer)
+        store.discard(_greeted(store))
     except Exception as error:
         return f"cannot use the store {store} ({type(error).__name__}: {error})"
     return ""
+
+
+def _greeted(store: Store) -> str:
+    """The key of an entry that says nothing, written to see whether it can be and who sees it."""
+    key = uuid.uuid4().hex
+    with store.writing(key, "a greeting") as folder:
+        (folder / "greeting").write_text("hello", encoding="utf-8")
+    return key
 
 
 def _reason(error: BaseException) -> str:
