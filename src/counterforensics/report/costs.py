@@ -83,6 +83,13 @@ def cost_pictures(found: Sequence[Cost]) -> list[Picture]:
         distortion.set_xlabel("PSNR of concealed against manipulated patches (dB)")
         time.set_xlabel("seconds a patch")
         time.set_xscale("log")
+        # Points that are nearly equal shall look so: an axis spans at least 2 dB, or a decade.
+        left, right = distortion.get_xlim()
+        if right - left < 2:
+            distortion.set_xlim((left + right) / 2 - 1, (left + right) / 2 + 1)
+        left, right = time.get_xlim()
+        if right / left < 10:
+            time.set_xlim(math.sqrt(left * right / 10), math.sqrt(left * right * 10))
         distortion.set_ylabel("success on the target (%)")
         distortion.set_ylim(-4, 104)
         for axes in (distortion, time):
