@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.side_by_side import Goal, Result, Spread, Timed, ratio
-from counterforensics.detectors import accelerator, parse
-from counterforensics.detectors.base import SILENT
-from counterforensics.detectors.batches import draw, prefetched
+from counterforensics.detectors import parse
 from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
 from counterforensics.detectors.training import Training, cross_entropy
+from counterforensics.learning import accelerator
+from counterforensics.learning.batches import draw, prefetched
+from counterforensics.learning.course import SILENT
 from counterforensics.photos.patches import Pairs, Patches, PatchFile
 from counterforensics.pixels import to_pixels
 

@@ -13,13 +13,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from counterforensics import load_detector
-from counterforensics.detectors import DETECTORS, parse, text_form, weights
+from counterforensics.detectors import DETECTORS, parse, text_form
 from counterforensics.detectors import imagenet as imagenet_weights
-from counterforensics.detectors.base import Course, Network, Recipe, score
+from counterforensics.detectors.base import Network, Recipe, score
 from counterforensics.detectors.spam_head import unit_energy
 from counterforensics.detectors.training import cross_entropy
 from counterforensics.errors import PixelError, StudyError, TrainingError, WeightsError
 from counterforensics.features import s3_spam14hv
+from counterforensics.learning import weights
+from counterforensics.learning.course import Course
 from counterforensics.photos.patches import Pairs, Patches
 from tests.toys import median_pairs, noisy_patches
 
@@ -122,11 +124,11 @@ def test_the_flag_says_whether_there_is_a_gradient(text: str) -> None:
 def test_saved_and_loaded_it_scores_the_same(text: str, tmp_path: Path) -> None:
     recipe = parse(text)
     weights.save(
-        trained(text), tmp_path, name=text.partition(":")[0], recipe=recipe, record={"manipulation": "median:5"}
+        trained(text), tmp_path, name=text.partition(":")[0], settings=recipe, record={"manipulation": "median:5"}
     )
     again = load_detector(tmp_path)
     assert torch.equal(again.logits(fresh(text)), trained(text).logits(fresh(text)))
-    assert json.loads((tmp_path / weights.RECORD).read_text())["manipulation"] == "median:5"
+    assert json.loads((tmp_path / weights.record_of("detector")).read_text())["manipulation"] == "median:5"
     assert text_form(recipe) == text
 
 
@@ -152,7 +154,7 @@ def test_every_recipe_keeps_its_protocol(text: str) -> None:
 
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
-    weights.save(trained("spam-svm"), tmp_path, name="spam-svm", recipe=parse("spam-svm"), record={})
+    weights.save(trained("spam-svm"), tmp_path, name="spam-svm", settings=parse("spam-svm"), record={})
     return tmp_path
 
 
@@ -166,7 +168,7 @@ def _rename(folder: Path) -> None:
 
 
 def _edit(folder: Path, **changes: object) -> None:
-    path = folder / weights.RECORD
+    path = folder / weights.record_of("detector")
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
@@ -198,9 +200,9 @@ DAMAGE = {
     "NaN": (_poison, "holds NaN or infinity"),
     "a pickle": (_pickle, "is not a safetensors file"),
     "no tensors": (lambda folder: (folder / weights.TENSORS).unlink(), "cannot be read"),
-    "no record": (lambda folder: (folder / weights.RECORD).unlink(), "no detector at"),
+    "no record": (lambda folder: (folder / weights.record_of("detector")).unlink(), "no detector at"),
     "a record of nothing": (
-        lambda folder: (folder / weights.RECORD).write_text("{}"),
+        lambda folder: (folder / weights.record_of("detector")).write_text("{}"),
         "lacks detector, settings or sha256",
     ),
     "an unknown detector": (lambda folder: _edit(folder, detector="spam-sv"), "did you mean 'spam-svm'"),
@@ -333,7 +335,7 @@ def test_the_networks_have_the_published_number_of_parameters(name: str, million
 
 @pytest.mark.parametrize("text", [text for text in RECIPES if text.startswith(("bayar2016", "mislnet"))])
 def test_the_constraint_holds_after_training_and_after_loading(text: str, tmp_path: Path) -> None:
-    weights.save(trained(text), tmp_path, name=text.partition(":")[0], recipe=parse(text), record={})
+    weights.save(trained(text), tmp_path, name=text.partition(":")[0], settings=parse(text), record={})
     for network in (trained(text), load_detector(tmp_path)):
         filters = network.state_dict()["constrained.weight"].double()
         assert (filters[:, 0, 2, 2] == -1).all()

@@ -16,13 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from counterforensics.detectors import accelerator, training
-from counterforensics.detectors.base import SILENT, Course
-from counterforensics.detectors.batches import central, draw, prefetched
-from counterforensics.detectors.checkpoint import FILE
+from counterforensics.detectors import training
 from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
-from counterforensics.detectors.layers import ConstrainedConv2d, GhostBatchNorm2d, SeededDropout
 from counterforensics.errors import TrainingError
+from counterforensics.learning import accelerator
+from counterforensics.learning.batches import central, draw, prefetched
+from counterforensics.learning.checkpoint import FILE
+from counterforensics.learning.course import SILENT, Course
+from counterforensics.learning.layers import ConstrainedConv2d, GhostBatchNorm2d, SeededDropout
 from counterforensics.photos.patches import Pairs, Patches
 from counterforensics.pixels import luma
 from tests.toys import median_pairs
@@ -118,7 +119,7 @@ SCRIPT = """
     import sys, time
     from pathlib import Path
     from counterforensics.detectors import training
-    from counterforensics.detectors.base import Course
+    from counterforensics.learning.course import Course
     from tests.test_training import Tiny
     from tests.toys import median_pairs
     training.SECONDS_BETWEEN_CHECKPOINTS = -1.0

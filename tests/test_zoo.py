@@ -12,8 +12,9 @@ import torch
 from tools.ship_zoo import FIGURES, ship
 
 from counterforensics import load_detector
-from counterforensics.detectors import DETECTORS, weights, zoo
+from counterforensics.detectors import DETECTORS, zoo
 from counterforensics.errors import WeightsError
+from counterforensics.learning import weights
 from counterforensics.manipulations import PAPER
 from counterforensics.study.evaluate import evaluate_detector
 from counterforensics.study.progress import Progress
@@ -78,7 +79,7 @@ def test_large_tensors_take_half_the_room_and_small_ones_keep_their_bits(tmp_pat
     folders = {half: tmp_path / str(half) for half in (True, False)}
     for half, folder in folders.items():
         folder.mkdir()
-        weights.save(network, folder, name="mislnet", recipe=recipe, record={}, half=half)
+        weights.save(network, folder, name="mislnet", settings=recipe, record={}, half=half)
     sizes = {half: (folder / weights.TENSORS).stat().st_size for half, folder in folders.items()}
     assert sizes[True] < 0.55 * sizes[False]
     halved, whole = load_detector(folders[True]).state_dict(), network.state_dict()

@@ -16,7 +16,8 @@ import pandas as pd
 import yaml
 
 from counterforensics import detectors
-from counterforensics.detectors import weights, zoo
+from counterforensics.detectors import zoo
+from counterforensics.learning import weights
 from counterforensics.study.evaluate import evaluate_detector
 from counterforensics.study.progress import Progress
 
@@ -59,7 +60,7 @@ def ship(source: Path, photos: pd.DataFrame, folder: Path, into: Path) -> dict[s
     target.mkdir(parents=True, exist_ok=True)
     kept = {name: record[name] for name in ("manipulation", "seed", "pairs", "trained_on")}
     network = detectors.load_detector(source)
-    weights.save(network, target, name=record["detector"], recipe=recipe, record=kept, half=True)
+    weights.save(network, target, name=record["detector"], settings=recipe, record=kept, half=True)
     test = photos[photos["role"] == "test"]
     card = measured(target, record["manipulation"], folder, sorted(test["device"].unique()))
     trained = photos[photos["role"] != "test"].groupby("device").size()

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from counterforensics.attacks.base import Concealed, Concealer, check_target
-from counterforensics.detectors.base import Detector, device_of
+from counterforensics.detectors.base import Detector
 from counterforensics.errors import AttackError
+from counterforensics.learning.accelerator import device_of
 from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import to_patches, to_pixels
 
@@ -109,7 +110,7 @@ def foolbox_attack(attack: Any, *, epsilon: float | None = None) -> Run:
     def run(classifier: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         import foolbox
 
-        model = foolbox.PyTorchModel(classifier, bounds=(0, 1), device=device_of(classifier))  # type: ignore[arg-type]
+        model = foolbox.PyTorchModel(classifier, bounds=(0, 1), device=device_of(classifier))
         bound = None if epsilon is None else epsilon / PEAK
         found: Tensor = attack(model, images, labels, epsilons=bound)[1]
         return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from counterforensics import names
-from counterforensics.detectors import weights, zoo
+from counterforensics.detectors import zoo
 from counterforensics.detectors.base import Detector, Network, Recipe
 from counterforensics.detectors.bayar2016 import Bayar2016, Bayar2016Published
 from counterforensics.detectors.cozzolino2017 import Cozzolino2017
@@ -14,6 +14,7 @@ from counterforensics.detectors.mislnet import MislNet
 from counterforensics.detectors.spam_svm import SpamSvm
 from counterforensics.detectors.xception import Xception
 from counterforensics.errors import WeightsError, unknown_name
+from counterforensics.learning import weights
 
 DETECTORS: Mapping[str, names.Factory] = {
     "spam-svm": SpamSvm,
@@ -48,11 +49,14 @@ def load_detector(path_or_name: str | Path) -> Network:
     of that path goes first. Raises WeightsError, with the reason, if there is none or it is damaged.
     """
     folder = Path(path_or_name)
-    if folder.exists():
-        return weights.load(folder, DETECTORS)
-    if str(path_or_name) not in (shipped := zoo.shipped()):
-        raise WeightsError(f"no detector at {folder}; {unknown_name('shipped detector', str(path_or_name), shipped)}")
-    return weights.load(zoo.folder_of(str(path_or_name)), DETECTORS)
+    if not folder.exists():
+        if str(path_or_name) not in (shipped := zoo.shipped()):
+            raise WeightsError(
+                f"no detector at {folder}; {unknown_name('shipped detector', str(path_or_name), shipped)}"
+            )
+        folder = zoo.folder_of(str(path_or_name))
+    network: Network = weights.load(folder, DETECTORS)
+    return network
 
 
 __all__ = ["DETECTORS", "Detector", "Network", "Recipe", "load_detector", "parse", "text_form"]

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from counterforensics.detectors.accelerator import best_device
+from counterforensics.learning.accelerator import device_of
+from counterforensics.learning.course import SILENT, Course, Learned
 from counterforensics.photos.patches import Pairs, Patches
 from counterforensics.pixels import to_pixels
-
-
-def _unheard(*_: object) -> None:
-    """Nobody listens."""
-
-
-@dataclass(frozen=True)
-class Course:
-    """What a training tells while it goes on, and the folder from which it goes on when it was killed.
-
-    watch: told of every point of the learning curve: name -> value, always the same names, "step" first.
-    say: told in a line, now and then, how far it is.  folder: None keeps nothing.  kept: called whenever something was
-    kept there.
-    """
-
-    watch: Callable[[Mapping[str, float]], None] = _unheard
-    say: Callable[[str], None] = _unheard
-    folder: Path | None = None
-    kept: Callable[[], None] = _unheard
-
-
-SILENT = Course()
 
 
 @runtime_checkable
@@ -74,17 +51,10 @@ class ScoredBySpam(Protocol):
         """How it scores.  Raises AttackError if its settings make it another function of the feature."""
 
 
-class Network(nn.Module):
+class Network(Learned):
     """A detector whose state is tensors: what a recipe builds, trains, saves and loads."""
 
     differentiable: bool = True
-    # Made of layers that a GPU runs; what is not stays on the processor.
-    accelerated: bool = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        # How it was trained, in words and numbers: kept beside the weights.
-        self.facts: Mapping[str, str | int | float] = {}
 
     def logits(self, pixels: Tensor) -> Tensor:
         """As `Detector.logits`."""
@@ -132,14 +102,3 @@ def score(detector: Detector, patches: Patches, *, batch: int = 64) -> npt.NDArr
         for some in patches.batches(batch):
             logits.append(detector.logits(to_pixels(torch.from_numpy(some).to(device))).float().cpu().numpy())
     return np.concatenate(logits)
-
-
-def placed(network: Network) -> Network:
-    """`network` on the GPU, if there is one and it can use it."""
-    return network.to(best_device()) if network.accelerated else network
-
-
-def device_of(detector: Detector) -> torch.device:
-    """Where the detector's tensors are; the processor for one that has none."""
-    parameters = detector.parameters() if isinstance(detector, nn.Module) else iter(())
-    return next((parameter.device for parameter in parameters), torch.device("cpu"))

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
-from counterforensics.detectors.layers import ConstrainedConv2d, GhostBatchNorm2d, SeededDropout
 from counterforensics.errors import StudyError
+from counterforensics.learning.layers import ConstrainedConv2d, GhostBatchNorm2d, SeededDropout
 from counterforensics.pixels import luma
 
 SIDE = 128

@@ -18,12 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from counterforensics.detectors.base import SILENT, Course, Network
+from counterforensics.detectors.base import Network
 from counterforensics.detectors.spam_head import LinearHead, check_svm, fit_head, unit_features
 from counterforensics.detectors.training import Schedule, fit, squared_hinge
 from counterforensics.errors import StudyError
 from counterforensics.features.merging import CODES
 from counterforensics.features.soft import Quantiser, exact_quantiser, merge, residuals, soft_s3_spam14hv
+from counterforensics.learning.course import SILENT, Course
 from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import luma, to_pixels
 

@@ -10,11 +10,12 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from counterforensics.detectors.accelerator import PRECISIONS
-from counterforensics.detectors.base import SILENT, Course, Network
-from counterforensics.detectors.layers import project
+from counterforensics.detectors.base import Network
 from counterforensics.detectors.training import Schedule, fit
 from counterforensics.errors import PixelError, StudyError
+from counterforensics.learning.accelerator import PRECISIONS
+from counterforensics.learning.course import SILENT, Course
+from counterforensics.learning.layers import project
 from counterforensics.photos.patches import Pairs
 
 OPTIMISERS = ("adamw", "sgd")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
-from counterforensics.detectors.weights import read_tensors
 from counterforensics.errors import WeightsError
+from counterforensics.learning.weights import read_tensors
 
 HUB = "hub:"
 FILE = "model.safetensors"

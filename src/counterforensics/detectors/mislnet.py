@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
-from counterforensics.detectors.layers import ConstrainedConv2d, GhostBatchNorm2d
+from counterforensics.learning.layers import ConstrainedConv2d, GhostBatchNorm2d
 from counterforensics.pixels import luma
 
 SIDE = 128

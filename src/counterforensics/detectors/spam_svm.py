@@ -9,9 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from counterforensics.detectors.base import SILENT, Course, LinearInSpam, Network
+from counterforensics.detectors.base import LinearInSpam, Network
 from counterforensics.detectors.spam_head import LinearHead, check_svm, fit_head, linear_in_spam, unit_features
 from counterforensics.features.spam import s3_spam14hv
+from counterforensics.learning.course import SILENT, Course
 from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import Pixels, luma
 

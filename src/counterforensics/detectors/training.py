@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -13,12 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from counterforensics.detectors import accelerator
-from counterforensics.detectors.base import Course, Network, device_of, placed
-from counterforensics.detectors.batches import Batch, central, draw, prefetched
-from counterforensics.detectors.checkpoint import Checkpoint, optimiser_state, restore_optimiser
-from counterforensics.detectors.layers import GhostBatchNorm2d, project, reseed
+from counterforensics.detectors.base import Network
 from counterforensics.errors import TrainingError
+from counterforensics.learning import accelerator
+from counterforensics.learning.accelerator import device_of, placed
+from counterforensics.learning.batches import Batch, central, draw, prefetched
+from counterforensics.learning.checkpoint import Checkpoint, optimiser_state, restore_optimiser
+from counterforensics.learning.course import Clock, Course
+from counterforensics.learning.layers import GhostBatchNorm2d, project, reseed
 from counterforensics.photos.patches import Pairs, Patches
 from counterforensics.pixels import to_pixels
 from counterforensics.seeds import seed_for
@@ -135,7 +136,7 @@ class Training:
         self.losses: list[float] = []  # since the last point
         self.unseen: list[Tensor] = []  # losses that nobody has looked at
         self.best: dict[str, Tensor] = {}
-        self.clock = _Clock()
+        self.clock = Clock()
 
     def run(self) -> Network:
         """All of it, from the beginning or from the checkpoint."""
@@ -295,7 +296,7 @@ class Training:
         self.best = {name: tensor.to(self.device) for name, tensor in states["best"].items()}
         self.step, self.best_step = progress["step"], progress["best_step"]
         self.points, self.losses, self.kept_step = progress["points"], progress["losses"], self.step
-        self.clock = _Clock(self.step, progress["seconds"])
+        self.clock = Clock(self.step, progress["seconds"])
         for point in self.points:
             self.course.watch(point)
         self.course.say(f"goes on from step {self.step} of {self.schedule.steps}")
@@ -312,31 +313,6 @@ class Training:
             "patches": 2 * self.schedule.pairs_per_step * self.step,
             "seconds": round(self.clock.seconds()),
         }
-
-
-class _Clock:
-    """How long a training takes, how fast its steps go, and how long ago something was last done."""
-
-    def __init__(self, first_step: int = 0, seconds_before: float = 0.0) -> None:
-        self.first_step, self.seconds_before = first_step, seconds_before
-        self.started = time.monotonic()
-        self.marks: dict[str, float] = {}
-
-    def seconds(self) -> float:
-        """Since the training began, in this process or an earlier one."""
-        return self.seconds_before + time.monotonic() - self.started
-
-    def steps(self, step: int) -> float:
-        """Steps a second in this process."""
-        return (step - self.first_step) / max(time.monotonic() - self.started, 1e-9)
-
-    def since(self, what: str) -> float:
-        """Seconds since `what` was marked, or since this process began."""
-        return time.monotonic() - self.marks.get(what, self.started)
-
-    def mark(self, what: str) -> None:
-        """`what` was done now."""
-        self.marks[what] = time.monotonic()
 
 
 def _copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

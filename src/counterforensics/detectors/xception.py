@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
 from counterforensics.detectors.imagenet import HUB, load_legacy_xception
-from counterforensics.detectors.layers import GhostBatchNorm2d
 from counterforensics.detectors.training import Schedule
 from counterforensics.errors import PixelError, StudyError
+from counterforensics.learning.layers import GhostBatchNorm2d
 from counterforensics.pixels import luma
 
 MIDDLE_BLOCKS = 8

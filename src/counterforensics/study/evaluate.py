@@ -11,9 +11,10 @@ import numpy as np
 
 from counterforensics import manipulations
 from counterforensics.detectors import load_detector
-from counterforensics.detectors.base import placed, score
+from counterforensics.detectors.base import score
 from counterforensics.errors import PhotoError
 from counterforensics.evaluation import auc_interval, rates
+from counterforensics.learning.accelerator import placed
 from counterforensics.photos.folder import FolderPhoto, find_photos
 from counterforensics.photos.patches import Patches, choose_cells, cut
 from counterforensics.pixels import Pixels

@@ -22,9 +22,9 @@ import pandas as pd
 import yaml
 
 from counterforensics import manipulations
-from counterforensics.detectors import weights
-from counterforensics.detectors.accelerator import best_device, describe
 from counterforensics.errors import CounterforensicsError, StudyError, WeightsError
+from counterforensics.learning import weights
+from counterforensics.learning.accelerator import best_device, describe
 from counterforensics.photos.base import Photo
 from counterforensics.photos.patches import Patches
 from counterforensics.photos.simulated import SimulatedPhoto

@@ -22,10 +22,11 @@ import numpy as np
 import torch
 
 from counterforensics import attacks, detectors, manipulations
-from counterforensics.detectors import weights
-from counterforensics.detectors.accelerator import describe
-from counterforensics.detectors.base import Course, Network, device_of, placed, score
+from counterforensics.detectors.base import Network, score
 from counterforensics.evaluation import changed, mse, psnr_of, rates
+from counterforensics.learning import weights
+from counterforensics.learning.accelerator import describe, device_of, placed
+from counterforensics.learning.course import Course
 from counterforensics.photos.folder import decode
 from counterforensics.photos.patches import Pairs, Patches, PatchFile, choose_cells, cut
 from counterforensics.pixels import Pixels
@@ -127,7 +128,7 @@ def _train(task: Task, store: Store, folder: Path, *, say: Callable[[str], None]
     record = {name: task.settings[name] for name in shown if name in task.settings}
     record |= {"pairs": len(pairs), "trained_on": _short_digest(task)}
     name = task.settings["detector"].partition(":")[0]
-    weights.save(network, folder, name=name, recipe=recipe, record=record)
+    weights.save(network, folder, name=name, settings=recipe, record=record)
     (folder / CURVE).write_text(json.dumps(curve), encoding="utf-8")
 
 

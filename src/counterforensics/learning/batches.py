@@ -6,13 +6,16 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from counterforensics.photos.patches import Pairs
+from counterforensics.photos.patches import Indices, Pairs
 from counterforensics.pixels import Pixels
+
+Drawn = TypeVar("Drawn")
 
 # Batches that wait ready while the network is busy.
 _AHEAD = 4
@@ -43,14 +46,26 @@ class Batch:
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in (self.patches, self.signs, self.weights)))
 
 
-def draw(pairs: Pairs, count: int, generator: np.random.Generator, *, turned: bool, crop: int) -> Batch:
-    """`count` pairs at random; see `Schedule` for `turned` and `crop`."""
-    indices = np.sort(generator.integers(0, len(pairs), size=count))
-    both = np.stack([pairs.pristine[indices], pairs.manipulated[indices]], axis=1)  # [n, 2, c, h, w]
+def some_of(pairs: Pairs, count: int, generator: np.random.Generator) -> Indices:
+    """Positions of `count` pairs at random, some perhaps twice, in order: int64 [count]."""
+    return np.sort(generator.integers(0, len(pairs), size=count))
+
+
+def draw_pairs(pairs: Pairs, indices: Indices, generator: np.random.Generator, *, turned: bool, crop: int) -> Pixels:
+    """The pairs at `indices`, pristine first: uint8 [n, 2, c, h, w]; see `Schedule` for `turned` and `crop`."""
+    both = np.stack([pairs.pristine[indices], pairs.manipulated[indices]], axis=1)
     if crop:
         both = _cropped(both, crop, generator)
     if turned:
-        both = np.stack([_turn(pair, way) for pair, way in zip(both, generator.integers(0, 8, count), strict=True)])
+        ways = generator.integers(0, 8, len(both))
+        both = np.stack([_turn(pair, way) for pair, way in zip(both, ways, strict=True)])
+    return both
+
+
+def draw(pairs: Pairs, count: int, generator: np.random.Generator, *, turned: bool, crop: int) -> Batch:
+    """`count` pairs at random, taken apart; see `Schedule` for `turned` and `crop`."""
+    indices = some_of(pairs, count, generator)
+    both = draw_pairs(pairs, indices, generator, turned=turned, crop=crop)
     outputs = pairs.outputs
     weights = np.full((count, 2, outputs), 1 / outputs, dtype=np.float32)  # pristine: no output may fire
     weights[:, 1] = np.eye(outputs, dtype=np.float32)[pairs.output[indices]]
@@ -90,12 +105,12 @@ def _turn(pair: Pixels, way: int) -> Pixels:
     return turned[..., ::-1] if way >= 4 else turned
 
 
-def prefetched(batches: Iterable[Batch]) -> Iterator[Batch]:
+def prefetched(batches: Iterable[Drawn]) -> Iterator[Drawn]:
     """`batches`, drawn by a thread ahead of their use; an error in it is raised here."""
-    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(_AHEAD)
+    ready: queue.Queue[Drawn | BaseException | None] = queue.Queue(_AHEAD)
     stop = threading.Event()
 
-    def put(item: Batch | BaseException | None) -> bool:
+    def put(item: Drawn | BaseException | None) -> bool:
         while not stop.is_set():
             try:
                 ready.put(item, timeout=0.1)

@@ -6,8 +6,14 @@ import contextlib
 import os
 import platform
 from collections.abc import Iterator
+from typing import TypeVar
 
 import torch
+from torch import nn
+
+from counterforensics.learning.course import Learned
+
+Placed = TypeVar("Placed", bound=Learned)
 
 PRECISIONS = ("bfloat16", "float32")
 
@@ -15,6 +21,17 @@ PRECISIONS = ("bfloat16", "float32")
 def best_device() -> torch.device:
     """The GPU if there is one, else the processor."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def placed(network: Placed) -> Placed:
+    """`network` on the GPU, if there is one and it can use it."""
+    return network.to(best_device()) if network.accelerated else network
+
+
+def device_of(module: object) -> torch.device:
+    """Where the tensors of `module` are; the processor for what has none."""
+    parameters = module.parameters() if isinstance(module, nn.Module) else iter(())
+    return next((parameter.device for parameter in parameters), torch.device("cpu"))
 
 
 def describe(device: torch.device) -> str:

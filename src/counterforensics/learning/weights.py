@@ -1,4 +1,4 @@
-"""Trained detectors in files: the tensors as safetensors, what they are as JSON. Nothing is ever unpickled."""
+"""What was trained, in files: the tensors as safetensors, what they are as JSON. Nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import safetensors
 import safetensors.torch
@@ -15,25 +15,44 @@ import torch
 from torch import Tensor
 
 from counterforensics import __version__, names
-from counterforensics.detectors.base import Network, Recipe
 from counterforensics.errors import CounterforensicsError, WeightsError
+from counterforensics.learning.course import Learned
 
 TENSORS = "weights.safetensors"
-RECORD = "detector.json"
 # Raised when older versions of the package can no longer read what is written.
 FORMAT = 1
 # A tensor of at least so many values takes half the room in float16; a smaller one is not worth the rounding.
 MANY = 4096
 
 
+class Settings(Protocol):
+    """A frozen dataclass that says how a network is built."""
+
+    def build(self) -> Any:
+        """The network with every tensor in its place, untrained."""
+
+
+def record_of(kind: str) -> str:
+    """The name of the record beside the tensors of a `kind`, `detector` or `generator`."""
+    return f"{kind}.json"
+
+
 def save(
-    network: Network, folder: Path, *, name: str, recipe: Recipe, record: Mapping[str, Any], half: bool = False
+    network: Learned,
+    folder: Path,
+    *,
+    name: str,
+    settings: Settings,
+    record: Mapping[str, Any],
+    kind: str = "detector",
+    half: bool = False,
 ) -> None:
     """Write `network` into `folder` (which exists): its tensors, and a record of how it came about.
 
-    The record repeats the name, the recipe's settings, how training went, the version and the tensors' SHA-256,
-    and whatever `record` adds (manipulation, seed, one digest of all that it was trained on). `half` stores large
-    tensors as float16: for what is shipped, whose figures are then measured on what was stored.
+    kind: what it is, `detector` or `generator`.  The record repeats the name, the settings, how training went, the
+    version and the tensors' SHA-256, and whatever `record` adds (manipulation, seed, one digest of all that it was
+    trained on).  half: store large tensors as float16: for what is shipped, whose figures are then measured on what
+    was stored.
     """
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
     if half:
@@ -42,55 +61,57 @@ def save(
     (folder / TENSORS).write_bytes(content)
     described = {
         "format": FORMAT,
-        "detector": name,
-        "settings": dataclasses.asdict(recipe),  # type: ignore[call-overload]
+        kind: name,
+        "settings": dataclasses.asdict(settings),  # type: ignore[call-overload]
         "version": __version__,
         "sha256": hashlib.sha256(content).hexdigest(),
         "training": dict(network.facts),
         **record,
     }
-    write_record(folder, described)
+    write_record(folder, described, kind)
 
 
-def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+def write_record(folder: Path, record: Mapping[str, Any], kind: str = "detector") -> None:
     """Put `record` beside the tensors in `folder`."""
-    (folder / RECORD).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / record_of(kind)).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path, kind: str = "detector") -> dict[str, Any]:
     """The record beside the tensors in `folder`.  Raises WeightsError if it is missing, unreadable or too new."""
+    path = folder / record_of(kind)
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise WeightsError(f"no detector at {folder}: a folder with {RECORD} and {TENSORS} is one ({error})") from error
-    if not isinstance(record, dict) or not {"detector", "settings", "sha256"} <= record.keys():
-        raise WeightsError(f"{folder / RECORD} is not the record of a detector; it lacks detector, settings or sha256")
+        raise WeightsError(
+            f"no {kind} at {folder}: a folder with {path.name} and {TENSORS} is one ({error})"
+        ) from error
+    if not isinstance(record, dict) or not {kind, "settings", "sha256"} <= record.keys():
+        raise WeightsError(f"{path} is not the record of a {kind}; it lacks {kind}, settings or sha256")
     if record.get("format", FORMAT) != FORMAT:
         written = f"in format {record['format']} by version {record.get('version')}"
         raise WeightsError(f"{folder} was written {written}; this version, {__version__}, reads format {FORMAT}")
     return record
 
 
-def load(folder: Path, recipes: Mapping[str, names.Factory]) -> Network:
-    """The detector stored in `folder`, in evaluation mode.
+def load(folder: Path, known: Mapping[str, names.Factory], kind: str = "detector") -> Any:
+    """The network of this kind stored in `folder`, in evaluation mode; `known`: settings by name.
 
-    Raises WeightsError if a file is missing, truncated, of another recipe or format, altered since it was
+    Raises WeightsError if a file is missing, truncated, of other settings or another format, altered since it was
     written, or holds NaN.
     """
-    record = read_record(folder)
+    record = read_record(folder, kind)
     path = folder / TENSORS
     content = _read(path)
     if hashlib.sha256(content).hexdigest() != record["sha256"]:
-        raise WeightsError(f"{path} is truncated or altered: its SHA-256 is not the one in {RECORD}")
+        raise WeightsError(f"{path} is truncated or altered: its SHA-256 is not the one in {record_of(kind)}")
     tensors = _parse(content, path)
     try:
-        recipe: Recipe = names.build("detector", str(record["detector"]), record["settings"], recipes)
-        network = recipe.build()
+        network: Learned = names.build(kind, str(record[kind]), record["settings"], known).build()
         network.load_state_dict(tensors)
     except (CounterforensicsError, RuntimeError) as error:
-        raise WeightsError(f"{folder} holds another detector than its record says: {error}") from error
+        raise WeightsError(f"{folder} holds another {kind} than its record says: {error}") from error
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values() if tensor.is_floating_point()):
-        raise WeightsError(f"{path} holds NaN or infinity; train this detector again")
+        raise WeightsError(f"{path} holds NaN or infinity; train this {kind} again")
     network.facts = record.get("training", {})
     return network.eval()
 

@@ -1,0 +1,1 @@
+"""What every training needs, of a detector or of an attack: hardware, batches, checkpoints, layers, weights."""
