@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import attacks, cozzolino2017, features, fgsm, overhead, spam_descent, training
+from benchmarks import attacks, cozzolino2017, features, fgsm, overhead, restoration, spam_descent, training
 from benchmarks.patches import photographed
 from benchmarks.side_by_side import Agreement, Goal, Result
 
@@ -39,6 +39,7 @@ BENCHMARKS = (
     training.bayar2016_against_plain,
     training.pipeline_against_xception,
     training.share_of_peak,
+    restoration.against_bare_forward,
     overhead.of_tiny_tasks,
 )
 

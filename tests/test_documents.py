@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import shlex
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from PIL import Image
 
-from counterforensics.detectors import cozzolino2017
+from counterforensics.attacks.gan_restoration import SIZES, Size
+from counterforensics.detectors import bayar2016, cozzolino2017, deep, xception
 from counterforensics.detectors.training import Schedule
+from counterforensics.study import config
 from counterforensics.study.config import Study, load_study
 from tests.conftest import Command, picture, tiny_settings, write_study
 
@@ -59,6 +62,17 @@ def test_make_has_every_target_that_the_documents_name() -> None:
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").count("make test") == 1
 
 
+def one_step(steps: int, pairs_per_step: int, **settings: Any) -> Schedule:
+    """A schedule of no more than a step of two pairs."""
+    return Schedule(min(steps, 1), min(pairs_per_step, 2), **settings)
+
+
+def only_medians(text: str, read: Callable[[str], Any] = config._read) -> Any:
+    """A study as it stands, but for two of the paper's eight manipulations: the others show nothing else."""
+    settings, base = read(text)
+    return settings | ({"manipulations": ["median:7", "median:3"]} if text == "paper" else {}), base
+
+
 @pytest.fixture
 def nine_devices(tmp_path: Path) -> Path:
     """Photographs so small that the paper's protocol takes seconds: nine devices, two photographs each."""
@@ -76,17 +90,21 @@ def test_the_commands_of_the_readme_work_one_after_the_other(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_study(tmp_path / "my-study.yaml", tiny_settings(name="mine", manipulations=["median:7"]))
-    one_step = partial(Schedule, 1)
-    monkeypatch.setattr(cozzolino2017, "Schedule", lambda steps, *rest, **settings: one_step(*rest, **settings))
+    monkeypatch.setattr(config, "_read", only_medians)
+    for trained in (cozzolino2017, deep):
+        monkeypatch.setattr(trained, "Schedule", one_step)
+    monkeypatch.setattr(bayar2016, "UNITS", 8)
+    monkeypatch.setattr(xception, "MIDDLE_BLOCKS", 1)
+    monkeypatch.setitem(SIZES, "full", Size(4, 1, 1, 1, 1, 1, pairs_per_step=2, rate=1e-4))
     commands = [line.split("#")[0] for block in blocks("README.md", "sh") for line in block.splitlines()]
     commands = [line.replace("DIR", str(nine_devices)) for line in commands if line.startswith("counterforensics ")]
     assert len(commands) == 5
     for line in commands:
         answer = command(*shlex.split(line)[1:])
         assert answer.status == 0, (line, answer)
-    assert len((tmp_path / "runs" / "paper" / "rows.csv").read_text(encoding="utf-8").splitlines()) == 1 + 8 * (
-        2 + 2 * 2
-    )
+    # Four judges of two manipulations, without an attack, under two forms of FGSM on three targets, and two generators.
+    rows = (tmp_path / "runs" / "paper" / "rows.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 1 + 4 * 2 * (1 + 2 * 3 + 2)
 
 
 def test_the_study_in_the_docs_is_a_study_and_shows_the_defaults() -> None:

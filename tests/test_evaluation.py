@@ -7,9 +7,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 
-from counterforensics.evaluation import auc, auc_interval, changed, mse, psnr_of, rates
+from counterforensics.errors import PixelError
+from counterforensics.evaluation import (
+    auc,
+    auc_interval,
+    changed,
+    frequencies,
+    mse,
+    psnr_of,
+    radial_spectrum,
+    rates,
+    ssim,
+)
 from tests.toys import noisy_patches
 
 LOGITS = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=12).map(np.float32)
@@ -96,3 +108,53 @@ def test_the_share_of_changed_pixels_counts_a_pixel_once_whatever_its_channels()
     b[1, 0, 3, 3] = 1
     b[2, :, 0] = 9
     assert changed(a, b).tolist() == [0, 1 / 16, 4 / 16]
+
+
+def test_white_noise_has_its_variance_at_every_frequency() -> None:
+    draw = np.random.default_rng(0)
+    noise = np.clip(np.rint(draw.normal(128, 5, (200, 1, 64, 64))), 0, 255).astype(np.uint8)
+    spectrum = radial_spectrum(torch.from_numpy(noise))
+    # Whole numbers add a twelfth; the lowest ring has lost the mean.
+    np.testing.assert_allclose(spectrum[1:], 25 + 1 / 12, rtol=0.08)
+    assert spectrum[1:].mean() == pytest.approx(25 + 1 / 12, rel=0.02)
+
+
+@pytest.mark.parametrize("cycles", [4, 10, 25])
+def test_a_wave_stands_in_the_ring_of_its_frequency(cycles: int) -> None:
+    wave = 128 + 50 * np.sin(2 * np.pi * cycles * np.arange(64) / 64)
+    patch = np.broadcast_to(np.rint(wave).astype(np.uint8), (1, 1, 64, 64)).copy()
+    strongest = frequencies(16)[np.argmax(radial_spectrum(torch.from_numpy(patch)))]
+    assert abs(strongest - cycles / 64) <= 1 / 64
+
+
+def test_a_filter_takes_high_frequencies_away() -> None:
+    pristine = noisy_patches(20)
+    blurred = np.stack([ndimage.gaussian_filter(patch, (0, 1, 1)) for patch in pristine])
+    before, after = (radial_spectrum(torch.from_numpy(some)) for some in (pristine, blurred))
+    # The Gaussian's own response at the middle of the band.
+    middle = 5
+    response = np.exp(-((2 * np.pi * frequencies(16)[middle]) ** 2))
+    assert after[middle] / before[middle] == pytest.approx(response, rel=0.25)
+
+
+def test_structural_similarity_of_patches_is_that_of_their_channels() -> None:
+    colour, other = (torch.from_numpy(noisy_patches(3, seed=seed, channels=3)) for seed in (0, 1))
+    alone = torch.stack([ssim(colour[:, c : c + 1], other[:, c : c + 1]) for c in range(3)]).mean(0)
+    torch.testing.assert_close(ssim(colour, other), alone)
+    assert (ssim(colour, colour) == 1).all()
+    assert (ssim(colour, other) < 0.9).all()
+
+
+def test_structural_similarity_of_flat_patches_is_the_closed_form() -> None:
+    # Without contrast nothing but the means is left: (2 a b + c) / (a^2 + b^2 + c), c = (0.01 * 255)^2.
+    a, b = (torch.full((1, 1, 16, 16), level, dtype=torch.uint8) for level in (100, 120))
+    c = (0.01 * 255) ** 2
+    assert ssim(a, b).item() == pytest.approx((2 * 100 * 120 + c) / (100**2 + 120**2 + c))
+
+
+def test_structural_similarity_refuses_what_it_cannot_compare() -> None:
+    small, whole = (torch.zeros(1, 1, side, side, dtype=torch.uint8) for side in (8, 16))
+    with pytest.raises(PixelError, match=r"at least 11x11, got \(1, 1, 8, 8\) and \(1, 1, 8, 8\)"):
+        ssim(small, small)
+    with pytest.raises(PixelError, match="patches of one shape"):
+        ssim(small, whole)

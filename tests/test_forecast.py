@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from counterforensics.attacks import ATTACKS
+from counterforensics.attacks.gan_restoration import GENERATORS
 from counterforensics.detectors import DETECTORS
 from counterforensics.manipulations import PAPER
 from counterforensics.study.config import load_study
@@ -102,7 +104,8 @@ def test_the_package_knows_a_rate_of_everything_it_has() -> None:
         known = {(row["kind"], row["who"]) for row in csv.DictReader(file)}
     assert {("crop", name) for name in (*PAPER, "pristine")} <= known
     assert {(kind, name) for kind in ("train", "judge") for name in DETECTORS} <= known
-    assert {who.split(" on ")[0] for kind, who in known if kind == "conceal"} == set(ATTACKS)
+    assert {re.split(" on |:", who)[0] for kind, who in known if kind == "conceal"} == set(ATTACKS)
+    assert {("learn", f"{name}{size}") for name in GENERATORS for size in ("", ":size=small")} <= known
     assert {("develop", ""), ("measure", "")} <= known
 
 

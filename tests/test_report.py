@@ -20,7 +20,9 @@ from rich.console import Console
 
 from counterforensics import report
 from counterforensics.errors import StudyError
+from counterforensics.evaluation import frequencies
 from counterforensics.report import report_tables, terminal_tables, write_report
+from counterforensics.report import spectra as spectra_figure
 from counterforensics.report.costs import cost_pictures, cost_table, costs
 from counterforensics.report.drawing import worth_drawing
 from counterforensics.report.findings import findings
@@ -28,6 +30,8 @@ from counterforensics.report.judged import roc
 from counterforensics.report.labels import ordered, take_apart
 from counterforensics.report.measured import Measured
 from counterforensics.report.render import latex, to_html, to_latex, to_markdown, to_terminal
+from counterforensics.report.restoration import restoration_table
+from counterforensics.report.spectra import spectra_pictures
 from counterforensics.report.stamp import STAMP
 from counterforensics.report.strips import amplification
 from counterforensics.report.tables import (
@@ -40,7 +44,7 @@ from counterforensics.report.tables import (
     attack_table,
     fine_tuning_table,
 )
-from counterforensics.study.outcome import ROW_COLUMNS, TIME_COLUMNS, Curve, Outcome, Scores, Strip
+from counterforensics.study.outcome import ROW_COLUMNS, TIME_COLUMNS, Curve, Outcome, Scores, Spectra, Strip
 
 EIGHT = ("blur:1.1", "jpeg:70", "median:7", "resize:1.5", "blur:0.5", "jpeg:90", "median:3", "resize:1.01")
 FOUR = ("spam-svm", "bayar2016", "cozzolino2017", "xception")
@@ -95,11 +99,18 @@ def simulate(
                 rows.append(_scored(seed, manipulation, detector, pristine, manipulated))
                 for (target, attack), logits in concealed.items():
                     quality = {"mse": 0.981, "psnr": 48.21, "unchanged": 0.0052, "zero_gradient": 0.019}
-                    quality |= {"changed": 0.98, "already": 0.02, "success": 0.9}
+                    quality |= {"changed": 0.98, "already": 0.02, "success": 0.9, "ssim": 0.991}
+                    quality |= {"psnr_pristine": 31.5, "psnr_before": 30.25, "ssim_pristine": 0.92, "ssim_before": 0.9}
                     attacked = _scored(seed, manipulation, detector, pristine, logits)
                     rows.append({**attacked, **quality, "target": target, "attack": attack})
                 curves.append(_curve(seed, manipulation, detector, random))
     strips = [_strip(m, *contest, channels, side, random) for contest in contests for m in manipulations[:4]]
+    power = 1000 * np.exp(-9 * frequencies(32))
+    spectra = [
+        Spectra(m, *contest, frequencies(32), power, power**1.2, power**1.1)
+        for m in manipulations
+        for contest in contests
+    ]
     return Outcome(
         study="simulated logits",
         settings='study: simulated logits\nphotos:\n  source: <none> & "nowhere"\nepsilon: 1\n',
@@ -108,6 +119,7 @@ def simulate(
         scores=scores,
         strips=strips,
         curves=curves,
+        spectra=spectra,
         photos=_photos(),
         provenance={"counterforensics": "0.1.0", "command": "counterforensics run demo", "seeds": "0"},
     )
@@ -283,6 +295,37 @@ def test_both_gans_share_table_v() -> None:
     ]
 
 
+def test_noise_and_restoration_stand_in_one_table_where_a_generator_restores() -> None:
+    noise = {"target": "bayar2016", "attack": "fgsm", "psnr": 48.13, "psnr_pristine": 30.1, "psnr_before": 30.25}
+    restored = {"attack": "gan-vgg", "psnr": 38.0, "psnr_pristine": 31.5, "psnr_before": 30.25}
+    rows = [
+        *(row("median:7", judge, tpr=tpr) for judge, tpr in (("spam-svm", 0.99), ("bayar2016", 0.98))),
+        *(row("median:7", judge, tpr=tpr, **noise) for judge, tpr in (("spam-svm", 0.97), ("bayar2016", 0.0))),
+        *(row("median:7", judge, tpr=tpr, **restored) for judge, tpr in (("spam-svm", 0.03), ("bayar2016", 0.4))),
+        row("jpeg:70", "spam-svm", tpr=0.9, **noise),
+    ]
+    table = restoration_table(Measured(frame(*rows)))
+    assert table is not None
+    assert [(r.section, *r.labels, *(str(cell) for cell in r.cells)) for r in table.rows] == [
+        ("Median 7 × 7", "none", "—", "99.00", "98.00", "—", "30.25"),
+        ("Median 7 × 7", "FGSM", "Bayar2016", "97.00", "0.00 target", "48.13", "30.10"),
+        ("Median 7 × 7", "GAN restoration (VGG)", "—", "3.00", "40.00", "38.00", "31.50"),
+    ]
+    assert restoration_table(Measured(frame(*rows[:4]))) is None
+
+
+def test_every_attack_has_a_line_of_its_own_in_the_spectra_of_what_it_hides(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[tuple[float, ...]] = []
+    monkeypatch.setattr(spectra_figure, "_line", lambda axes, frequencies, power, **style: lines.append(tuple(power)))
+    states = [np.full(2, level) for level in (1.0, 2.0)]
+    attacks = [f"fgsm:epsilon={number}" for number in range(1, 30)]
+    of_blur = [Spectra("blur:1.1", "xception", attack, np.arange(2), *states, np.full(2, 3.0)) for attack in attacks]
+    of_median = Spectra("median:7", "", "gan-kim", np.arange(2), *states, np.full(2, 4.0))
+    assert len(spectra_pictures([*of_blur, of_median])) == 1
+    assert lines == [(1.0, 1.0), (2.0, 2.0), *[(3.0, 3.0)] * 29, (1.0, 1.0), (2.0, 2.0), (4.0, 4.0)]
+    assert spectra_pictures([]) == []
+
+
 def test_a_detector_with_settings_is_a_column_of_its_own_without_a_claim() -> None:
     names = ("cozzolino2017:steps=0", "cozzolino2017")
     rows = [row("jpeg:70", name, target="bayar2016", attack="fgsm", tpr=0.1) for name in names]
@@ -443,7 +486,11 @@ def test_the_page_stands_alone_and_is_well_formed(page: Path) -> None:
 
 def test_tables_and_figures_are_written_beside_the_page(page: Path) -> None:
     tables = {path.name for path in (page.parent / "tables").iterdir()}
-    assert tables == {f"{stem}.{form}" for stem in ("table1", "table2", "table5", "attacks") for form in ("md", "tex")}
+    assert tables == {
+        f"{stem}.{form}"
+        for stem in ("table1", "table2", "table5", "noise-or-restoration", "attacks")
+        for form in ("md", "tex")
+    }
     figures = {path.name for path in (page.parent / "figures").iterdir()}
     stems = {name.rsplit(".", 1)[0] for name in figures}
     assert figures == {f"{stem}.{form}" for stem in stems for form in ("png", "pdf")}
@@ -454,6 +501,7 @@ def test_tables_and_figures_are_written_beside_the_page(page: Path) -> None:
         "logits-gan-kim",
         "strips-fgsm-bayar2016",
         "learning-curves",
+        "spectra",
     } <= stems
     assert not any(path.name.endswith(".part") for path in page.parent.rglob("*"))
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime, tzinfo
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from counterforensics.errors import TrainingError
+from counterforensics.study import journal, status
+from counterforensics.study.config import load_study
 from counterforensics.study.execution import RUN
 from counterforensics.study.run import run_study
 from counterforensics.study.status import status_of
@@ -75,3 +80,25 @@ def test_a_folder_without_a_run_is_one_clear_line(tmp_path: Path, command: Comma
     assert answer.status == 2
     assert f"{tmp_path} holds no run" in answer.err
     assert "give the --out of a run" in answer.err
+
+
+class Jumping(datetime):
+    """A clock that is set to another year whenever somebody looks."""
+
+    years: ClassVar[Iterator[int]] = itertools.cycle((2031, 1999, 2024, 2038))
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Jumping:
+        return cls(next(cls.years), 6, 1, tzinfo=tz)
+
+
+def test_a_clock_that_jumps_changes_no_row_and_no_duration(
+    finished: Path, tiny_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_report: None
+) -> None:
+    for module in (journal, status):
+        monkeypatch.setattr(module, "datetime", Jumping)
+    assert run_study(load_study(str(tiny_yaml)), tmp_path / "out", workers=2).failures == ()
+    assert (tmp_path / "out" / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
+    assert all(0 <= note["seconds"] < 600 for note in FolderStore(tmp_path / "out" / "store").notes())
+    found = status_of(tmp_path / "out")
+    assert all(counts["done"] == counts["total"] for counts in found.kinds.values())

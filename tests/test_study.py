@@ -94,7 +94,17 @@ def test_figures_of_a_row_agree_with_its_counts(finished: Path) -> None:
 
 
 def test_figures_of_an_attack_stand_where_there_is_one(finished: Path) -> None:
-    quality = ("mse", "psnr", "unchanged", "zero_gradient", "changed", "already")
+    quality = (
+        "mse",
+        "psnr",
+        "unchanged",
+        "zero_gradient",
+        "changed",
+        "already",
+        "ssim",
+        "psnr_pristine",
+        "ssim_before",
+    )
     for row in rows_of(finished):
         assert all(bool(row[name]) == bool(row["attack"]) for name in quality)
         if row["attack"]:
@@ -150,7 +160,7 @@ def test_another_epsilon_computes_the_rows_of_that_attack_alone(
     finished: Path, copy: Path, tmp_path: Path, computed: list[str]
 ) -> None:
     study = tiny_study(tmp_path, attacks=FGSM_2)
-    expected = Counter(conceal=2, judge=4, measure=4)  # 2 manipulations, 2 judges
+    expected = Counter(conceal=2, compare=2, judge=4, measure=4)  # 2 manipulations, 2 judges
     assert kinds_missing(study, copy) == expected
     run_study(study, copy)
     assert Counter(computed) == expected
@@ -165,13 +175,13 @@ def test_another_epsilon_computes_the_rows_of_that_attack_alone(
         # The other detector keeps its scores, but judges what was concealed from the new one.
         (
             {"detectors": ["spam-svm", "x"], "attacks": [{"attack": "fgsm", "targets": ["x"]}]},
-            Counter(train=2, conceal=2, judge=8, measure=6),
+            Counter(train=2, conceal=2, compare=2, judge=8, measure=6),
         ),
         ({"detectors": ["spam-svm:c=0.2", COZZOLINO]}, Counter(train=2, judge=6, measure=4)),
         # A new manipulation: 8 photographs manipulated, 2 detectors and a start, 4 rows; the pristine crops are there.
         (
             {"manipulations": ["median:7", "jpeg:70", "blur:1.1"]},
-            Counter(crop=8, train=3, conceal=1, judge=6, measure=4),
+            Counter(crop=8, train=3, conceal=1, compare=1, judge=6, measure=4),
         ),
         ({"manipulations": ["jpeg:70"]}, Counter()),
         ({"attacks": []}, Counter()),
@@ -282,7 +292,7 @@ def test_a_failing_task_leaves_a_hole_and_its_neighbours_go_on(
     ]
     assert [strip.manipulation for strip in outcome.strips] == ["jpeg:70"]
     monkeypatch.undo()
-    assert kinds_missing(study, copy) == Counter(conceal=1, judge=2, measure=2)
+    assert kinds_missing(study, copy) == Counter(conceal=1, compare=1, judge=2, measure=2)
     assert run_study(study, copy).failures == ()
     assert all(row["tpr"] for row in rows_of(copy))
 

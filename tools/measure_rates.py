@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from counterforensics import detectors
-from counterforensics.attacks import ATTACKS
+from counterforensics.attacks import ATTACKS, LearnedAttack
+from counterforensics.attacks import parse as parse_attack
+from counterforensics.attacks.gan_restoration import SIZES
 from counterforensics.detectors import DETECTORS
 from counterforensics.manipulations import PAPER
 from counterforensics.study.config import Study
@@ -25,7 +27,7 @@ from counterforensics.study.forecast import SHIPPED, plain, rates_of
 from counterforensics.study.preparation import prepare
 from counterforensics.study.progress import Progress
 from counterforensics.study.store import FolderStore
-from counterforensics.study.tasks import Task
+from counterforensics.study.tasks import KINDS, Task
 
 STEPS = 8  # of long trainings, which are cut short: the time of a step does not change
 START = "cozzolino2017:steps=0"  # fits an SVM and nothing else: a rate of its own
@@ -59,6 +61,8 @@ def _of_detectors() -> Study:
         for attack, name in itertools.product(sorted(ATTACKS), names)
         if "-published" not in name and _can_attack(attack, name)
     ]
+    learned = [name for name in sorted(ATTACKS) if isinstance(parse_attack(name), LearnedAttack)]
+    attacks += [{"attack": f"{name}:size={size},steps={STEPS}"} for name in learned for size in SIZES]
     patches = {"per_photo": 24, "attacked_per_device": 24}
     return _study(patches=patches, manipulations=["median:7"], detectors=names, attacks=attacks)
 
@@ -97,8 +101,7 @@ def _measure(study: Study, store: FolderStore, progress: Progress) -> None:
 
 def _depth(task: Task) -> tuple[int, bool]:
     """Tasks in the order of their kinds, and what others start from first."""
-    order = ("develop", "crop", "train", "conceal", "judge", "measure")
-    return order.index(task.kind), "start" in task.needs
+    return list(KINDS).index(task.kind), "start" in task.needs
 
 
 def _run(tasks: Sequence[Task], store: FolderStore) -> None:

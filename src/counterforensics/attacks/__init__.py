@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from counterforensics import names
-from counterforensics.attacks.base import Attack, Concealed, Concealer
+from counterforensics.attacks.base import Attack, Concealed, Concealer, LearnedAttack
 from counterforensics.attacks.deepfool import DeepFool, deepfool
 from counterforensics.attacks.fgsm import Fgsm, fgsm
+from counterforensics.attacks.gan_restoration import GENERATORS, GanEnsemble, GanKim, GanVgg, load_generator, restore
 from counterforensics.attacks.jsma import Jsma, jsma
 from counterforensics.attacks.pgd import Pgd, pgd
 from counterforensics.attacks.spam_descent import SpamDescent, spam_descent
@@ -20,6 +21,7 @@ ATTACKS: Mapping[str, names.Factory] = {
     "jsma": Jsma,
     "spam-descent": SpamDescent,
     "spam-gradient": SpamGradient,
+    **GENERATORS,
     **names.plug_ins("attacks"),
 }
 
@@ -46,15 +48,21 @@ __all__ = [
     "Concealer",
     "DeepFool",
     "Fgsm",
+    "GanEnsemble",
+    "GanKim",
+    "GanVgg",
     "Jsma",
+    "LearnedAttack",
     "Pgd",
     "SpamDescent",
     "SpamGradient",
     "deepfool",
     "fgsm",
     "jsma",
+    "load_generator",
     "parse",
     "pgd",
+    "restore",
     "spam_descent",
     "spam_gradient",
     "text_form",

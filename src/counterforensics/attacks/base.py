@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -12,10 +13,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from counterforensics.detectors.base import Detector
 from counterforensics.errors import AttackError
+from counterforensics.learning.course import SILENT, Course, Learned
 from counterforensics.photos.patches import Pairs
 
 LOSSES = ("logit", "cross-entropy")
 LN2 = math.log(2)
+PROCESSOR = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Concealer:
     """A prepared attack: call it for the patches alone, or ask `conceal` for how it went, too."""
 
     conceal: Conceal
+    device: torch.device = PROCESSOR  # where it works, if it has no target
 
     def __call__(self, patches: Tensor, originals: Tensor | None = None) -> Tensor:
         """uint8 [n, c, h, w] -> uint8 of the same shape, on the same device."""
@@ -75,6 +79,28 @@ class Attack(Protocol):
 
     def prepare(self, target: Detector | None, pairs: Pairs, *, seed: int) -> Concealer:
         """Ready the attack on `target`; `pairs` of training devices are for attacks that learn."""
+
+
+@runtime_checkable
+class LearnedAttack(Attack, Protocol):
+    """An attack that learns something worth keeping: a study trains it once and conceals with what it stored."""
+
+    @property
+    def patches_seen(self) -> int:
+        """How many patches pass while it learns."""
+
+    @property
+    def spelled_out(self) -> Mapping[str, Any]:
+        """All that the result of learning depends on beside the pairs and the seed, as JSON values."""
+
+    def build(self) -> Learned:
+        """What is learned, with every tensor in its place, untrained."""
+
+    def learn(self, pairs: Pairs, *, seed: int, course: Course = SILENT) -> Learned:
+        """Learn from `pairs` of the training devices.  Raises TrainingError."""
+
+    def concealer(self, learned: Learned) -> Concealer:
+        """Ready the attack with what was learned."""
 
 
 class GradientAttack:

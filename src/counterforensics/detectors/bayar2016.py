@@ -19,6 +19,7 @@ from counterforensics.pixels import luma
 
 SIDE = 128
 FILTERS = 12
+UNITS = 4096  # of each dense layer
 NORMALISATIONS = ("batch", "local-response")
 
 
@@ -37,10 +38,10 @@ class BayarNetwork(DeepNetwork):
             nn.Flatten(),
         )
         self.dense = nn.Sequential(
-            *(nn.Linear(48 * 15 * 15, 4096), nn.ReLU(), SeededDropout(0.5)),
-            *(nn.Linear(4096, 4096), nn.ReLU(), SeededDropout(0.5)),
+            *(nn.Linear(48 * 15 * 15, UNITS), nn.ReLU(), SeededDropout(0.5)),
+            *(nn.Linear(UNITS, UNITS), nn.ReLU(), SeededDropout(0.5)),
         )
-        self.last = nn.Linear(4096, outputs)
+        self.last = nn.Linear(UNITS, outputs)
 
     def _convolution(self, before: int, after: int, *, size: int, stride: int) -> list[nn.Module]:
         convolution = nn.Conv2d(before, after, size, stride, size // 2)

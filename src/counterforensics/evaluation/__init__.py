@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from counterforensics.evaluation.quality import changed, mse, psnr_of
+from counterforensics.evaluation.quality import changed, mse, psnr_of, ssim
 from counterforensics.evaluation.rates import Rates, auc, auc_interval, rates
+from counterforensics.evaluation.spectrum import frequencies, radial_spectrum
 
-__all__ = ["Rates", "auc", "auc_interval", "changed", "mse", "psnr_of", "rates"]
+__all__ = [
+    "Rates",
+    "auc",
+    "auc_interval",
+    "changed",
+    "frequencies",
+    "mse",
+    "psnr_of",
+    "radial_spectrum",
+    "rates",
+    "ssim",
+]

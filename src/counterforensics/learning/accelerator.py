@@ -57,6 +57,11 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
+def exact(device: torch.device) -> torch.autocast:
+    """Full precision within `autocast`: bfloat16 has no room for a grey level in 256."""
+    return torch.autocast(device.type, enabled=False)
+
+
 @contextlib.contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
     """On a GPU, only kernels whose result repeats; on the processor all of ours do."""

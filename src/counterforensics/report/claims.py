@@ -14,6 +14,7 @@ from importlib.resources import files
 from counterforensics.report.labels import take_apart
 
 _SETTINGS_NOT_GIVEN = ("bayar2016", "xception")
+_GANS, _TRAINING = ("gan-kim", "gan-vgg"), {"size", "steps", "pairs_per_step", "rate", "seed"}
 TABLES = {1: "I", 2: "II", 3: "III", 4: "IV", 5: "V"}
 
 
@@ -48,7 +49,7 @@ def find_claim(manipulation: str, detector: str, target: str = "", attack: str =
 
     The paper gives no training settings for Bayar2016 and Xception, so any are compared. Another detector with
     settings of its own is not the paper's, and FGSM is the paper's only at epsilon 1: anything else is compared
-    with no claim. Both losses of FGSM are compared: the paper names none.
+    with no claim. Both losses of FGSM are compared: the paper names none; and generators of any size, as it gives none.
     """
     return _by_key().get((manipulation, detector_as_claimed(detector), detector_as_claimed(target), as_claimed(attack)))
 
@@ -68,8 +69,12 @@ def as_claimed(attack: str) -> str:
 
     >>> as_claimed("fgsm:loss=cross-entropy"), as_claimed("fgsm:epsilon=2")
     ('fgsm', 'fgsm:epsilon=2')
+    >>> as_claimed("gan-vgg:size=small"), as_claimed("gan-vgg:adversarial=0")
+    ('gan-vgg', 'gan-vgg:adversarial=0')
     """
     name, settings = take_apart(attack)
+    if name in _GANS:
+        return name if settings.keys() <= _TRAINING else attack
     if name != "fgsm":
         return attack
     epsilon = settings.pop("epsilon", settings.pop("", "1"))

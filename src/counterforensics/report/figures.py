@@ -40,6 +40,7 @@ from counterforensics.report.labels import (
     take_apart,
 )
 from counterforensics.report.measured import Measured
+from counterforensics.report.spectra import spectra_pictures
 from counterforensics.report.strips import strip_pictures
 from counterforensics.study.outcome import Curve, Outcome
 
@@ -50,6 +51,7 @@ def all_pictures(outcome: Outcome, measured: Measured) -> list[Picture]:
         *transfer_maps(measured),
         *cost_pictures(costs(measured, outcome.times)),
         *strip_pictures(outcome.strips),
+        *spectra_pictures(outcome.spectra),
         *roc_pictures(outcome.scores),
         *logit_pictures(outcome.scores),
         *learning_pictures(outcome.curves),

@@ -24,6 +24,7 @@ _ATTACK_LABELS = {
     "spam-gradient": "SPAM gradient",
     "gan-kim": "GAN restoration (Kim)",
     "gan-vgg": "GAN restoration (VGG)",
+    "gan-ensemble": "GAN restoration (ensemble)",
 }
 _MANIPULATION_LABELS = {
     "blur": "Blurring σ = {}",
@@ -64,7 +65,7 @@ def detector_label(text: str) -> str:
 
 def short_detector_label(text: str) -> str:
     """The label for a narrow place in a figure: `Cozzolino2017` with `steps = 0` on a line of its own."""
-    return detector_label(text).replace(" (", "\n(")
+    return _with_settings(text, _ATTACK_LABELS | _DETECTOR_LABELS).replace(" (", "\n(")
 
 
 def attack_label(text: str) -> str:

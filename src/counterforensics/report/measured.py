@@ -13,7 +13,8 @@ from counterforensics.report.labels import DETECTORS, EASY, HARD, ordered
 from counterforensics.study.outcome import ROW_COLUMNS
 
 _TEXTS = ("study", "manipulation", "detector", "target", "attack", "training")
-_YOUNGER = ("training", "changed", "already", "success")  # columns that rows of older versions lack
+_LIKENESS = ("ssim", "psnr_pristine", "ssim_pristine", "psnr_before", "ssim_before")
+_YOUNGER = ("training", "changed", "already", "success", *_LIKENESS)  # columns that rows of older versions lack
 Key = tuple[str, str, str, str]
 
 

@@ -39,6 +39,17 @@ _QUALITY_NOTE = (
     "PSNR and MSE are of concealed against manipulated patches; unchanged: the share of patches that the "
     "attack left as they were; zero grad.: the share of pixels at which its gradient is exactly zero."
 )
+_LIKENESS = (
+    ("ssim", "SSIM"),
+    ("psnr_pristine", "PSNR to pristine (dB)"),
+    ("psnr_before", "before (dB)"),
+    ("ssim_pristine", "SSIM to pristine"),
+    ("ssim_before", "before"),
+)
+_LIKENESS_NOTE = (
+    "SSIM (Gaussian window, sigma 1.5), as PSNR, is of restored against manipulated patches. To pristine: of restored "
+    "against pristine patches; before: of manipulated against pristine ones, what the restoration began with."
+)
 
 
 @dataclass(frozen=True)
@@ -152,12 +163,13 @@ def attack_table(
     target, attack = contests[0]
     number = claims.table_number(target, attack)
     columns = [Column(detector_label(name), strong=name == target) for name in measured.detectors]
-    columns += [Column(heading, "Concealed patches") for _, heading in _QUALITIES]
+    qualities = [*_QUALITIES, *(_LIKENESS if take_apart(attack)[0].startswith("gan-") else ())]
+    columns += [Column(heading, "Concealed patches") for _, heading in qualities]
     rows = []
     for contest in contests:
         for manipulation in measured.manipulations_of(*contest):
             cells = [_attack_cell(measured, manipulation, judge, contest) for judge in measured.detectors]
-            cells += [_quality_cell(measured, name, manipulation, contest) for name, _ in _QUALITIES]
+            cells += [_quality_cell(measured, name, manipulation, contest) for name, _ in qualities]
             part = attack_label(contest[1]) if len(contests) > 1 else section(manipulation)
             rows.append(Row(part, (manipulation_label(manipulation),), tuple(cells)))
     return Table(
@@ -171,6 +183,7 @@ def attack_table(
         notes=(
             *_comparison_notes(measured, target, attack, number),
             _QUALITY_NOTE,
+            *([_LIKENESS_NOTE] if len(qualities) > len(_QUALITIES) else []),
             *_notes(measured, sample),
         ),
     )
@@ -291,7 +304,7 @@ def _quality_cell(measured: Measured, name: str, manipulation: str, contest: tup
         return Cell((f"{percent(spread.mean)} %",))
     if math.isinf(spread.mean):
         return Cell(("∞",))
-    return Cell((f"{spread.mean:.{2 if name == 'psnr' else 3}f}",))
+    return Cell((f"{spread.mean:.{2 if name.startswith('psnr') else 3}f}",))
 
 
 def _interval(ends: tuple[float, float] | None) -> str:
@@ -357,6 +370,11 @@ def _comparison_notes(measured: Measured, target: str, attack: str, number: str 
     if claims.as_claimed(attack) == "fgsm":
         loss = take_apart(attack)[1].get("loss", "logit")
         notes.append(f"The loss differentiated is the {loss}; the paper names none, its text suggests cross-entropy.")
+    if number == "V":
+        notes.append(
+            "The generators are stand-ins: their internals were not published in the open. No judge took part in their "
+            "training, and no test device."
+        )
     if number is None:
         reason = "the paper has no table for this attack and target"
         if claims.table_number("bayar2016", take_apart(attack)[0]) or take_apart(attack)[0].startswith("gan-"):

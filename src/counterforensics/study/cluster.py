@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from counterforensics import __version__, detectors
+from counterforensics import __version__, attacks, detectors
+from counterforensics.attacks import LearnedAttack
 from counterforensics.errors import StudyError
 from counterforensics.study.execution import Batch, Failed, Finished, Say, attempt
 from counterforensics.study.store import Store
@@ -67,38 +68,69 @@ class Cluster:
             raise StudyError(f"no worker at {self.address} answers; are their addresses open to the scheduler?")
 
     def run(self, batch: Batch, finished: Finished, say: Say) -> None:
-        """As `Scheduler.run`; a task whose worker is lost is tried elsewhere, as often as the scheduler allows."""
-        from distributed import as_completed
+        """As `Scheduler.run`; a task whose worker is lost is tried elsewhere, as often as the scheduler allows.
+
+        Dask suspects every task that waited on a lost worker, not only the one that may have brought it down. What it
+        gave up is tried once more, one at a time, so that no task fails for its neighbour.
+        """
+        from distributed.scheduler import KilledWorker
 
         self.client.subscribe_topic(_TOPIC, lambda event: say(event[1]))
+        ended: dict[str, Failed | None] = {}
+
+        def end(key: str, result: Failed | None) -> None:
+            ended[key] = result
+            finished(key, result)
+
+        with self._watched(say):
+            while left := [key for key in batch.jobs if key not in ended]:
+                for key, error in self._round(left, batch, ended, end).items():
+                    again = self._round([key], batch, ended, end) if isinstance(error, KilledWorker) else {key: error}
+                    if again:
+                        end(key, Failed(_reason(again[key])))
+
+    def _round(
+        self, keys: Sequence[str], batch: Batch, ended: Mapping[str, Failed | None], end: Finished
+    ) -> dict[str, Exception]:
+        """Run the jobs at `keys`, those before them in `ended` or among them, and tell `end` of each that does.
+
+        What Dask gave up is returned, with the reason; jobs behind that are left as they are.
+        """
+        from distributed import as_completed
+        from distributed.client import ClosedClientError
+
         futures: dict[str, Any] = {}
-        for key, job in batch.jobs.items():
-            needs = {GPU: 1} if self.offers_gpu and _wants_gpu(job.task.by) else None
-            before = [futures[needed] for needed in job.before]
-            futures[key] = self.client.submit(
-                _attempt_there,
-                *(job.task, batch.store, batch.run, before),
-                key=f"{key}-{batch.run}",
-                resources=needs,
-                retries=RETRIES,
-            )
+        for key in keys:
+            job = batch.jobs[key]
+            needs = {GPU: 1} if self.offers_gpu and _wants_gpu(job.task) else None
+            before = [futures[needed] if needed in futures else ended[needed] for needed in job.before]
+            try:
+                futures[key] = self.client.submit(
+                    _attempt_there,
+                    *(job.task, batch.store, batch.run, before),
+                    key=f"{key}-{uuid.uuid4().hex}",
+                    resources=needs,
+                    retries=RETRIES,
+                )
+            except ClosedClientError as error:
+                raise self._gone() from error
         lost: dict[str, Exception] = {}
         key_of = {future.key: key for key, future in futures.items()}
-        with self._watched(say):
-            for future in as_completed(futures.values(), raise_errors=False):
-                key = key_of[future.key]
-                if future.status == "finished":
-                    finished(key, future.result())
-                elif future.status == "error":
-                    lost[key] = future.exception()
-                else:
-                    raise StudyError(
-                        f"the scheduler at {self.address} went away; finished work is kept: "
-                        "start it and run the same command again"
-                    )
-        for key, error in lost.items():
-            inherited = any(needed in lost for needed in batch.jobs[key].before)
-            finished(key, Failed("" if inherited else _reason(error)))
+        for future in as_completed(futures.values(), raise_errors=False):
+            key = key_of[future.key]
+            if future.status == "finished":
+                end(key, future.result())
+            elif future.status == "error":
+                lost[key] = future.exception()
+            else:
+                raise self._gone()
+        behind = {key for key in lost if any(needed in lost for needed in batch.jobs[key].before)}
+        return {key: error for key, error in lost.items() if key not in behind}
+
+    def _gone(self) -> StudyError:
+        return StudyError(
+            f"the scheduler at {self.address} went away; finished work is kept: start it and run the same command again"
+        )
 
     @contextmanager
     def _watched(self, say: Say) -> Iterator[None]:
@@ -174,10 +206,16 @@ def _local(workers: int) -> Iterator[Any]:
         yield cluster
 
 
+def _wants_gpu(task: Task) -> bool:
+    """Whether a GPU is of use: to generators and to what has gradients, not to a feature that is counted."""
+    if task.kind in ("learn", "conceal") and isinstance(attacks.parse(task.settings["attack"]), LearnedAttack):
+        return True
+    return bool(task.by) and _has_gradients(task.by)
+
+
 @cache
-def _wants_gpu(detector: str) -> bool:
-    """Whether a GPU is of use to it: to what has gradients, not to a feature that is counted; "" is no detector."""
-    return bool(detector) and detectors.parse(detector).build().differentiable
+def _has_gradients(detector: str) -> bool:
+    return detectors.parse(detector).build().differentiable
 
 
 def _attempt_there(task: Task, store: Store, run: str, before: Sequence[Failed | None]) -> Failed | None:

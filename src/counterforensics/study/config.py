@@ -11,6 +11,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from counterforensics import attacks, detectors, manipulations
+from counterforensics.attacks import Attack
 from counterforensics.errors import CounterforensicsError, StudyError, unknown_name
 from counterforensics.photos.patches import GRID, SIZE, Channels
 
@@ -88,10 +89,13 @@ class PatchSettings(_Part):
 
 
 class AttackSettings(_Part):
-    """One attack and whom it attacks."""
+    """One attack, whom it attacks, and what it hides."""
 
     attack: AttackText
     targets: tuple[DetectorText, ...] = ()
+    manipulations: tuple[ManipulationText, ...] | None = Field(
+        None, min_length=1, description="those of the study that it is to hide; all if absent"
+    )
 
 
 class Study(_Part):
@@ -117,8 +121,13 @@ class Study(_Part):
                 raise ValueError(f"{detector} takes patches of {side}x{side} alone, got size {self.patches.size}")
         for settings in self.attacks:
             self._check_targets(settings)
-        contests = [(settings.attack, target) for settings in self.attacks for target in settings.targets or ("",)]
-        for attack, target in _repeated(contests):
+        contests = [
+            (settings.attack, target, manipulation)
+            for settings in self.attacks
+            for target in settings.targets or ("",)
+            for manipulation in settings.manipulations or self.manipulations
+        ]
+        for attack, target, _ in _repeated(contests):
             raise ValueError(f"attacks names {attack!r}{f' on {target}' if target else ''} twice")
         return self
 
@@ -128,10 +137,27 @@ class Study(_Part):
             raise ValueError(f"attack {settings.attack!r} needs targets: list one or more of the study's detectors")
         if not attack.needs_target and settings.targets:
             raise ValueError(f"attack {settings.attack!r} takes no targets, got {', '.join(settings.targets)}")
+        self._check_learning(settings, attack)
+        for manipulation in settings.manipulations or ():
+            if manipulation not in self.manipulations:
+                raise unknown_name(f"manipulation of {settings.attack}", manipulation, self.manipulations)
         for target in settings.targets:
             if target not in self.detectors:
                 raise unknown_name(f"target of {settings.attack}", target, self.detectors)
             attack.check_target(detectors.parse(target).build())
+
+    def _check_learning(self, settings: AttackSettings, attack: Attack) -> None:
+        """What an attack that learns asks of the patches."""
+        least = getattr(attack, "least_side", 0)
+        if least > self.patches.size:
+            raise ValueError(f"{settings.attack} learns on patches of at least {least}, got size {self.patches.size}")
+        for text in settings.manipulations or self.manipulations:
+            # Of a photograph of another size, a patch shows another place than its pristine like.
+            if getattr(attack, "like", "") == "pristine" and hasattr(manipulations.parse(text), "side_for"):
+                raise ValueError(
+                    f"{settings.attack} is to be like=pristine, and {text} moves pixels; "
+                    "name manipulations that do not, or say like=manipulated"
+                )
 
     def as_yaml(self) -> str:
         """The study with every default spelled out."""

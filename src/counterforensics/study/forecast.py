@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from counterforensics import detectors
+from counterforensics import attacks, detectors
 from counterforensics.study.config import Study
 from counterforensics.study.journal import DONE
 from counterforensics.study.plan import Plan
@@ -77,12 +77,13 @@ def rates_of(notes: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Rate]:
 
 
 def plain(who: str) -> str:
-    """A detector, or an attack on one, without settings; a manipulation as it is.
+    """A detector, or an attack on one, without settings but its size; a manipulation as it is.
 
-    >>> plain("fgsm:epsilon=2 on xception:rate=0.001")
-    'fgsm on xception'
+    >>> plain("fgsm:epsilon=2 on xception:rate=0.001"), plain("gan-kim:size=small,steps=9")
+    ('fgsm on xception', 'gan-kim:size=small')
     """
-    return re.sub(r":[a-z_]+=\S*", "", who)
+    size = re.search(r"[:,](size=\w+)", who)
+    return re.sub(r":[a-z_]+=\S*", f":{size[1]}" if size else "", who)
 
 
 def _amount(kind: str, pixels: int, patches: int) -> int:
@@ -181,6 +182,7 @@ def _disk(task: Task, study: Study) -> int:
         "develop": lambda: int(JPEG_BYTES_PER_PIXEL * task.pixels),
         "crop": lambda: patch * task.patches,
         "train": lambda: _weight(task.by),
+        "learn": lambda: _weight(task.settings["attack"]),
         "conceal": lambda: patch * task.patches,
         "judge": lambda: 4 * task.patches,
     }
@@ -188,9 +190,10 @@ def _disk(task: Task, study: Study) -> int:
 
 
 @cache
-def _weight(detector: str) -> int:
-    """Bytes of a trained detector."""
-    state = detectors.parse(detector).build().state_dict()
+def _weight(text: str) -> int:
+    """Bytes of a trained detector, or of what an attack learned."""
+    known = attacks if text.partition(":")[0] in attacks.ATTACKS else detectors
+    state = known.parse(text).build().state_dict()
     return sum(tensor.numel() * tensor.element_size() for tensor in state.values())
 
 

@@ -37,6 +37,11 @@ ROW_COLUMNS = (
     "changed",
     "already",
     "success",
+    "ssim",  # of concealed and manipulated patches, as psnr is
+    "psnr_pristine",  # of concealed and pristine ones, where the manipulation leaves pixels in their place
+    "ssim_pristine",
+    "psnr_before",  # of manipulated and pristine ones, before the attack
+    "ssim_before",
     "training",  # of the judge: hardware, precision, augmentation, patches seen; "" where there is nothing to say
 )
 
@@ -72,6 +77,19 @@ class Strip:
 
 
 @dataclass(frozen=True)
+class Spectra:
+    """Mean power of the patches of one concealment at each frequency, squares of grey levels: float64 [rings] each."""
+
+    manipulation: str
+    target: str
+    attack: str
+    frequencies: npt.NDArray[np.float64]  # cycles a pixel
+    pristine: npt.NDArray[np.float64]
+    manipulated: npt.NDArray[np.float64]
+    concealed: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Curve:
     """How one training went: equally long columns, the first is the horizontal axis ("step")."""
 
@@ -96,4 +114,5 @@ class Outcome:
     provenance: Mapping[str, str]  # versions, seeds, command, time: label -> text
     left_out: Sequence[str] = field(default=())  # photographs that could not be used, each with its reason
     failures: Sequence[str] = field(default=())  # tasks that failed, each with its reason: the holes in the tables
+    spectra: Sequence[Spectra] = field(default=())
     times: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(TIME_COLUMNS)))

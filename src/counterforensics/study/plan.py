@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from counterforensics import attacks, detectors, manipulations
+from counterforensics.attacks import Attack
 from counterforensics.detectors import Recipe
 from counterforensics.errors import StudyError
+from counterforensics.learning import weights
 from counterforensics.photos.base import Photo
 from counterforensics.photos.patches import choose_cells
 from counterforensics.photos.simulated import SimulatedPhoto
@@ -41,12 +43,13 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Training:
-    """One trained detector and its task."""
+    """One trained detector, or what an attack learned, and its task."""
 
     seed: int
     manipulation: str
-    detector: str
+    name: str
     key: str
+    kind: str = "detector"  # or "generator"
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Concealment:
     pristine: tuple[str, ...]
     manipulated: tuple[str, ...]
     key: str
+    likeness: str
 
 
 @dataclass
@@ -78,10 +82,11 @@ class Plan:
         return task.key
 
     def targets(self) -> list[str]:
-        """The keys that finish the study: its rows, and the scores and curves that its report shows."""
+        """The keys that finish the study: its rows, and the scores, curves and spectra that its report shows."""
         rows = [measurement.row for measurement in self.measurements]
         scores = [key for measurement in self.measurements for key in (measurement.pristine, measurement.positive)]
-        return list(dict.fromkeys([*rows, *scores, *(training.key for training in self.trainings)]))
+        shown = [*(one.key for one in self.trainings), *(one.likeness for one in self.concealments)]
+        return list(dict.fromkeys([*rows, *scores, *shown]))
 
     def missing(self, store: Store) -> tuple[list[str], list[str]]:
         """Keys of the tasks that must run, in an order in which they can, and of damaged entries among them.
@@ -139,22 +144,32 @@ def _plan_manipulation(
     for detector in study.detectors:
         judged.measure(detector, "", "", manipulated, manipulated)
     for wanted in study.attacks:
+        if manipulation not in (wanted.manipulations or study.manipulations):
+            continue
+        attack = attacks.parse(wanted.attack)
         for target in wanted.targets or ("",):
             conceal = _conceal_task(seed, manipulation, wanted.attack, attacked, target)
+            conceal = _with(conceal, {}, **trainings.digests(attack))
+            _check_taken(attack, manipulation, split)
             if target:
                 conceal = _with(conceal, {"target": (trained[target],)})
             # An attack that learns nothing (FGSM) does not depend on, or read, the training patches.
-            if attacks.parse(wanted.attack).needs_pairs:
+            if attack.needs_pairs and isinstance(attack, attacks.LearnedAttack):
+                learned = trainings.learned(attack, manipulation)
+                plan.trainings.append(Training(seed, manipulation, wanted.attack, learned, "generator"))
+                conceal = _with(conceal, {"generator": (learned,)})
+            elif attack.needs_pairs:
                 conceal = _with(conceal, trainings.pairs(manipulation), held_out=trainings.held_out)
             before = crops.of(split.test, "", attacked=True)
-            if attacks.parse(wanted.attack).needs_originals:
+            if attack.needs_originals:
                 conceal = _with(conceal, {"originals": before})
             key = plan.add(dataclasses.replace(conceal, patches=plan.patches(attacked)))
+            likeness = plan.add(_compare_task(manipulation, wanted.attack, before, attacked, key, plan))
             plan.concealments.append(
-                Concealment(seed, manipulation, target, wanted.attack, split.test, before, attacked, key)
+                Concealment(seed, manipulation, target, wanted.attack, split.test, before, attacked, key, likeness)
             )
             for detector in study.detectors:
-                judged.measure(detector, target, wanted.attack, (key,), attacked)
+                judged.measure(detector, target, wanted.attack, (key,), attacked, likeness)
 
 
 @dataclass(frozen=True)
@@ -206,7 +221,7 @@ class _Trainings:
             "seed": seed_for(self.seed, "train", text, manipulation),
             "held_out": self.held_out,
             **({"version": recipe.version} if hasattr(recipe, "version") else {}),
-            **self._digests(recipe),
+            **self.digests(recipe),
             **settings,
         }
         label = f"train {text} on {manipulation}"
@@ -214,15 +229,29 @@ class _Trainings:
         seen = _patches_seen(recipe, self.plan.patches(crops))
         return self.plan.add(Task("train", settings, needs, label, by=text, patches=seen))
 
-    def _digests(self, recipe: Recipe) -> dict[str, Any]:
-        """SHA-256 of the files that training reads, if any.  Raises StudyError if one cannot be read."""
-        files: tuple[Path, ...] = getattr(recipe, "files", ())
+    def learned(self, attack: attacks.LearnedAttack, manipulation: str) -> str:
+        """Plan what an attack learns, whoever judges it; its key."""
+        text = attacks.text_form(attack)
+        settings = {
+            "attack": text,
+            "settings": attack.spelled_out,
+            "seed": seed_for(self.seed, "learn", text, manipulation),
+            "manipulation": manipulation,
+            "held_out": self.held_out,
+            "photos": [photo.digest for photo in (*self.split.train, *self.split.validation)],
+        }
+        label = f"learn {text} on {manipulation}"
+        return self.plan.add(Task("learn", settings, self.pairs(manipulation), label, patches=attack.patches_seen))
+
+    def digests(self, part: Recipe | Attack) -> dict[str, Any]:
+        """SHA-256 of the files that a recipe or an attack reads, if any.  Raises StudyError if one cannot be read."""
+        files: tuple[Path, ...] = getattr(part, "files", ())
         try:
             for path in files:
                 if path not in self.hashed:
                     self.hashed[path] = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
-            raise StudyError(f"{recipe}: {error.filename} cannot be read ({error.strerror})") from error
+            raise StudyError(f"{part}: {error.filename} cannot be read ({error.strerror})") from error
         return {"files": {str(path): self.hashed[path] for path in files}} if files else {}
 
 
@@ -240,6 +269,31 @@ def _conceal_task(seed: int, manipulation: str, text: str, manipulated: tuple[st
         "seed": seed_for(seed, "attack", text, manipulation),
     }
     return Task("conceal", settings, {"patches": manipulated}, f"conceal {manipulation} by {text}", by=target)
+
+
+def _check_taken(attack: Attack, manipulation: str, split: Split) -> None:
+    """Raise StudyError if a generator from a folder learned another manipulation, or on a test photograph."""
+    folder = getattr(attack, "weights", "")
+    if not folder:
+        return
+    record, name = weights.read_record(Path(folder), "generator"), attacks.text_form(attack).partition(":")[0]
+    if record["generator"] != name:
+        raise StudyError(f"{folder} holds a generator of {record['generator']}, not of {name}")
+    if record.get("manipulation") != manipulation:
+        learned = record.get("manipulation", "something unnamed")
+        raise StudyError(f"{folder} learned to hide {learned}, not {manipulation}: name its manipulations: [{learned}]")
+    if seen := set(record.get("photos", ())) & {photo.digest for photo in split.test}:
+        raise StudyError(f"{folder} learned on {len(seen)} of the test photographs; take another, or test on others")
+
+
+def _compare_task(
+    manipulation: str, attack: str, before: tuple[str, ...], attacked: tuple[str, ...], key: str, plan: Plan
+) -> Task:
+    # Of a photograph of another size, a patch shows something else than its pristine like.
+    aligned = not hasattr(manipulations.parse(manipulation), "side_for")
+    needs = {"pristine": before, "manipulated": attacked, "concealed": (key,)}
+    label = f"compare {manipulation} concealed by {attack}"
+    return Task("compare", {"aligned": aligned}, needs, label, patches=plan.patches(attacked))
 
 
 def _with(task: Task, needs: Mapping[str, tuple[str, ...]], **settings: Any) -> Task:
@@ -329,9 +383,18 @@ class _Judging:
     pristine: tuple[str, ...]
 
     def measure(
-        self, detector: str, target: str, attack: str, patches: tuple[str, ...], origin: tuple[str, ...]
+        self,
+        detector: str,
+        target: str,
+        attack: str,
+        patches: tuple[str, ...],
+        origin: tuple[str, ...],
+        likeness: str = "",
     ) -> None:
-        """Plan one row: `detector` on pristine patches and on `patches`, which were `origin` before an attack."""
+        """Plan one row: `detector` on pristine patches and on `patches`, which were `origin` before an attack.
+
+        likeness: the key of what compares them, for an attack.
+        """
         pristine = self._judge(detector, self.pristine, "pristine patches")
         positive = self._judge(detector, patches, f"patches concealed by {attack}" if attack else "manipulated patches")
         needs = {
@@ -343,6 +406,7 @@ class _Judging:
         if attack:
             needs["concealed"] = patches
             needs["before"] = (self._judge(detector, origin, "attacked patches before the attack"),)
+            needs["likeness"] = (likeness,)
         settings = {"seed": seed_for(self.seed, "intervals", self.manipulation)}
         label = f"measure {detector} on {self.manipulation} {attack}".rstrip()
         counted = self.plan.patches((*self.pristine, *patches))

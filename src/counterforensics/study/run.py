@@ -9,6 +9,7 @@ import json
 import math
 import os
 import platform
+import re
 import shlex
 import shutil
 import sys
@@ -23,6 +24,7 @@ import yaml
 
 from counterforensics import manipulations
 from counterforensics.errors import CounterforensicsError, StudyError, WeightsError
+from counterforensics.evaluation import frequencies
 from counterforensics.learning import weights
 from counterforensics.learning.accelerator import best_device, describe
 from counterforensics.photos.base import Photo
@@ -32,13 +34,13 @@ from counterforensics.photos.splits import Split
 from counterforensics.study.cluster import connected
 from counterforensics.study.config import Study
 from counterforensics.study.execution import Scheduler, Threads, execute
-from counterforensics.study.outcome import ROW_COLUMNS, TIME_COLUMNS, Curve, Outcome, Scores, Strip
+from counterforensics.study.outcome import ROW_COLUMNS, TIME_COLUMNS, Curve, Outcome, Scores, Spectra, Strip
 from counterforensics.study.plan import Concealment, Measurement, Plan, count_patches, patches_per_photo
 from counterforensics.study.preparation import Prepared, cores, prepare
 from counterforensics.study.progress import Progress
 from counterforensics.study.remote_store import open_store
 from counterforensics.study.store import Store, write_whole
-from counterforensics.study.tasks import BATCH, CURVE, LOGITS, ROW, TIME, patches_of
+from counterforensics.study.tasks import BATCH, CURVE, LOGITS, ROW, SPECTRA, TIME, patches_of
 
 ROWS, PHOTOS, TIMES, SETTINGS = "rows.csv", "photos.csv", "times.csv", "study.yaml"
 WHOLE = frozenset({"seed", "n_pristine", "n_manipulated", "fp", "tp"})
@@ -86,7 +88,7 @@ def _run(study: Study, out: Path, store: Store, scheduler: Scheduler, workers: i
     _write_csv(photos.itertuples(index=False), out / PHOTOS, columns=photos.columns)
     times = _times(plan, store)
     _write_csv(times.itertuples(index=False), out / TIMES, columns=times.columns)
-    _link_detectors(plan, store, out / "detectors")
+    _link_trained(plan, store, out)
     return Outcome(
         study=study.name,
         settings=study.as_yaml(),
@@ -95,6 +97,7 @@ def _run(study: Study, out: Path, store: Store, scheduler: Scheduler, workers: i
         scores=list(_scores(plan, store)),
         strips=list(_strips(plan, store)),
         curves=list(_curves(plan, store)),
+        spectra=list(_spectra(plan, store)),
         times=times,
         photos=photos,
         provenance=_provenance(study),
@@ -130,7 +133,7 @@ def _owner(settings: Path) -> Any:
 def _rows(study: Study, plan: Plan, store: Store) -> pd.DataFrame:
     """One row for each measurement; counts and rates are empty where its tasks failed."""
     records = []
-    trained = {(one.seed, one.manipulation, one.detector): _training(store, one.key) for one in plan.trainings}
+    trained = {(one.seed, one.manipulation, one.name): _training(store, one.key) for one in plan.trainings}
     for measurement in plan.measurements:
         record: dict[str, Any] = {"study": study.name}
         record |= {name: getattr(measurement, name) for name in ROW_COLUMNS[1:6]}
@@ -191,10 +194,12 @@ def _field(name: str, value: Any) -> str:
     return str(int(value)) if name in WHOLE else f"{value:.6f}"
 
 
-def _link_detectors(plan: Plan, store: Store, folder: Path) -> None:
-    """Give every trained detector a path that a person can type: SEED/DETECTOR/MANIPULATION."""
+def _link_trained(plan: Plan, store: Store, out: Path) -> None:
+    """Give all that was trained a path that a person can type: detectors/SEED/NAME/MANIPULATION."""
     for training in plan.trainings:
-        link = folder / str(training.seed) / training.detector / training.manipulation
+        # A study names a generator by its folder, and a comma ends a name there.
+        name = training.name if training.kind == "detector" else re.sub(r"[^\w.]+", "-", training.name)
+        link = out / f"{training.kind}s" / str(training.seed) / name / training.manipulation
         entry = store.folder(training.key)
         if not entry.exists() or link.resolve() == entry.resolve():
             continue
@@ -267,7 +272,17 @@ def _curves(plan: Plan, store: Store) -> Iterator[Curve]:
         points = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
         if points:
             columns = {name: [point[name] for point in points] for name in points[0]}
-            yield Curve(training.seed, training.manipulation, training.detector, columns)
+            yield Curve(training.seed, training.manipulation, training.name, columns)
+
+
+def _spectra(plan: Plan, store: Store) -> Iterator[Spectra]:
+    """What each attack of the first seed did to the spectrum."""
+    seed = min((concealment.seed for concealment in plan.concealments), default=0)
+    for concealment in plan.concealments:
+        path = store.folder(concealment.likeness) / SPECTRA
+        if concealment.seed == seed and path.exists():
+            named, spectra = (concealment.manipulation, concealment.target, concealment.attack), np.load(path)
+            yield Spectra(*named, frequencies(spectra.shape[1]), *spectra)
 
 
 def _simulated_roles(splits: Mapping[int, Split]) -> list[str]:

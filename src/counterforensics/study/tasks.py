@@ -1,6 +1,6 @@
 """The kinds of task a study consists of. Each reads entries of the store and writes one of its own.
 
-develop (simulated cameras) -> crop -> train -> conceal -> judge -> measure
+develop (simulated cameras) -> crop -> train, learn -> conceal -> judge, compare -> measure
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import numpy as np
 import torch
 
 from counterforensics import attacks, detectors, manipulations
+from counterforensics.attacks import Concealer
 from counterforensics.detectors.base import Network, score
-from counterforensics.evaluation import changed, mse, psnr_of, rates
+from counterforensics.evaluation import changed, mse, psnr_of, radial_spectrum, rates, ssim
 from counterforensics.learning import weights
 from counterforensics.learning.accelerator import describe, device_of, placed
 from counterforensics.learning.course import Course
@@ -37,6 +38,7 @@ BATCH = 32
 BATCHES_BETWEEN_RELEASES = 8
 PATCHES, LOGITS, MSE, CHANGED, ZERO = ("patches.npy", "logits.npy", "mse.npy", "changed.npy", "zero_gradient.npy")
 PHOTO, CURVE, ROW, TIME = "photo.jpg", "curve.json", "row.json", "time.json"
+LIKENESS, SPECTRA = "likeness.json", "spectra.npy"
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,7 @@ def _train(task: Task, store: Store, folder: Path, *, say: Callable[[str], None]
     recipe = detectors.parse(task.settings["detector"])
     curve: list[Mapping[str, float]] = []
     pairs = pairs_of(task, store)
-    kept = functools.partial(store.keep_partial, task.key)
-    course = Course(curve.append, say=say, folder=store.partial(task.key), kept=kept)
+    course = _course(task, store, curve, say)
     network = recipe.train(pairs, seed=task.settings["seed"], course=course, **_start(task, store))
     shown = ("manipulation", "manipulations", "seed")
     record = {name: task.settings[name] for name in shown if name in task.settings}
@@ -160,13 +161,43 @@ def patches_of(keys: tuple[str, ...], store: Store) -> Patches:
     return Patches(tuple(PatchFile.open(store.folder(key) / PATCHES) for key in keys))
 
 
-def _conceal(task: Task, store: Store, folder: Path) -> None:
-    """The manipulated patches of the test devices after an attack, and what it did to them."""
+def _learn(task: Task, store: Store, folder: Path, *, say: Callable[[str], None]) -> None:
+    """What an attack learns from the training devices: a generator, trained once whoever judges it."""
     attack = attacks.parse(task.settings["attack"])
+    if not isinstance(attack, attacks.LearnedAttack):
+        raise TypeError(f"{task.settings['attack']} learns nothing")
+    curve: list[Mapping[str, float]] = []
+    pairs = pairs_of(task, store)
+    learned = attack.learn(pairs, seed=task.settings["seed"], course=_course(task, store, curve, say))
+    record = {name: task.settings[name] for name in ("manipulation", "seed", "photos")}
+    record |= {"pairs": len(pairs), "trained_on": _short_digest(task)}
+    name = task.settings["attack"].partition(":")[0]
+    weights.save(learned, folder, name=name, settings=attack, record=record, kind="generator")
+    (folder / CURVE).write_text(json.dumps(curve), encoding="utf-8")
+
+
+def _course(task: Task, store: Store, curve: list[Mapping[str, float]], say: Callable[[str], None]) -> Course:
+    """Where a training keeps its checkpoints, and the `curve` to which it adds its points."""
+    kept = functools.partial(store.keep_partial, task.key)
+    return Course(curve.append, say=say, folder=store.partial(task.key), kept=kept)
+
+
+def _prepared(task: Task, store: Store) -> tuple[Concealer, torch.device]:
+    """The attack, ready to conceal, and where it works."""
+    attack, seed = attacks.parse(task.settings["attack"]), task.settings["seed"]
+    if "generator" in task.needs and isinstance(attack, attacks.LearnedAttack):
+        folder = store.folder(task.needs["generator"][0])
+        concealer = attack.concealer(weights.load(folder, attacks.ATTACKS, "generator"))
+        return concealer, concealer.device
     target = placed(detectors.load_detector(store.folder(task.needs["target"][0]))) if "target" in task.needs else None
     pairs = pairs_of(task, store) if "pristine" in task.needs else Pairs(Patches(()), Patches(()))
-    device = device_of(target) if target is not None else torch.device("cpu")
-    concealer = attack.prepare(target, pairs, seed=task.settings["seed"])
+    concealer = attack.prepare(target, pairs, seed=seed)
+    return concealer, concealer.device if target is None else device_of(target)
+
+
+def _conceal(task: Task, store: Store, folder: Path) -> None:
+    """The manipulated patches of the test devices after an attack, and what it did to them."""
+    concealer, device = _prepared(task, store)
     source = patches_of(task.needs["patches"], store)
     originals = patches_of(task.needs["originals"], store).batches(BATCH) if "originals" in task.needs else None
     seconds = 0.0
@@ -212,6 +243,30 @@ def as_stored(patch: Pixels) -> Pixels:
     return decoded[None] if decoded.ndim == 2 else np.ascontiguousarray(decoded[..., ::-1].transpose(2, 0, 1))
 
 
+def _compare(task: Task, store: Store, folder: Path) -> None:
+    """How like the manipulated patches concealed ones are, and how like the pristine ones, where pixels stayed."""
+    pristine, manipulated, concealed = (
+        patches_of(task.needs[role], store).batches(BATCH) for role in ("pristine", "manipulated", "concealed")
+    )
+    found: dict[str, list[np.ndarray[Any, Any]]] = {}
+    spectra: np.ndarray[Any, Any] = np.zeros((3, 1))
+    count = 0
+    for states in zip(pristine, manipulated, concealed, strict=True):
+        original, before, after = map(torch.from_numpy, states)
+        measured = {"ssim": ssim(after, before)}
+        if task.settings["aligned"]:
+            measured |= {"ssim_pristine": ssim(after, original), "ssim_before": ssim(before, original)}
+            measured |= {"mse_pristine": mse(after, original), "mse_before": mse(before, original)}
+        for name, values in measured.items():
+            found.setdefault(name, []).append(values.numpy())
+        spectra = spectra + len(after) * np.stack([radial_spectrum(some) for some in (original, before, after)])
+        count += len(after)
+    means = {name: float(np.concatenate(parts).mean()) for name, parts in found.items()}
+    likeness = {name.replace("mse", "psnr"): psnr_of(mean) if "mse" in name else mean for name, mean in means.items()}
+    (folder / LIKENESS).write_text(json.dumps(likeness, sort_keys=True), encoding="utf-8")
+    _save(folder / SPECTRA, spectra / max(count, 1))
+
+
 def _judge(task: Task, store: Store, folder: Path) -> None:
     """The logits of one detector for one set of patches."""
     detector = placed(detectors.load_detector(store.folder(task.needs["judge"][0])))
@@ -228,6 +283,7 @@ def _measure(task: Task, store: Store, folder: Path) -> None:
     if "concealed" in task.needs:
         before = np.load(store.folder(task.needs["before"][0]) / LOGITS)
         row |= _quality(store.folder(task.needs["concealed"][0])) | _success(before, positive)
+        row |= json.loads((store.folder(task.needs["likeness"][0]) / LIKENESS).read_text(encoding="utf-8"))
     (folder / ROW).write_text(json.dumps(row, sort_keys=True), encoding="utf-8")
 
 
@@ -251,7 +307,9 @@ KINDS: Mapping[str, Kind] = {
     "develop": Kind(1, _develop),
     "crop": Kind(1, _crop),
     "train": Kind(3, _train, tells=True),
+    "learn": Kind(1, _learn, tells=True),
     "conceal": Kind(2, _conceal),
     "judge": Kind(1, _judge),
+    "compare": Kind(1, _compare),
     "measure": Kind(2, _measure),
 }

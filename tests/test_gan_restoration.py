@@ -1,0 +1,488 @@
+"""Restoration: what a generator is, how it learns, and how a study keeps it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from counterforensics.attacks import load_generator, parse, restore
+from counterforensics.attacks.gan_restoration import GENERATORS, SIZES, GanRestoration, Generator, Size, training
+from counterforensics.attacks.gan_restoration.discriminators import Discriminator, Ensemble
+from counterforensics.attacks.gan_restoration.training import Restoration, Schedule, as_stored, co_occurrence_distance
+from counterforensics.errors import AttackError, CounterforensicsError, StudyError, TrainingError, WeightsError
+from counterforensics.learning import weights
+from counterforensics.learning.course import Course
+from counterforensics.photos.patches import Pairs, Patches
+from counterforensics.study.config import load_study
+from counterforensics.study.run import run_study
+from tests.conftest import tiny_settings, tiny_study, write_study
+from tests.toys import median_pairs
+
+TINY = "size=small,steps=6,pairs_per_step=2,rate=0.001"
+
+
+def attack(name: str, **changes: Any) -> GanRestoration:
+    return GENERATORS[name](**{"size": "small", "steps": 6, "pairs_per_step": 2, "rate": 0.001} | changes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny() -> Iterator[None]:
+    """Make `small` as small as networks can be: what holds for them holds for the others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(
+            SIZES, "small", Size(8, 1, 2, seeing=300, restoring=600, deceiving=2400, pairs_per_step=2, rate=1e-3)
+        )
+        yield
+
+
+@pytest.fixture(params=GENERATORS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+# --- the networks
+
+
+def convolution(before: int, after: int, size: int = 3) -> int:
+    """Weights and biases of a convolution."""
+    return (size**2 * before + 1) * after
+
+
+def test_the_full_generator_has_the_layers_that_were_described() -> None:
+    generator = GENERATORS["gan-kim"]().build()
+    block = 2 * (convolution(64, 64) + 2 * 64) + 1
+    expected = convolution(1, 64) + 1 + 16 * block + convolution(64, 64) + 2 * 64 + convolution(64, 1)
+    assert sum(parameter.numel() for parameter in generator.parameters()) == expected
+
+
+def test_the_full_vgg_is_the_published_one() -> None:
+    opponent = GENERATORS["gan-vgg"]().opponent()
+    assert isinstance(opponent, Discriminator)
+    convolutions = [layer for layer in opponent.layers if isinstance(layer, torch.nn.Conv2d)]
+    assert len(convolutions) == 13
+    # The published network (configuration D) has 14,714,688 in its convolutions; ours sees one channel, not three.
+    assert sum(p.numel() for layer in convolutions for p in layer.parameters()) == 14_714_688 - 2 * 9 * 64
+    assert [layer.out_features for layer in opponent.head if isinstance(layer, torch.nn.Linear)] == [4096, 4096, 1]
+
+
+def test_the_full_kim_discriminator_has_the_layers_that_were_described() -> None:
+    opponent = GENERATORS["gan-kim"]().opponent()
+    assert isinstance(opponent, Discriminator)
+    convolutions = [layer for layer in opponent.layers if isinstance(layer, torch.nn.Conv2d)]
+    assert [layer.out_channels for layer in convolutions] == [64, 64, 128, 128, 256, 256, 512, 512]
+    assert [layer.stride[0] for layer in convolutions] == [1, 2] * 4
+    assert [layer.out_features for layer in opponent.head if isinstance(layer, torch.nn.Linear)] == [1024, 1]
+
+
+def test_members_of_the_ensemble_look_through_filters_of_their_own_that_see_no_grey() -> None:
+    opponent = GENERATORS["gan-ensemble"](size="small").opponent()
+    assert isinstance(opponent, Ensemble)
+    opponent.initialise(torch.Generator().manual_seed(0))
+    filters = [member[0].weight for member in opponent.members]  # type: ignore[index]
+    for taps in filters:
+        torch.testing.assert_close(taps.sum((2, 3)), torch.zeros(len(taps), 1), atol=1e-5, rtol=0)
+        torch.testing.assert_close(taps.square().sum((2, 3)), torch.ones(len(taps), 1))
+    assert not torch.allclose(filters[0], filters[1])
+    assert not any(tensor.requires_grad for tensor in filters)
+    grey = torch.full((1, 1, 64, 64), 90.0)
+    torch.testing.assert_close(opponent(grey), opponent(grey + 100))
+
+
+def untrained(name: str) -> Generator:
+    """A generator that does something, whatever it is."""
+    generator = attack(name).build()
+    generator.initialise(torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(generator.last.weight, std=0.01, generator=torch.Generator().manual_seed(1))
+    return generator.eval()
+
+
+def some_patches(count: int = 5, height: int = 64, width: int = 64, channels: int = 1) -> Tensor:
+    draw = torch.Generator().manual_seed(2)
+    return torch.randint(0, 256, (count, channels, height, width), dtype=torch.uint8, generator=draw)
+
+
+def test_a_generator_begins_as_the_identity(name: str) -> None:
+    generator = attack(name).build()
+    generator.initialise(torch.Generator().manual_seed(0))
+    assert torch.equal(restore(some_patches(), generator.eval()), some_patches())
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (33, 50), (128, 128)])
+def test_a_generator_takes_any_side(name: str, height: int, width: int) -> None:
+    patches = some_patches(3, height, width)
+    restored = restore(patches, untrained(name))
+    assert restored.dtype == torch.uint8
+    assert restored.shape == patches.shape
+
+
+def test_colour_moves_in_all_channels_alike(name: str) -> None:
+    # Away from black and white, where nothing is clipped.
+    colour = some_patches(2, 24, 24, 3) // 8 + 112
+    moved = restore(colour, untrained(name)).int() - colour.int()
+    assert (moved.amax(1) - moved.amin(1)).max() <= 1  # rounding of a sum
+    assert (moved != 0).any()
+
+
+def test_the_grain_of_a_patch_depends_on_its_content_and_the_seed_alone() -> None:
+    generator, patches = untrained("gan-ensemble"), some_patches()
+    turned = restore(patches.flip(0), generator).flip(0)
+    assert torch.equal(turned, restore(patches, generator))
+    assert not torch.equal(restore(patches, generator, seed=1), restore(patches, generator))
+    twice = restore(patches[:1].expand(2, -1, -1, -1), generator)
+    assert torch.equal(twice[0], twice[1])
+
+
+def test_the_gradient_passes_through_what_a_file_does_to_grey_levels() -> None:
+    pixels = torch.tensor([-3.0, 0.4, 0.6, 254.7, 300.0], requires_grad=True)
+    stored = as_stored(pixels)
+    assert stored.tolist() == [0, 0, 1, 255, 255]
+    stored.sum().backward()  # type: ignore[no-untyped-call]
+    assert pixels.grad is not None
+    assert pixels.grad.tolist() == [0, 1, 1, 1, 0]
+
+
+def test_co_occurrences_differ_by_nothing_from_their_own_and_by_more_the_more_is_filtered() -> None:
+    pairs = median_pairs()
+    pristine, median = (torch.from_numpy(some[np.arange(6)]).float() for some in (pairs.pristine, pairs.manipulated))
+    assert co_occurrence_distance(pristine, pristine).item() == 0
+    half = (pristine + median) / 2
+    assert 0 < co_occurrence_distance(half, pristine) < co_occurrence_distance(median, pristine)
+
+
+# --- learning
+
+
+def darker_pairs(by: int = 6) -> Pairs:
+    """Pairs that anything can restore: every patch lost `by` grey levels."""
+    pristine = [np.clip(stack, 60, 200) for stack in median_pairs().pristine.stacks]  # type: ignore[call-overload]
+    darker = tuple((stack - by).astype(np.uint8) for stack in pristine)
+    return Pairs(Patches(tuple(pristine)), Patches(darker), frozenset({8, 9}))
+
+
+def test_what_was_taken_is_given_back(name: str) -> None:
+    pairs = darker_pairs()
+    curve: list[Mapping[str, float]] = []
+    learned = attack(name, steps=40, pairs_per_step=4, rate=0.003).learn(pairs, seed=0, course=Course(curve.append))
+    darker, pristine = (torch.from_numpy(some[np.arange(8)]) for some in (pairs.manipulated, pairs.pristine))
+    left = (restore(darker, learned).int() - pristine.int()).float()
+    assert left.square().mean() < 6**2 / 2
+    assert curve[-1]["validation_psnr"] > 10 * math.log10(255**2 / 6**2) + 3
+    assert learned.facts["ended"] == "as planned"
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing in a training catches it."""
+
+
+@pytest.mark.parametrize("step", [1, 3, 6])
+def test_killed_and_resumed_it_learns_what_it_would_have_learned(
+    name: str, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    pairs, settings = median_pairs(), attack(name)
+    whole = settings.learn(pairs, seed=3)
+    kept = iter(range(100))
+
+    def kill() -> None:
+        if next(kept) + 1 == step:
+            raise Killed
+
+    with pytest.raises(Killed):
+        settings.learn(pairs, seed=3, course=Course(folder=tmp_path, kept=kill))
+    curve: list[Mapping[str, float]] = []
+    said: list[str] = []
+    resumed = settings.learn(pairs, seed=3, course=Course(curve.append, said.append, tmp_path))
+    assert said[0] == f"goes on from step {step} of {settings.schedule().steps}"
+    assert curve[-1]["step"] == settings.schedule().steps
+    for key, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[key]), key
+
+
+def test_another_seed_learns_something_else(name: str) -> None:
+    one, other = (attack(name).learn(median_pairs(), seed=seed).last.weight for seed in (0, 1))
+    assert not torch.equal(one, other)
+    assert torch.equal(attack(name, seed=1).learn(median_pairs(), seed=0).last.weight, other)
+
+
+def test_a_discriminator_that_collapses_ends_the_training_with_what_was_good(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "STEPS_OF_COLLAPSE", 3)
+    monkeypatch.setattr(training, "SAME", math.inf)
+    said: list[str] = []
+    learned = attack(name, steps=40).learn(median_pairs(), seed=0, course=Course(say=said.append))
+    assert "the discriminator collapsed at step" in str(learned.facts["ended"])
+    assert "tells nothing from anything" in str(learned.facts["ended"])
+    assert said[-1] == learned.facts["ended"]
+    assert 0 < int(learned.facts["kept_step"]) < int(learned.facts["steps"]) < 40
+
+
+def test_what_is_kept_after_a_collapse_can_restore(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "STEPS_OF_COLLAPSE", 2)
+    monkeypatch.setattr(training, "SURE", -math.inf)
+    settings = attack(name, steps=40)
+    learned = settings.learn(median_pairs(), seed=0)
+    assert "is sure of every patch" in str(learned.facts["ended"])
+    # It never deceived anybody: what is left is what fidelity alone taught.
+    schedule = settings.schedule()
+    assert learned.facts["kept_step"] == schedule.seeing + schedule.restoring
+    assert learned.last.weight.abs().max() > 0
+
+
+@pytest.mark.parametrize("step", [1, 17, 18])
+def test_killed_around_a_collapse_it_ends_as_it_would_have(
+    step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "STEPS_OF_COLLAPSE", 4)
+    monkeypatch.setattr(training, "SAME", math.inf)
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    settings, pairs, kept = attack("gan-ensemble", steps=40), median_pairs(), iter(range(100))
+    whole = settings.learn(pairs, seed=0)
+
+    def kill() -> None:
+        if next(kept) + 1 == step:
+            raise Killed
+
+    with pytest.raises(Killed):
+        settings.learn(pairs, seed=0, course=Course(folder=tmp_path, kept=kill))
+    resumed = settings.learn(pairs, seed=0, course=Course(folder=tmp_path))
+    assert all(resumed.facts[name] == whole.facts[name] for name in ("ended", "steps", "kept_step"))
+    assert all(torch.equal(tensor, resumed.state_dict()[key]) for key, tensor in whole.state_dict().items())
+
+
+def test_a_discriminator_that_collapses_before_anything_was_good_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "STEPS_OF_COLLAPSE", 1)
+    monkeypatch.setattr(training, "SURE", -math.inf)
+    monkeypatch.setattr(Schedule, "validated_at", frozenset())
+    with pytest.raises(TrainingError, match=r"collapsed at step \d+: for 1 steps it is sure of every patch, and no"):
+        attack("gan-vgg").learn(median_pairs(), seed=0)
+
+
+def test_a_generator_that_holds_nan_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Restoration) -> None:
+        self.kept.last.weight.data.fill_(math.nan)
+
+    monkeypatch.setattr(Restoration, "_keep_mean", broken)
+    monkeypatch.setattr(Restoration, "_held_out", lambda self: {})
+    with pytest.raises(TrainingError, match="the generator holds NaN or infinity after step"):
+        attack("gan-kim").learn(median_pairs(), seed=0)
+
+
+def test_fidelity_to_the_manipulated_patch_needs_no_aligned_pairs() -> None:
+    pairs = median_pairs()
+    elsewhere = Pairs(pairs.pristine, Patches(pairs.manipulated.stacks[::-1]), pairs.held_out)
+    assert attack("gan-ensemble", like="manipulated").learn(elsewhere, seed=0).facts["ended"] == "as planned"
+    one, other = (torch.from_numpy(some[np.arange(6)]).float() for some in (pairs.pristine, pairs.manipulated))
+    assert co_occurrence_distance(one, one.flip(0), together=True).item() == pytest.approx(0, abs=1e-9)
+    assert co_occurrence_distance(one, one.flip(0)) > 0
+    assert co_occurrence_distance(other, one, together=True) > 0
+
+
+def test_a_loss_that_is_no_number_is_an_error_that_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = torch.tensor(math.nan, requires_grad=True)
+    monkeypatch.setattr(Restoration, "_fidelity", lambda *_: nothing * 1)
+    monkeypatch.setattr(Restoration, "_held_out", lambda self: {})
+    with pytest.raises(TrainingError, match="the loss became nan at step 4; a smaller rate may help"):
+        attack("gan-kim", steps=30).learn(median_pairs(), seed=0)
+
+
+def test_without_held_out_photographs_it_learns_too() -> None:
+    learned = attack("gan-kim").learn(median_pairs(held_out=0), seed=0)
+    assert learned.facts["kept_step"] == learned.facts["steps"]
+
+
+REFUSED: Mapping[str, tuple[Callable[[], object], type[CounterforensicsError], str]] = {
+    "small patches": (
+        lambda: attack("gan-kim").learn(median_pairs(size=48), seed=0),
+        TrainingError,
+        "restoration is learned on squares of 64x64, got patches of 48x48",
+    ),
+    "no pairs": (
+        lambda: attack("gan-kim").learn(median_pairs(photos=2, held_out=2), seed=0),
+        TrainingError,
+        "no pairs to learn from",
+    ),
+    "size": (lambda: attack("gan-vgg", size="big"), AttackError, "gan-vgg: size must be full or small, got 'big'"),
+    "like": (lambda: parse("gan-vgg:like=original"), AttackError, "like must be pristine or manipulated"),
+    "steps": (lambda: parse("gan-kim:steps=-1"), AttackError, "steps must be a whole number, 0..10000000, got -1"),
+    "pairs": (lambda: parse("gan-kim:pairs_per_step=-1"), AttackError, "pairs_per_step must be a whole number, 0.."),
+    "perceptual": (lambda: parse("gan-kim:perceptual=-1"), AttackError, "perceptual must lie between 0 and 1e+06"),
+    "members": (lambda: parse("gan-ensemble:members=0"), AttackError, "members must be a whole number, 1..64, got 0"),
+    "training mode": (
+        lambda: restore(some_patches(), attack("gan-kim").build().train()),
+        AttackError,
+        "this generator is in training mode",
+    ),
+    "no noise": (
+        lambda: untrained("gan-ensemble")(torch.zeros(1, 1, 8, 8)),
+        AttackError,
+        "needs noise beside the pixels",
+    ),
+    "folder": (
+        lambda: load_generator("nowhere"),
+        WeightsError,
+        "no generator at nowhere: a folder with",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_input_gets_one_clear_error(case: str) -> None:
+    call, error, message = REFUSED[case]
+    with pytest.raises(error) as caught:
+        call()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_generator_is_loaded_as_it_was_saved_and_not_as_another_size(name: str, tmp_path: Path) -> None:
+    generator = untrained(name)
+    weights.save(generator, tmp_path, name=name, settings=attack(name), record={}, kind="generator")
+    assert torch.equal(restore(some_patches(), load_generator(tmp_path)), restore(some_patches(), generator))
+    record = json.loads((tmp_path / "generator.json").read_text())
+    record["settings"]["size"] = "full"
+    (tmp_path / "generator.json").write_text(json.dumps(record))
+    with pytest.raises(WeightsError, match="holds another generator than its record says"):
+        load_generator(tmp_path)
+
+
+# --- in a study
+
+
+GAN, FOLDER = f"gan-kim:{TINY}", "gan-kim-size-small-steps-6-pairs_per_step-2-rate-0.001"
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict[str, Any]:
+    return tiny_settings(
+        manipulations=["median:7", "jpeg:70"],
+        detectors=["spam-svm"],
+        attacks=[{"attack": GAN, "manipulations": ["median:7"]}],
+    )
+
+
+@pytest.fixture(scope="module")
+def restored(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with a generator.  Read it, do not write to it."""
+    folder = tmp_path_factory.mktemp("restored")
+    outcome = run_study(load_study(str(write_study(folder / "gan.yaml", settings))), folder / "out", workers=2)
+    assert outcome.failures == ()
+    return folder / "out"
+
+
+def rows_of(out: Path) -> list[dict[str, str]]:
+    with (out / "rows.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def forbidden(*_: object, **__: object) -> None:
+    """Stands for a training that must not happen."""
+    raise AssertionError("it learned again")
+
+
+def test_a_study_learns_one_generator_and_only_for_the_manipulations_that_it_is_to_hide(restored: Path) -> None:
+    attacked = [row for row in rows_of(restored) if row["attack"]]
+    assert [(row["manipulation"], row["target"]) for row in attacked] == [("median:7", "")]
+    assert 0 < float(attacked[0]["psnr"]) < math.inf
+    generator = load_generator(restored / "generators" / "0" / FOLDER / "median:7")
+    assert generator.facts["ended"] == "as planned"
+
+
+def test_a_new_judge_does_not_learn_the_generator_again(
+    restored: Path, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GanRestoration, "learn", forbidden)
+    more = settings | {"detectors": ["spam-svm", "spam-svm:c=0.2"]}
+    study = load_study(str(write_study(tmp_path / "more.yaml", more)))
+    outcome = run_study(study, tmp_path / "out", workers=2, store=str(restored / "store"))
+    assert outcome.failures == ()
+    assert len([row for row in rows_of(tmp_path / "out") if row["attack"]]) == 2
+
+
+def test_a_generator_from_a_folder_gives_the_same_figures(
+    restored: Path, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GanRestoration, "learn", forbidden)
+    folder = restored / "generators" / "0" / FOLDER / "median:7"
+    named = {"attack": f"gan-kim:size=small,weights={folder}", "manipulations": ["median:7"]}
+    study = load_study(str(write_study(tmp_path / "named.yaml", settings | {"attacks": [named]})))
+    assert run_study(study, tmp_path / "out", workers=2).failures == ()
+    (ours,), (theirs,) = ([row for row in rows_of(out) if row["attack"]] for out in (tmp_path / "out", restored))
+    assert {key: value for key, value in ours.items() if key != "attack"} == {
+        key: value for key, value in theirs.items() if key != "attack"
+    }
+
+
+def taken(folder: Path) -> dict[str, Any]:
+    """The attack with the generator in `folder`."""
+    return {"attack": f"gan-kim:size=small,weights={folder}", "manipulations": ["median:7"]}
+
+
+FOREIGN: Mapping[str, tuple[dict[str, Any], str]] = {
+    "another manipulation": ({"manipulation": "jpeg:70"}, "learned to hide jpeg:70, not median:7"),
+    "another discriminator": ({"generator": "gan-vgg"}, "holds a generator of gan-vgg, not of gan-kim"),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_a_generator_of_something_else_is_refused(
+    case: str, restored: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    changes, message = FOREIGN[case]
+    folder = Path(shutil.copytree(restored / "generators" / "0" / FOLDER / "median:7", tmp_path / "generator"))
+    record = json.loads((folder / "generator.json").read_text())
+    (folder / "generator.json").write_text(json.dumps(record | changes))
+    study = load_study(str(write_study(tmp_path / "named.yaml", settings | {"attacks": [taken(folder)]})))
+    with pytest.raises(CounterforensicsError, match=re.escape(message)):
+        run_study(study, tmp_path / "out", workers=2)
+
+
+def test_a_generator_that_saw_a_test_photograph_is_refused(
+    restored: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    with (restored / "photos.csv").open(encoding="utf-8") as file:
+        learned_on = {row["device"] for row in csv.DictReader(file) if row["role"] != "test"}
+    named = taken(restored / "generators" / "0" / FOLDER / "median:7")
+    swapped = settings | {"attacks": [named], "split": {"test": sorted(learned_on)}}
+    study = load_study(str(write_study(tmp_path / "swapped.yaml", swapped)))
+    with pytest.raises(StudyError, match=r"learned on \d of the test photographs; take another, or test on others"):
+        run_study(study, tmp_path / "out", workers=2)
+
+
+def test_where_pixels_move_nothing_is_compared_with_the_pristine_patch(tmp_path: Path) -> None:
+    target = "cozzolino2017:svm_pairs=64,steps=0"
+    study = tiny_study(
+        tmp_path,
+        manipulations=["resize:1.5"],
+        detectors=["spam-svm", target],
+        attacks=[{"attack": "fgsm", "targets": [target]}],
+    )
+    assert run_study(study, tmp_path / "out", workers=2).failures == ()
+    for row in [row for row in rows_of(tmp_path / "out") if row["attack"]]:
+        assert row["ssim"]
+        assert [row[name] for name in ("psnr_pristine", "psnr_before", "ssim_pristine", "ssim_before")] == [""] * 4
+
+
+def test_a_study_refuses_what_a_generator_cannot_learn_before_it_begins(tmp_path: Path) -> None:
+    gan = [{"attack": "gan-kim"}]
+    with pytest.raises(StudyError, match=r"gan-kim is to be like=pristine, and resize:1.5 moves pixels"):
+        tiny_study(tmp_path, manipulations=["resize:1.5"], attacks=gan)
+    with pytest.raises(StudyError, match="gan-kim learns on patches of at least 64, got size 48"):
+        tiny_study(tmp_path, attacks=gan, patches={"per_photo": 4, "size": 48})
+    tiny_study(tmp_path, manipulations=["resize:1.5"], attacks=[{"attack": "gan-kim:like=manipulated"}])
+
+
+def test_an_attack_names_manipulations_of_its_study(tmp_path: Path) -> None:
+    with pytest.raises(CounterforensicsError, match=r"unknown manipulation of gan-kim .median:5."):
+        tiny_study(tmp_path, attacks=[{"attack": "gan-kim", "manipulations": ["median:5"]}])
