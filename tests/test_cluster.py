@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dask
@@ -168,3 +169,66 @@ def test_a_cluster_without_workers_says_that_it_waits(monkeypatch: pytest.Monkey
             while not said:
                 time.sleep(0.05)
     assert said[0].endswith("has no workers left; waiting for some, finished work is kept")
+
+
+class Topics:
+    """Stands for a client to which nobody says anything."""
+
+    def subscribe_topic(self, *_: Any) -> None:
+        """Nobody does."""
+
+
+def test_what_was_lost_beside_another_runs_once_more_alone_and_every_job_ends_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed.scheduler import KilledWorker
+
+    def lost(key: str) -> KilledWorker:
+        return KilledWorker(key, SimpleNamespace(address="tcp://there:1"), 1)  # type: ignore[arg-type]
+
+    before = {"deadly": (), "heir": ("deadly",), "its heir": ("heir",), "beside": (), "child": ("beside",), "full": ()}
+    rounds: list[list[str]] = []
+
+    def one_round(self: Cluster, keys: list[str], batch: Batch, ended: Any, end: Any) -> dict[str, Exception]:
+        rounds.append(list(keys))
+        found: dict[str, Exception] = {}
+        for key in keys:
+            if key == "deadly" or (key == "beside" and len(keys) > 1):
+                found[key] = lost(key)
+            elif key == "full":
+                found[key] = StudyError("no room")
+            elif all(needed in ended for needed in before[key]):
+                end(key, Failed("") if any(ended[needed] for needed in before[key]) else None)
+        return found
+
+    monkeypatch.setattr(Cluster, "_round", one_round)
+    jobs = {key: Job(Task("crop", {"name": key}), needed) for key, needed in before.items()}
+    told: list[tuple[str, Failed | None]] = []
+    Cluster(Topics(), "tcp://there", False).run(
+        Batch("a run", FolderStore(tmp_path), jobs), lambda *ending: told.append(ending), lambda text: None
+    )
+    ended = dict(told)
+    assert len(told) == len(ended) == len(before)
+    assert ended["beside"] is ended["child"] is None
+    assert ended["full"] == Failed("StudyError: no room")
+    assert ended["heir"] == ended["its heir"] == Failed("")
+    assert ended["deadly"] is not None
+    assert ended["deadly"].reason.startswith("given up after the workers that ran it were lost 2 times")
+    assert rounds == [list(before), ["deadly"], ["beside"], ["heir", "its heir", "child"]]
+
+
+@pytest.mark.parametrize(
+    ("task", "wanted"),
+    [
+        (Task("judge", {}, by="spam-svm"), False),
+        (Task("judge", {}, by="cozzolino2017"), True),
+        (Task("crop", {"manipulation": "median:7"}), False),
+        (Task("learn", {"attack": "gan-vgg"}), True),
+        (Task("conceal", {"attack": "gan-vgg:weights=folder"}), True),
+        (Task("conceal", {"attack": "fgsm"}, by="xception"), True),
+        (Task("conceal", {"attack": "spam-descent"}, by="spam-svm"), False),
+    ],
+    ids=lambda value: getattr(value, "kind", str(value)),
+)
+def test_a_gpu_goes_to_what_can_use_it(task: Task, wanted: bool) -> None:
+    assert cluster._wants_gpu(task) is wanted
