@@ -12,9 +12,16 @@ from counterforensics.errors import StudyError
 from counterforensics.report.labels import DETECTORS, EASY, HARD, ordered
 from counterforensics.study.outcome import ROW_COLUMNS
 
-_TEXTS = ("study", "manipulation", "detector", "target", "attack", "training")
+_TEXTS = ("study", "manipulation", "detector", "target", "attack", "training", "learned")
 _LIKENESS = ("ssim", "psnr_pristine", "ssim_pristine", "psnr_before", "ssim_before")
-_YOUNGER = ("training", "changed", "already", "success", *_LIKENESS)  # columns that rows of older versions lack
+_YOUNGER = (
+    "training",
+    "learned",
+    "changed",
+    "already",
+    "success",
+    *_LIKENESS,
+)  # columns that rows of older versions lack
 Key = tuple[str, str, str, str]
 
 
@@ -90,6 +97,11 @@ class Measured:
     def trainings(self, detector: str) -> list[str]:
         """How `detector` was trained, in the words of its rows; more than one where manipulations differ."""
         texts = self._frame.loc[self._frame["detector"] == detector, "training"]
+        return [text for text in dict.fromkeys(texts) if text]
+
+    def learned(self, attack: str) -> list[str]:
+        """How an attack that learns was trained, in the words of its rows; more than one where manipulations differ."""
+        texts = self._frame.loc[self._frame["attack"] == attack, "learned"]
         return [text for text in dict.fromkeys(texts) if text]
 
     def counts(self, target: str, attack: str) -> tuple[str, str]:

@@ -182,6 +182,7 @@ def attack_table(
         rows=tuple(rows),
         notes=(
             *_comparison_notes(measured, target, attack, number),
+            *_learned(measured, dict.fromkeys(attack for _, attack in contests)),
             _QUALITY_NOTE,
             *([_LIKENESS_NOTE] if len(qualities) > len(_QUALITIES) else []),
             *_notes(measured, sample),
@@ -396,6 +397,13 @@ def _trainings(measured: Measured) -> Iterator[str]:
     for detector in measured.detectors:
         for training in measured.trainings(detector):
             yield f"{detector_label(detector)} was trained on: {training}."
+
+
+def _learned(measured: Measured, names: Iterable[str]) -> Iterator[str]:
+    """How each attack that learns was trained, where its rows say so."""
+    for name in names:
+        for training in measured.learned(name):
+            yield f"{attack_label(name)} was trained on: {training}."
 
 
 def _left_over(measured: Measured) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ ROW_COLUMNS = (
     "psnr_before",  # of manipulated and pristine ones, before the attack
     "ssim_before",
     "training",  # of the judge: hardware, precision, augmentation, patches seen; "" where there is nothing to say
+    "learned",  # likewise, of an attack that learns
 )
 
 # times.csv, one line per attack on a manipulation. No two runs take the same time, so rows.csv does not have it.

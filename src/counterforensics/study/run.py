@@ -35,7 +35,7 @@ from counterforensics.study.cluster import connected
 from counterforensics.study.config import Study
 from counterforensics.study.execution import Scheduler, Threads, execute
 from counterforensics.study.outcome import ROW_COLUMNS, TIME_COLUMNS, Curve, Outcome, Scores, Spectra, Strip
-from counterforensics.study.plan import Concealment, Measurement, Plan, count_patches, patches_per_photo
+from counterforensics.study.plan import Concealment, Measurement, Plan, Training, count_patches, patches_per_photo
 from counterforensics.study.preparation import Prepared, cores, prepare
 from counterforensics.study.progress import Progress
 from counterforensics.study.remote_store import open_store
@@ -133,7 +133,7 @@ def _owner(settings: Path) -> Any:
 def _rows(study: Study, plan: Plan, store: Store) -> pd.DataFrame:
     """One row for each measurement; counts and rates are empty where its tasks failed."""
     records = []
-    trained = {(one.seed, one.manipulation, one.name): _training(store, one.key) for one in plan.trainings}
+    trained = {(one.seed, one.manipulation, one.name): _training(store, one) for one in plan.trainings}
     for measurement in plan.measurements:
         record: dict[str, Any] = {"study": study.name}
         record |= {name: getattr(measurement, name) for name in ROW_COLUMNS[1:6]}
@@ -141,6 +141,7 @@ def _rows(study: Study, plan: Plan, store: Store) -> pd.DataFrame:
         if path.exists():
             record |= json.loads(path.read_text(encoding="utf-8"))
             record["training"] = trained[measurement.seed, measurement.manipulation, measurement.detector]
+            record["learned"] = trained.get((measurement.seed, measurement.manipulation, measurement.attack), "")
         records.append(record)
     return pd.DataFrame.from_records(records).reindex(columns=list(ROW_COLUMNS))
 
@@ -156,10 +157,13 @@ def _times(plan: Plan, store: Store) -> pd.DataFrame:
     return pd.DataFrame.from_records(records, columns=list(TIME_COLUMNS))
 
 
-def _training(store: Store, key: str) -> str:
-    """How a detector was trained, in the words of a row; "" for one that says nothing of it."""
+def _training(store: Store, training: Training) -> str:
+    """How something was trained, in the words of a row; "" where it says nothing of it."""
     with contextlib.suppress(WeightsError):
-        facts = weights.read_record(store.folder(key)).get("training", {})
+        facts = weights.read_record(store.folder(training.key), training.kind).get("training", {})
+        if facts and training.kind == "generator":
+            steps = f"{facts['steps']} steps of {facts['pairs_per_step']} pairs, {facts['ended']}"
+            return "; ".join([facts["device"], facts["precision"], f"perceptual space: {facts['perceptual']}", steps])
         if facts:
             words = [facts[name] for name in ("device", "precision", "augmentation")]
             seen = f"{facts['patches']} patches"

@@ -40,6 +40,7 @@ FLOOR = 1e-4
 # A discriminator has collapsed that for so many steps gives every patch the same logit, or is this sure of all.
 STEPS_OF_COLLAPSE, SAME, SURE = 100, 1e-4, 25.0
 PLANNED = "as planned"  # how a training ended
+CRITIC = "features of the discriminator when it had learned to detect the manipulation"
 
 
 @dataclass(frozen=True)
@@ -413,6 +414,8 @@ class Restoration:
         return {
             "device": accelerator.describe(self.device),
             "precision": self.precision,
+            "perceptual": CRITIC if self.weights.perceptual and self.schedule.like == "pristine" else "none",
+            "pairs_per_step": self.schedule.pairs_per_step,
             "steps": self.step,
             "kept_step": self.good_step,
             "ended": self.ended,
