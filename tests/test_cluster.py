@@ -163,12 +163,27 @@ def test_a_worker_that_does_not_see_what_it_needs_is_named(
 def test_a_cluster_without_workers_says_that_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "SECONDS_BETWEEN_LOOKS", 0.1)
     said: list[str] = []
-    with connected("local", gpu=False, workers=1, say=lambda text: None) as there:
-        there.client.retire_workers(close_workers=True)
+    with (
+        connected("local", gpu=False, workers=1, say=lambda text: None) as ours,
+        connected(ours.client.scheduler.address, gpu=False, workers=1, say=lambda text: None) as there,
+    ):
+        ours.client.retire_workers(close_workers=True)
         with there._watched(said.append):
             while not said:
                 time.sleep(0.05)
     assert said[0].endswith("has no workers left; waiting for some, finished work is kept")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_workers_of_this_machine_that_do_not_come_back_are_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "SECONDS_BETWEEN_LOOKS", 0.5)
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "100ms"}),
+        connected("local", gpu=False, workers=1, say=lambda text: None) as there,
+    ):
+        there.client.retire_workers(close_workers=True)
+        with there._watched(lambda text: None):
+            assert there.client.submit(os.getpid).result(timeout=120) != os.getpid()
 
 
 class Topics:

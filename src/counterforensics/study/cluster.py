@@ -134,13 +134,16 @@ class Cluster:
 
     @contextmanager
     def _watched(self, say: Say) -> Iterator[None]:
-        """While the block lasts, say so whenever there is nobody to work: the run then waits for workers."""
+        """While the block lasts, look after the workers: say so where none is left, as the run then waits for some."""
         over = threading.Event()
 
         def watch() -> None:
             while not over.wait(SECONDS_BETWEEN_LOOKS):
                 with suppress(OSError, RuntimeError):  # a scheduler that went away is noticed elsewhere
-                    if not self.client.scheduler_info(-1)["workers"]:
+                    ours = self.client.cluster
+                    if ours is not None:  # started here: those that did not come back in time are started again
+                        ours.scale(len(ours.worker_spec))
+                    elif not self.client.scheduler_info(-1)["workers"]:
                         say(f"{self.address} has no workers left; waiting for some, finished work is kept")
 
         watching = threading.Thread(target=watch, daemon=True)

@@ -147,7 +147,7 @@ class GanRestoration:
     def spelled_out(self) -> Mapping[str, Any]:
         """As `LearnedAttack.spelled_out`."""
         parts = {"schedule": dataclasses.asdict(self.schedule()), "loss": dataclasses.asdict(self.loss())}
-        return parts | {"size": SIZES[self.size]._asdict()}
+        return parts | {"size": SIZES[self.size]._asdict(), "settings": dataclasses.asdict(self)}
 
     @property
     def files(self) -> tuple[Path, ...]:
