@@ -21,7 +21,7 @@ from counterforensics.attacks.gan_restoration import GENERATORS, SIZES, GanResto
 from counterforensics.attacks.gan_restoration.discriminators import Discriminator, Ensemble
 from counterforensics.attacks.gan_restoration.training import Restoration, Schedule, as_stored, co_occurrence_distance
 from counterforensics.errors import AttackError, CounterforensicsError, StudyError, TrainingError, WeightsError
-from counterforensics.learning import weights
+from counterforensics.learning import course, weights
 from counterforensics.learning.course import Course
 from counterforensics.photos.patches import Pairs, Patches
 from counterforensics.study.config import load_study
@@ -189,7 +189,7 @@ class Killed(BaseException):
 def test_killed_and_resumed_it_learns_what_it_would_have_learned(
     name: str, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr(course, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
     pairs, settings = median_pairs(), attack(name)
     whole = settings.learn(pairs, seed=3)
     kept = iter(range(100))
@@ -246,7 +246,7 @@ def test_killed_around_a_collapse_it_ends_as_it_would_have(
 ) -> None:
     monkeypatch.setattr(training, "STEPS_OF_COLLAPSE", 4)
     monkeypatch.setattr(training, "SAME", math.inf)
-    monkeypatch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr(course, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
     settings, pairs, kept = attack("gan-ensemble", steps=40), median_pairs(), iter(range(100))
     whole = settings.learn(pairs, seed=0)
 

@@ -103,7 +103,7 @@ def _train_until(step: int, recipe: Tiny, course: Course) -> None:
     """Train with a checkpoint after every step, and die when `step` begins."""
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+        patch.setattr("counterforensics.learning.course.SECONDS_BETWEEN_CHECKPOINTS", -1.0)
         original = training.Training.batch
 
         def batch(self: training.Training, number: int) -> object:
@@ -118,11 +118,11 @@ def _train_until(step: int, recipe: Tiny, course: Course) -> None:
 SCRIPT = """
     import sys, time
     from pathlib import Path
-    from counterforensics.detectors import training
+    from counterforensics.learning import course
     from counterforensics.learning.course import Course
     from tests.test_training import Tiny
     from tests.toys import median_pairs
-    training.SECONDS_BETWEEN_CHECKPOINTS = -1.0
+    course.SECONDS_BETWEEN_CHECKPOINTS = -1.0
     Tiny(steps=4000).train(median_pairs(), seed=3, course=Course(folder=Path(sys.argv[1])))
 """
 

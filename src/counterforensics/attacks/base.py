@@ -93,6 +93,9 @@ class LearnedAttack(Attack, Protocol):
     def spelled_out(self) -> Mapping[str, Any]:
         """All that the result of learning depends on beside the pairs and the seed, as JSON values."""
 
+    def taken(self) -> Mapping[str, Any] | None:
+        """The record of what was learned elsewhere; None where it is to be learned.  Raises WeightsError."""
+
     def build(self) -> Learned:
         """What is learned, with every tensor in its place, untrained."""
 

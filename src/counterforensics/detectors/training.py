@@ -18,7 +18,7 @@ from counterforensics.learning import accelerator
 from counterforensics.learning.accelerator import device_of, placed
 from counterforensics.learning.batches import Batch, central, draw, prefetched
 from counterforensics.learning.checkpoint import Checkpoint, optimiser_state, restore_optimiser
-from counterforensics.learning.course import Clock, Course
+from counterforensics.learning.course import Clock, Course, Losses
 from counterforensics.learning.layers import GhostBatchNorm2d, project, reseed
 from counterforensics.photos.patches import Pairs, Patches
 from counterforensics.pixels import to_pixels
@@ -27,11 +27,6 @@ from counterforensics.seeds import seed_for
 # A loss of margins: logits with the sign turned so that a positive one is a right verdict.
 Loss = Callable[[Tensor], Tensor]
 
-# Between two checkpoints and two reports; neither changes the result.
-SECONDS_BETWEEN_CHECKPOINTS = 120.0
-SECONDS_BETWEEN_REPORTS = 20.0
-# Losses are looked at this many at a time: every look waits for a GPU.
-STEPS_BETWEEN_LOOKS = 20
 # Patches that pass at once on a processor, whose caches hold no more; a GPU takes a whole step.
 PATCHES_PER_PASS = 32
 
@@ -134,7 +129,7 @@ class Training:
         self.step, self.kept_step, self.best_step = 0, 0, 0
         self.points: list[dict[str, float]] = []
         self.losses: list[float] = []  # since the last point
-        self.unseen: list[Tensor] = []  # losses that nobody has looked at
+        self.unseen = Losses()  # those that nobody has looked at
         self.best: dict[str, Tensor] = {}
         self.clock = Clock()
 
@@ -145,13 +140,12 @@ class Training:
         batches = prefetched(self.batch(step) for step in range(self.step, self.schedule.steps))
         with accelerator.deterministic(self.device), contextlib.closing(batches):  # type: ignore[type-var]
             while self.step < self.schedule.steps and not self._exhausted():
-                self.unseen.append(self.take_step(next(batches).to(self.device)))
+                self.unseen.add(self.take_step(next(batches).to(self.device)))
                 self.step += 1
                 if self.step in self.validated_at:
                     self._validate()
-                report = self.clock.since("report") > SECONDS_BETWEEN_REPORTS
-                keep = self.clock.since("checkpoint") > SECONDS_BETWEEN_CHECKPOINTS
-                if report or keep or len(self.unseen) >= STEPS_BETWEEN_LOOKS:
+                report, keep = self.clock.report_is_due(), self.clock.checkpoint_is_due()
+                if report or keep or self.unseen.are_due():
                     self._look()
                 if report:
                     self._report()
@@ -217,16 +211,7 @@ class Training:
 
     def _look(self) -> None:
         """Read the losses of the last steps.  Raises TrainingError if one is not finite."""
-        if not self.unseen:
-            return
-        losses = torch.stack(self.unseen).tolist()
-        first = self.step - len(losses)
-        self.unseen.clear()
-        for step, loss in enumerate(losses, first):
-            if not math.isfinite(loss):
-                kept = f"; the checkpoint of step {self.kept_step} is kept" if self.kept_step else ""
-                raise TrainingError(f"the loss became {loss} at step {step}; a smaller rate may help{kept}")
-        self.losses += losses
+        self.losses += self.unseen.look(self.step, kept_step=self.kept_step)
 
     def _validate(self) -> None:
         """Add a point to the learning curve, and keep the state if it is the best so far."""
@@ -265,7 +250,7 @@ class Training:
         """Say in a line how far training is."""
         loss = self.losses[-1] if self.losses else self.points[-1]["loss"]
         rate = 2 * self.schedule.pairs_per_step * self.clock.steps(self.step)
-        left = (self.schedule.steps - self.step) / max(self.clock.steps(self.step), 1e-9) / 60
+        left = self.clock.minutes_left(self.step, self.schedule.steps)
         self.course.say(
             f"step {self.step} of {self.schedule.steps}, loss {loss:.4f}, held-out accuracy "
             f"{self.points[-1]['validation_accuracy']:.4f}, {rate:.1f} patches/s, {left:.0f} min left"

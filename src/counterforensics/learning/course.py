@@ -1,13 +1,23 @@
-"""What a training makes, what it tells while it goes on, and how long it takes."""
+"""What a training makes, what it tells while it goes on, how long it takes, and what its losses are."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+
+from counterforensics.errors import TrainingError
+
+# Between two checkpoints and two reports; neither changes the result.
+SECONDS_BETWEEN_CHECKPOINTS = 120.0
+SECONDS_BETWEEN_REPORTS = 20.0
+# Losses are looked at this many at a time: every look waits for a GPU.
+STEPS_BETWEEN_LOOKS = 20
 
 
 class Learned(nn.Module):
@@ -60,10 +70,49 @@ class Clock:
         """Steps a second in this process."""
         return (step - self.first_step) / max(time.monotonic() - self.started, 1e-9)
 
-    def since(self, what: str) -> float:
-        """Seconds since `what` was marked, or since this process began."""
+    def minutes_left(self, step: int, steps: int) -> float:
+        """Until `steps` are done, at the rate of this process."""
+        return (steps - step) / max(self.steps(step), 1e-9) / 60
+
+    def report_is_due(self) -> bool:
+        """Whether the last `mark("report")` is long ago."""
+        return self._since("report") > SECONDS_BETWEEN_REPORTS
+
+    def checkpoint_is_due(self) -> bool:
+        """Whether the last `mark("checkpoint")` is long ago."""
+        return self._since("checkpoint") > SECONDS_BETWEEN_CHECKPOINTS
+
+    def _since(self, what: str) -> float:
         return time.monotonic() - self.marks.get(what, self.started)
 
     def mark(self, what: str) -> None:
         """`what` was done now."""
         self.marks[what] = time.monotonic()
+
+
+class Losses:
+    """The losses of the last steps, left where they are until somebody looks."""
+
+    def __init__(self) -> None:
+        self._unseen: list[Tensor] = []
+
+    def add(self, loss: Tensor) -> None:
+        """Add a step's: a scalar, on any device."""
+        self._unseen.append(loss)
+
+    def are_due(self) -> bool:
+        """Whether so many steps have passed that it is time to look."""
+        return len(self._unseen) >= STEPS_BETWEEN_LOOKS
+
+    def look(self, step: int, *, kept_step: int = 0) -> list[float]:
+        """Those since the last look, the last of them of the step before `step`.
+
+        Raises TrainingError if one is not finite, and names the step of the checkpoint that is kept, if any.
+        """
+        losses = torch.stack(self._unseen).tolist() if self._unseen else []
+        self._unseen.clear()
+        for number, loss in enumerate(losses, step - len(losses)):
+            if not math.isfinite(loss):
+                kept = f"; the checkpoint of step {kept_step} is kept" if kept_step else ""
+                raise TrainingError(f"the loss became {loss} at step {number}; a smaller rate may help{kept}")
+        return losses

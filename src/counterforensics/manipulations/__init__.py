@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import cv2
 
 from counterforensics import names
-from counterforensics.manipulations.base import Manipulation
+from counterforensics.manipulations.base import Manipulation, moves_pixels
 from counterforensics.manipulations.blur import GaussianBlur
 from counterforensics.manipulations.jpeg import JpegCompression
 from counterforensics.manipulations.median import MedianFilter
@@ -49,4 +49,4 @@ def text_form(manipulation: Manipulation) -> str:
     return names.text_form(manipulation, MANIPULATIONS)
 
 
-__all__ = ["BACKEND", "MANIPULATIONS", "PAPER", "Manipulation", "parse", "text_form"]
+__all__ = ["BACKEND", "MANIPULATIONS", "PAPER", "Manipulation", "moves_pixels", "parse", "text_form"]

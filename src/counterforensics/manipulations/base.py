@@ -22,6 +22,11 @@ class Manipulation(Protocol):
         """photo: uint8 [h, w, 3], RGB.  Returns uint8 [h', w', 3]; only a resize changes h and w."""
 
 
+def moves_pixels(manipulation: Manipulation) -> bool:
+    """Whether photographs change their size, so that a patch shows another place than its pristine like."""
+    return hasattr(manipulation, "side_for")
+
+
 def check_photo(photo: Pixels) -> Pixels:
     """`photo` itself if it is uint8 [h, w, 3]; a PixelError that says what it is otherwise."""
     if not isinstance(photo, np.ndarray) or photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:

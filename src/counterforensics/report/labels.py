@@ -73,6 +73,15 @@ def attack_label(text: str) -> str:
     return _with_settings(text, _ATTACK_LABELS)
 
 
+def restores(attack: str) -> bool:
+    """Whether the attack is a generator that restores what a manipulation took.
+
+    >>> restores("gan-vgg:size=small"), restores("fgsm")
+    (True, False)
+    """
+    return take_apart(attack)[0].startswith("gan-")
+
+
 def section(manipulation: str) -> str:
     """Which part of a table a manipulation stands in: the easy four, the challenging four, or the rest."""
     if manipulation in EASY:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
-from counterforensics.report.labels import attack_label, detector_label, manipulation_label, take_apart
+from counterforensics.report.labels import attack_label, detector_label, manipulation_label, restores
 from counterforensics.report.measured import Measured
-from counterforensics.report.tables import NONE, Cell, Column, Row, Table, percent
+from counterforensics.report.tables import NONE, Cell, Column, Row, Table, percent, quality_cell
 
 _TARGET = "target"
 
@@ -16,7 +14,7 @@ def restoration_table(measured: Measured) -> Table | None:
     restored = dict.fromkeys(
         manipulation
         for contest in measured.contests
-        if take_apart(contest[1])[0].startswith("gan-")
+        if restores(contest[1])
         for manipulation in measured.manipulations_of(*contest)
     )
     manipulations = [manipulation for manipulation in measured.manipulations if manipulation in restored]
@@ -51,7 +49,7 @@ def _row(measured: Measured, manipulation: str, target: str, attack: str) -> Row
         own = (_TARGET,) if target and judge == target else ()
         cells.append(Cell((percent(spread.mean if spread else None), *own)))
     if attack:
-        cells += [_decibels(measured, name, manipulation, target, attack) for name in ("psnr", "psnr_pristine")]
+        cells += [quality_cell(measured, name, manipulation, (target, attack)) for name in ("psnr", "psnr_pristine")]
     else:
         cells += [Cell((NONE,)), _before(measured, manipulation)]
     labels = (attack_label(attack) if attack else "none", detector_label(target) if target else NONE)
@@ -61,14 +59,7 @@ def _row(measured: Measured, manipulation: str, target: str, attack: str) -> Row
 def _before(measured: Measured, manipulation: str) -> Cell:
     """The PSNR that the attacks began with."""
     for contest in measured.contests:
-        cell = _decibels(measured, "psnr_before", manipulation, *contest)
+        cell = quality_cell(measured, "psnr_before", manipulation, contest)
         if cell.lines != (NONE,):
             return cell
     return Cell((NONE,))
-
-
-def _decibels(measured: Measured, name: str, manipulation: str, target: str, attack: str) -> Cell:
-    spread = measured.quality(name, manipulation, target, attack)
-    if spread is None:
-        return Cell((NONE,))
-    return Cell(("∞" if math.isinf(spread.mean) else f"{spread.mean:.2f}",))

@@ -20,6 +20,7 @@ from counterforensics.report.labels import (
     attack_label,
     detector_label,
     manipulation_label,
+    restores,
     section,
     take_apart,
 )
@@ -163,13 +164,13 @@ def attack_table(
     target, attack = contests[0]
     number = claims.table_number(target, attack)
     columns = [Column(detector_label(name), strong=name == target) for name in measured.detectors]
-    qualities = [*_QUALITIES, *(_LIKENESS if take_apart(attack)[0].startswith("gan-") else ())]
+    qualities = [*_QUALITIES, *(_LIKENESS if restores(attack) else ())]
     columns += [Column(heading, "Concealed patches") for _, heading in qualities]
     rows = []
     for contest in contests:
         for manipulation in measured.manipulations_of(*contest):
             cells = [_attack_cell(measured, manipulation, judge, contest) for judge in measured.detectors]
-            cells += [_quality_cell(measured, name, manipulation, contest) for name, _ in qualities]
+            cells += [quality_cell(measured, name, manipulation, contest) for name, _ in qualities]
             part = attack_label(contest[1]) if len(contests) > 1 else section(manipulation)
             rows.append(Row(part, (manipulation_label(manipulation),), tuple(cells)))
     return Table(
@@ -297,7 +298,8 @@ def _attack_cell(measured: Measured, manipulation: str, judge: str, contest: tup
     return Cell(tuple(lines))
 
 
-def _quality_cell(measured: Measured, name: str, manipulation: str, contest: tuple[str, str]) -> Cell:
+def quality_cell(measured: Measured, name: str, manipulation: str, contest: tuple[str, str]) -> Cell:
+    """One figure of the concealed patches themselves, by its column of rows.csv."""
     spread = measured.quality(name, manipulation, *contest)
     if spread is None:
         return Cell((NONE,))
@@ -378,7 +380,7 @@ def _comparison_notes(measured: Measured, target: str, attack: str, number: str 
         )
     if number is None:
         reason = "the paper has no table for this attack and target"
-        if claims.table_number("bayar2016", take_apart(attack)[0]) or take_apart(attack)[0].startswith("gan-"):
+        if claims.table_number("bayar2016", take_apart(attack)[0]) or restores(attack):
             reason = "with these settings or this target the attack is not one that the paper measured"
         return (*notes, f"Compared with no claim: {reason}.")
     return (*notes, *_unclaimed_detectors(measured.detectors))

@@ -152,8 +152,7 @@ class Study(_Part):
         if least > self.patches.size:
             raise ValueError(f"{settings.attack} learns on patches of at least {least}, got size {self.patches.size}")
         for text in settings.manipulations or self.manipulations:
-            # Of a photograph of another size, a patch shows another place than its pristine like.
-            if getattr(attack, "like", "") == "pristine" and hasattr(manipulations.parse(text), "side_for"):
+            if getattr(attack, "like", "") == "pristine" and manipulations.moves_pixels(manipulations.parse(text)):
                 raise ValueError(
                     f"{settings.attack} is to be like=pristine, and {text} moves pixels; "
                     "name manipulations that do not, or say like=manipulated"

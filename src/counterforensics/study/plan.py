@@ -15,7 +15,6 @@ from counterforensics import attacks, detectors, manipulations
 from counterforensics.attacks import Attack
 from counterforensics.detectors import Recipe
 from counterforensics.errors import StudyError
-from counterforensics.learning import weights
 from counterforensics.photos.base import Photo
 from counterforensics.photos.patches import choose_cells
 from counterforensics.photos.simulated import SimulatedPhoto
@@ -150,7 +149,8 @@ def _plan_manipulation(
         for target in wanted.targets or ("",):
             conceal = _conceal_task(seed, manipulation, wanted.attack, attacked, target)
             conceal = _with(conceal, {}, **trainings.digests(attack))
-            _check_taken(attack, manipulation, split)
+            if isinstance(attack, attacks.LearnedAttack):
+                _check_taken(attack, manipulation, split)
             if target:
                 conceal = _with(conceal, {"target": (trained[target],)})
             # An attack that learns nothing (FGSM) does not depend on, or read, the training patches.
@@ -271,26 +271,22 @@ def _conceal_task(seed: int, manipulation: str, text: str, manipulated: tuple[st
     return Task("conceal", settings, {"patches": manipulated}, f"conceal {manipulation} by {text}", by=target)
 
 
-def _check_taken(attack: Attack, manipulation: str, split: Split) -> None:
-    """Raise StudyError if a generator from a folder learned another manipulation, or on a test photograph."""
-    folder = getattr(attack, "weights", "")
-    if not folder:
+def _check_taken(attack: attacks.LearnedAttack, manipulation: str, split: Split) -> None:
+    """Raise StudyError if what comes from a folder learned another manipulation, or on a test photograph."""
+    record, text = attack.taken(), attacks.text_form(attack)
+    if record is None:
         return
-    record, name = weights.read_record(Path(folder), "generator"), attacks.text_form(attack).partition(":")[0]
-    if record["generator"] != name:
-        raise StudyError(f"{folder} holds a generator of {record['generator']}, not of {name}")
     if record.get("manipulation") != manipulation:
         learned = record.get("manipulation", "something unnamed")
-        raise StudyError(f"{folder} learned to hide {learned}, not {manipulation}: name its manipulations: [{learned}]")
+        raise StudyError(f"{text} learned to hide {learned}, not {manipulation}: name its manipulations: [{learned}]")
     if seen := set(record.get("photos", ())) & {photo.digest for photo in split.test}:
-        raise StudyError(f"{folder} learned on {len(seen)} of the test photographs; take another, or test on others")
+        raise StudyError(f"{text} learned on {len(seen)} of the test photographs; take another, or test on others")
 
 
 def _compare_task(
     manipulation: str, attack: str, before: tuple[str, ...], attacked: tuple[str, ...], key: str, plan: Plan
 ) -> Task:
-    # Of a photograph of another size, a patch shows something else than its pristine like.
-    aligned = not hasattr(manipulations.parse(manipulation), "side_for")
+    aligned = not manipulations.moves_pixels(manipulations.parse(manipulation))
     needs = {"pristine": before, "manipulated": attacked, "concealed": (key,)}
     label = f"compare {manipulation} concealed by {attack}"
     return Task("compare", {"aligned": aligned}, needs, label, patches=plan.patches(attacked))

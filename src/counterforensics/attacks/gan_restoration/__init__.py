@@ -72,11 +72,11 @@ def restore(patches: Tensor, generator: Generator, *, seed: int = 0) -> Tensor:
     device = device_of(generator)
     together = len(patches) if device.type == "cuda" else PATCHES_PER_PASS
     with torch.inference_mode():
-        return torch.cat([_restored(some, generator, seed).to(patches.device) for some in patches.split(together)])
+        parts = [_restored(some, generator, seed, device) for some in patches.split(together)]
+    return torch.cat(parts).to(patches.device)
 
 
-def _restored(patches: Tensor, generator: Generator, seed: int) -> Tensor:
-    device = device_of(generator)
+def _restored(patches: Tensor, generator: Generator, seed: int, device: torch.device) -> Tensor:
     grain = _grain(patches, seed).to(device) if generator.noisy else None
     return to_patches(generator(to_pixels(patches).to(device), grain))
 
@@ -160,12 +160,16 @@ class GanRestoration:
 
     def prepare(self, target: Detector | None, pairs: Pairs, *, seed: int) -> Concealer:
         """Train the generator on `pairs`, unless `weights` names one.  Raises TrainingError or WeightsError."""
+        return self.concealer(load_generator(self.weights) if self.taken() else self.learn(pairs, seed=seed))
+
+    def taken(self) -> Mapping[str, Any] | None:
+        """As `LearnedAttack.taken`.  Raises WeightsError for the generator of another attack, too."""
         if not self.weights:
-            return self.concealer(self.learn(pairs, seed=seed))
+            return None
         record = files.read_record(Path(self.weights), "generator")
         if record["generator"] != self.name:
             raise WeightsError(f"{self.weights} holds a generator of {record['generator']}, not of {self.name}")
-        return self.concealer(load_generator(self.weights))
+        return record
 
     def learn(self, pairs: Pairs, *, seed: int, course: Course = SILENT) -> Generator:
         """As `LearnedAttack.learn`."""

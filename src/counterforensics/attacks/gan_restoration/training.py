@@ -23,14 +23,11 @@ from counterforensics.learning import accelerator
 from counterforensics.learning.accelerator import placed
 from counterforensics.learning.batches import central, draw_pairs, prefetched, some_of
 from counterforensics.learning.checkpoint import Checkpoint, optimiser_state, restore_optimiser
-from counterforensics.learning.course import Clock, Course
+from counterforensics.learning.course import Clock, Course, Losses
 from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import Pixels, luma
 from counterforensics.seeds import seed_for
 
-SECONDS_BETWEEN_CHECKPOINTS = 120.0
-SECONDS_BETWEEN_REPORTS = 20.0
-STEPS_BETWEEN_LOOKS = 20
 # Of the generator that is kept, how much of it stays at each step: a mean over some hundred of them.
 KEPT = 0.995
 # Inverse temperature of the soft co-occurrences, on grey levels.
@@ -161,14 +158,14 @@ class Restoration:
         shuffled = np.random.default_rng(seed).permutation(len(self.held_out))
         self.looked_at = np.sort(shuffled[: self.schedule.validated])
         self.validated_at = self.schedule.validated_at
-        identity = f"{parts} {parts.spelled_out} {seed} {len(self.pairs)} {len(self.held_out)}"
+        identity = f"{type(parts).__name__} {parts.spelled_out} {seed} {len(self.pairs)} {len(self.held_out)}"
         self.checkpoint = Checkpoint(course.folder, identity)
         self.step, self.good_step = 0, 0
         self.good: dict[str, Tensor] = {}
         self.ended = PLANNED
         self.points: list[dict[str, float]] = []
         self.watched = _Watch()
-        self.unseen: list[Tensor] = []
+        self.unseen = Losses()
         self.clock = Clock()
 
     @property
@@ -199,11 +196,11 @@ class Restoration:
     def _take_step(self, both: Tensor) -> None:
         pristine, manipulated = (luma(both[:, which].float()) for which in (0, 1))
         if self.step < self.schedule.seeing:
-            self.unseen.append(self._see(pristine, manipulated))
+            self.unseen.add(self._see(pristine, manipulated))
         elif self.step < self.schedule.seeing + self.schedule.restoring:
-            self.unseen.append(self._restore(pristine, manipulated))
+            self.unseen.add(self._restore(pristine, manipulated))
         else:
-            self.unseen.append(self._deceive(pristine, manipulated))
+            self.unseen.add(self._deceive(pristine, manipulated))
         self.step += 1
         if self.step == self.schedule.seeing:
             self.critic.load_state_dict(self.opponent.state_dict())
@@ -297,10 +294,9 @@ class Restoration:
 
     def _look_around(self) -> None:
         """Between two steps: losses that are not finite, a collapse, a point of the curve, a report, a checkpoint."""
-        report = self.clock.since("report") > SECONDS_BETWEEN_REPORTS
-        keep = self.clock.since("checkpoint") > SECONDS_BETWEEN_CHECKPOINTS
+        report, keep = self.clock.report_is_due(), self.clock.checkpoint_is_due()
         due = self.step in self.validated_at
-        if report or keep or due or len(self.unseen) >= STEPS_BETWEEN_LOOKS:
+        if report or keep or due or self.unseen.are_due():
             self._look()
         if max(self.watched.same, self.watched.sure) >= STEPS_OF_COLLAPSE:
             self._collapse()
@@ -313,16 +309,9 @@ class Restoration:
 
     def _look(self) -> None:
         """Read the losses of the last steps.  Raises TrainingError if one is not finite."""
-        if not self.unseen:
-            return
-        losses = torch.stack(self.unseen).tolist()
-        first = self.step - len(losses)
-        self.unseen.clear()
-        for step, loss in enumerate(losses, first):
-            if not math.isfinite(loss):
-                raise TrainingError(f"the loss became {loss} at step {step}; a smaller rate may help")
+        losses = self.unseen.look(self.step)
         # The curve's loss is that of the last phase: before it, something else goes down.
-        if first >= self.schedule.seeing + self.schedule.restoring:
+        if self.step - len(losses) >= self.schedule.seeing + self.schedule.restoring:
             self.watched.losses += losses
 
     def _collapse(self) -> None:
@@ -370,7 +359,7 @@ class Restoration:
     def _report(self) -> None:
         """Say in a line how far training is."""
         rate = self.clock.steps(self.step)
-        left = (self.schedule.steps - self.step) / max(rate, 1e-9) / 60
+        left = self.clock.minutes_left(self.step, self.schedule.steps)
         last = self.points[-1] if self.points else {"validation_psnr": math.nan, "validation_detected": math.nan}
         self.course.say(
             f"step {self.step} of {self.schedule.steps}, held-out PSNR {last['validation_psnr']:.2f} dB, "
