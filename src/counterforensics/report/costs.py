@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from counterforensics.report.drawing import INK, WIDTH, Picture, detector_colours, picture
-from counterforensics.report.labels import DETECTORS, attack_label, detector_label, ordered, take_apart
+from counterforensics.report.labels import DETECTORS, attack_label, detector_label, ordered, short_labels, take_apart
 from counterforensics.report.measured import Measured
 from counterforensics.report.tables import NONE, Cell, Column, Row, Table, percent
 
@@ -74,6 +74,7 @@ def cost_pictures(found: Sequence[Cost]) -> list[Picture]:
     attacks = list(dict.fromkeys(cost.attack for cost in shown))
     markers = {attack: _MARKERS[place % len(_MARKERS)] for place, attack in enumerate(attacks)}
     colours = detector_colours(ordered((cost.target for cost in shown if cost.target), DETECTORS))
+    labels = short_labels(colours)
 
     def draw(figure: Figure) -> None:
         distortion, time = figure.subplots(1, 2, sharey=True)
@@ -96,7 +97,7 @@ def cost_pictures(found: Sequence[Cost]) -> list[Picture]:
             axes.grid(color="#E6E6E6", linewidth=0.5)
         handles = [
             *(Line2D([], [], color=INK, linestyle="", marker=markers[a], label=attack_label(a)) for a in attacks),
-            *(Line2D([], [], color=c, linestyle="", marker="s", label=detector_label(t)) for t, c in colours.items()),
+            *(Line2D([], [], color=c, linestyle="", marker="s", label=labels[t]) for t, c in colours.items()),
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
 

@@ -33,10 +33,9 @@ from counterforensics.report.labels import (
     EASY,
     HARD,
     attack_label,
-    detector_label,
     manipulation_label,
     ordered,
-    short_detector_label,
+    short_labels,
     take_apart,
 )
 from counterforensics.report.measured import Measured
@@ -81,6 +80,7 @@ def learning_pictures(curves: Sequence[Curve]) -> list[Picture]:
         return []
     detectors = ordered((curve.detector for curve in usable), DETECTORS)
     names = {d: _measured_columns([c for c in usable if c.detector == d]) for d in detectors}
+    labels = short_labels(detectors)
     wide = max(map(len, names.values()))
 
     def draw(figure: Figure) -> None:
@@ -93,7 +93,7 @@ def learning_pictures(curves: Sequence[Curve]) -> list[Picture]:
                     own = [curve for curve in usable if curve.detector == detector]
                     _learning_panel(axes, own, names[detector][place])
                     axes.set_title(names[detector][place])
-            line[0].set_ylabel(short_detector_label(detector), fontweight="bold")
+            line[0].set_ylabel(labels[detector], fontweight="bold")
         for axes in grid[-1]:
             axes.set_xlabel(horizontal)
         manipulations = ordered((curve.manipulation for curve in usable), (*EASY, *HARD))
@@ -115,7 +115,8 @@ def _transfer_map(measured: Measured, name: str, stem: str, contests: Sequence[t
     wide = min(4, len(manipulations))
     high = math.ceil(len(manipulations) / wide)
     decimals = 1 if wide * len(judges) <= 16 else 0
-    labels = ["no attack", *(detector_label(t) if t else attack_label(a) for t, a in contests)]
+    labels = short_labels([*judges, *(target or attack for target, attack in contests)])
+    lines = ["no attack", *(labels[target or attack] for target, attack in contests)]
 
     def draw(figure: Figure) -> None:
         grid: Grid = figure.subplots(high, wide, squeeze=False, sharex=True, sharey=True)
@@ -126,8 +127,8 @@ def _transfer_map(measured: Measured, name: str, stem: str, contests: Sequence[t
             _write_values(axes, values, decimals)
             _mark_own(axes, judges, contests)
             axes.set_title(manipulation_label(manipulation))
-            axes.set_xticks(range(len(judges)), [short_detector_label(j) for j in judges], rotation=90)
-            axes.set_yticks(range(len(labels)), labels)
+            axes.set_xticks(range(len(judges)), [labels[judge] for judge in judges], rotation=90)
+            axes.set_yticks(range(len(lines)), lines)
             axes.tick_params(length=0)
             axes.spines[:].set_visible(False)
             axes.axhline(0.5, color="white", linewidth=3)
@@ -141,9 +142,9 @@ def _transfer_map(measured: Measured, name: str, stem: str, contests: Sequence[t
         "on patches concealed from the detector (or by the attack) named at its left, in rounded "
         "percent. Dark: still detected; white: concealed. An outlined cell is the target judging the "
         "attack on itself; dark cells beside it are judges to which the attack does not transfer. A dot: "
-        "no such figure."
+        "no such figure. Settings are named where two of a kind must be told apart; the tables name all."
     )
-    size = (WIDTH, high * (0.30 * len(labels) + 0.55) + 0.95)
+    size = (WIDTH, high * (0.30 * len(lines) + 0.55) + 0.95)
     return picture(f"transfer-{slug(stem)}", f"Transfer of {name}", caption, size, draw)
 
 

@@ -33,10 +33,9 @@ from counterforensics.report.labels import (
     DETECTORS,
     EASY,
     HARD,
-    detector_label,
     manipulation_label,
     ordered,
-    short_detector_label,
+    short_labels,
 )
 from counterforensics.study.outcome import Scores
 
@@ -93,7 +92,8 @@ def _roc_picture(scores: Sequence[Scores], contest: tuple[str, str] | None, why:
 
 
 def _roc_handles(colours: Mapping[str, str], attacked: bool) -> list[Line2D]:
-    handles = [Line2D([], [], color=colour, label=detector_label(name)) for name, colour in colours.items()]
+    labels = short_labels(colours)
+    handles = [Line2D([], [], color=colour, label=labels[name]) for name, colour in colours.items()]
     if attacked:
         handles.append(Line2D([], [], color=INK, label="manipulated"))
         handles.append(Line2D([], [], color=INK, linestyle=DASHED, label="concealed"))
@@ -159,6 +159,7 @@ def _logit_picture(scores: Sequence[Scores], contest: tuple[str, str] | None, wh
     manipulations = _manipulations(scores, contest)
     detectors = ordered((s.detector for s in scores), DETECTORS)
     found = {(s.manipulation, s.detector): s for s in scores}
+    labels = short_labels(detectors)
 
     def draw(figure: Figure) -> None:
         grid: Grid = figure.subplots(len(manipulations), len(detectors), squeeze=False)
@@ -168,7 +169,7 @@ def _logit_picture(scores: Sequence[Scores], contest: tuple[str, str] | None, wh
             line[0].set_ylabel(manipulation_label(manipulation), rotation=0, ha="right", va="center", fontsize=7.5)
         for axes, detector in zip(grid[0], detectors, strict=True):
             own = "\n(target)" if contest and contest[0] == detector else ""
-            axes.set_title(short_detector_label(detector) + own, fontsize=8)
+            axes.set_title(labels[detector] + own, fontsize=8)
         handles: list[Any] = [
             Patch(facecolor=STATE_COLOURS[s], alpha=0.55, label=s) for s in ("pristine", "manipulated")
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 EASY = ("blur:1.1", "jpeg:70", "median:7", "resize:1.5")
@@ -63,9 +64,23 @@ def detector_label(text: str) -> str:
     return _with_settings(text, _DETECTOR_LABELS)
 
 
-def short_detector_label(text: str) -> str:
-    """The label for a narrow place in a figure: `Cozzolino2017` with `steps = 0` on a line of its own."""
-    return _with_settings(text, _ATTACK_LABELS | _DETECTOR_LABELS).replace(" (", "\n(")
+def short_labels(texts: Iterable[str]) -> dict[str, str]:
+    """Labels for narrow places in a figure: settings only where two of a kind must be told apart, on a second line.
+
+    >>> labels = short_labels(["cozzolino2017", "cozzolino2017:steps=0", "mislnet:steps=300"])
+    >>> list(labels.values())
+    ['Cozzolino2017', 'Cozzolino2017\\n(steps = 0)', 'MISLnet']
+    """
+    forms = dict.fromkeys(texts)
+    kinds = Counter(take_apart(text)[0] for text in forms)
+    labels = _ATTACK_LABELS | _DETECTOR_LABELS
+
+    def short(text: str) -> str:
+        kind = take_apart(text)[0]
+        label = labels.get(kind, kind)
+        return label + _with_settings(text, labels).removeprefix(label).replace(" (", "\n(") * (kinds[kind] > 1)
+
+    return {text: short(text) for text in forms}
 
 
 def attack_label(text: str) -> str:
