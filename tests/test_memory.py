@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -23,3 +28,32 @@ def test_releasing_is_harmless_without_glibc(monkeypatch: pytest.MonkeyPatch) ->
     memory.release()
     assert memory._trimmer() is None
     memory._trimmer.cache_clear()
+
+
+# Compares patches through a store, so many, and says how much the process then held at most.
+COMPARE = """
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from counterforensics.study.memory import peak_memory
+from counterforensics.study.remote_store import open_store
+from counterforensics.study.tasks import PATCHES, Task, run_task
+
+store = open_store(Path(sys.argv[1]))
+for count in (128, 640):
+    patches = np.random.default_rng(count).integers(0, 256, (count, 1, 128, 128), dtype=np.uint8)
+    with store.writing(f"{count:064}", "patches") as folder:
+        np.save(folder / PATCHES, patches)
+    needs = {role: (f"{count:064}",) for role in ("pristine", "manipulated", "concealed")}
+    run_task(Task("compare", {"aligned": True}, needs), store, print)
+    print(peak_memory() - patches.nbytes)
+"""
+
+
+def test_a_long_task_holds_hardly_more_than_a_short_one(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(COMPARE), str(tmp_path / "store")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    short, long = map(int, ran.stdout.split())
+    assert long < 1.1 * short

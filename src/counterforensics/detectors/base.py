@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from counterforensics.learning.accelerator import device_of
 from counterforensics.learning.course import SILENT, Course, Learned
-from counterforensics.photos.patches import Pairs, Patches
-from counterforensics.pixels import to_pixels
+from counterforensics.photos.patches import Pairs
+from counterforensics.pixels import Pixels, to_pixels
 
 
 @runtime_checkable
@@ -94,11 +95,11 @@ class Recipe(Protocol):
         """The detector trained on `pairs`, in evaluation mode.  Raises TrainingError."""
 
 
-def score(detector: Detector, patches: Patches, *, batch: int = 64) -> npt.NDArray[np.float32]:
-    """The detector's logits for stored patches, float32 [n], `batch` at a time."""
+def score(detector: Detector, batches: Iterable[Pixels]) -> npt.NDArray[np.float32]:
+    """The detector's logits for stored patches, float32 [n]; `batches`, uint8 [some, c, h, w], pass one by one."""
     device = device_of(detector)
     logits = [np.empty(0, dtype=np.float32)]
     with torch.no_grad():
-        for some in patches.batches(batch):
+        for some in batches:
             logits.append(detector.logits(to_pixels(torch.from_numpy(some).to(device))).float().cpu().numpy())
     return np.concatenate(logits)

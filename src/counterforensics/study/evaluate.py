@@ -22,6 +22,7 @@ from counterforensics.seeds import seed_for
 from counterforensics.study.inspection import inspect
 from counterforensics.study.plan import cells_seed
 from counterforensics.study.progress import Progress
+from counterforensics.study.tasks import BATCH
 
 
 def look_at(folder: Path) -> dict[str, Any]:
@@ -64,8 +65,8 @@ def evaluate_detector(
         for photo in found.photos:
             try:
                 pristine, manipulated = _two_states(photo, manipulate, per_photo)
-                logits["pristine"].append(score(detector, Patches((pristine,))))
-                logits["manipulated"].append(score(detector, Patches((manipulated,))))
+                logits["pristine"].append(score(detector, Patches((pristine,)).batches(BATCH)))
+                logits["manipulated"].append(score(detector, Patches((manipulated,)).batches(BATCH)))
                 device_of.append(photo.device)
             except PhotoError as error:
                 left_out.append(str(error) if photo.path.name in str(error) else f"{photo.path}: {error}")

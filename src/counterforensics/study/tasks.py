@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +35,7 @@ from counterforensics.study import memory
 from counterforensics.study.store import Store
 
 BATCH = 32
-BATCHES_BETWEEN_RELEASES = 8
+BATCHES_BETWEEN_RELEASES = 4
 PATCHES, LOGITS, MSE, CHANGED, ZERO = ("patches.npy", "logits.npy", "mse.npy", "changed.npy", "zero_gradient.npy")
 PHOTO, CURVE, ROW, TIME = "photo.jpg", "curve.json", "row.json", "time.json"
 LIKENESS, SPECTRA = "likeness.json", "spectra.npy"
@@ -161,6 +161,14 @@ def patches_of(keys: tuple[str, ...], store: Store) -> Patches:
     return Patches(tuple(PatchFile.open(store.folder(key) / PATCHES) for key in keys))
 
 
+def _batches(patches: Patches) -> Iterator[Pixels]:
+    """All patches, some at a time. Freed memory goes back between them, or a task would hold more the longer it is."""
+    for number, some in enumerate(patches.batches(BATCH)):
+        if number % BATCHES_BETWEEN_RELEASES == 0:
+            memory.release()
+        yield some
+
+
 def _learn(task: Task, store: Store, folder: Path, *, say: Callable[[str], None]) -> None:
     """What an attack learns from the training devices: a generator, trained once whoever judges it."""
     attack = attacks.parse(task.settings["attack"])
@@ -199,16 +207,14 @@ def _conceal(task: Task, store: Store, folder: Path) -> None:
     """The manipulated patches of the test devices after an attack, and what it did to them."""
     concealer, device = _prepared(task, store)
     source = patches_of(task.needs["patches"], store)
-    originals = patches_of(task.needs["originals"], store).batches(BATCH) if "originals" in task.needs else None
+    originals = _batches(patches_of(task.needs["originals"], store)) if "originals" in task.needs else None
     seconds = 0.0
     shape = (len(source), *source.stacks[0].shape[1:])
     measured: dict[str, list[np.ndarray[Any, Any]]] = {MSE: [], CHANGED: [], ZERO: []}
     with (folder / PATCHES).open("wb") as stored:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stored, header)
-        for number, some in enumerate(source.batches(BATCH)):
-            if number % BATCHES_BETWEEN_RELEASES == 0:
-                memory.release()
+        for some in _batches(source):
             before = torch.from_numpy(some)
             given = None if originals is None else torch.from_numpy(next(originals)).to(device)
             begin = time.perf_counter()
@@ -246,7 +252,7 @@ def as_stored(patch: Pixels) -> Pixels:
 def _compare(task: Task, store: Store, folder: Path) -> None:
     """How like the manipulated patches concealed ones are, and how like the pristine ones, where pixels stayed."""
     pristine, manipulated, concealed = (
-        patches_of(task.needs[role], store).batches(BATCH) for role in ("pristine", "manipulated", "concealed")
+        _batches(patches_of(task.needs[role], store)) for role in ("pristine", "manipulated", "concealed")
     )
     found: dict[str, list[np.ndarray[Any, Any]]] = {}
     spectra: np.ndarray[Any, Any] = np.zeros((3, 1))
@@ -270,7 +276,7 @@ def _compare(task: Task, store: Store, folder: Path) -> None:
 def _judge(task: Task, store: Store, folder: Path) -> None:
     """The logits of one detector for one set of patches."""
     detector = placed(detectors.load_detector(store.folder(task.needs["judge"][0])))
-    _save(folder / LOGITS, score(detector, patches_of(task.needs["patches"], store), batch=BATCH))
+    _save(folder / LOGITS, score(detector, _batches(patches_of(task.needs["patches"], store))))
 
 
 def _measure(task: Task, store: Store, folder: Path) -> None:
