@@ -211,7 +211,7 @@ def _logit_panel(axes: Axes, judged: Scores | None, contest: tuple[str, str] | N
     axes.axvline(0, color=RED, linestyle="--", linewidth=0.9, zorder=5)
     axes.set_xlim(low, high)
     axes.set_ylim(bottom=0)
-    axes.locator_params(axis="x", nbins=4)
+    axes.locator_params(axis="x", nbins=3)
 
 
 def _states(judged: Scores, contest: tuple[str, str] | None) -> dict[str, npt.NDArray[np.float64]]:

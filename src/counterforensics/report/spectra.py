@@ -27,7 +27,7 @@ from counterforensics.report.drawing import (
     panels,
     picture,
 )
-from counterforensics.report.labels import EASY, HARD, attack_label, detector_label, manipulation_label, ordered
+from counterforensics.report.labels import EASY, HARD, manipulation_label, ordered, short_labels
 from counterforensics.study.outcome import Spectra
 
 _COLOURS = (INK, GREEN, PINK, RED, SKY, GREY)
@@ -46,6 +46,7 @@ def spectra_pictures(spectra: Sequence[Spectra]) -> list[Picture]:
     manipulations = ordered((one.manipulation for one in spectra), (*EASY, *HARD))
     wide = min(4, len(manipulations))
     high = math.ceil(len(manipulations) / wide)
+    labels = _labels(attacks, spectra)
 
     def style(attack: str) -> dict[str, Any]:
         dashes, colour = divmod(attacks.index(attack), len(_COLOURS))
@@ -65,7 +66,7 @@ def spectra_pictures(spectra: Sequence[Spectra]) -> list[Picture]:
             axes.set_ylabel("power (dB)")
         handles = [Line2D([], [], color=STATE_COLOURS["pristine"], linewidth=2.4, label="pristine")]
         handles += [Line2D([], [], color=ORANGE, linewidth=2.4, label="manipulated")]
-        handles += [Line2D([], [], **style(attack), label=_label(attack, spectra)) for attack in attacks]
+        handles += [Line2D([], [], **style(attack), label=labels[attack]) for attack in attacks]
         figure.legend(handles=handles, loc="outside lower center", ncols=2 if len(handles) > 6 else 3)
 
     caption = (
@@ -74,7 +75,8 @@ def spectra_pictures(spectra: Sequence[Spectra]) -> list[Picture]:
         "hides the traces without undoing what made them; where it runs along the blue one, it brings back what was "
         "lost. Only frequencies on a ring are averaged: a line says nothing of directions."
     )
-    size = (WIDTH, 1.75 * high + 0.35 + 0.17 * math.ceil((2 + len(attacks)) / 2))
+    lines = 4 + sum(1 + label.count("\n") for label in labels.values())
+    size = (WIDTH, 1.75 * high + 0.35 + 0.17 * math.ceil(lines / 2))
     return [picture("spectra", "Spectra", caption, size, draw)]
 
 
@@ -82,6 +84,13 @@ def _line(axes: Axes, frequencies: np.ndarray, power: np.ndarray, **style: Any) 
     axes.plot(frequencies, 10 * np.log10(np.maximum(power, 1e-3)), **style)
 
 
-def _label(attack: str, spectra: Sequence[Spectra]) -> str:
-    target = next(one.target for one in spectra if one.attack == attack)
-    return attack_label(attack) + (f" on {detector_label(target)}" if target else "")
+def _labels(attacks: Sequence[str], spectra: Sequence[Spectra]) -> dict[str, str]:
+    """Each attack with the target that its line is of, settings on a second line."""
+    targets = {attack: next(one.target for one in spectra if one.attack == attack) for attack in attacks}
+    short = short_labels([*attacks, *filter(None, targets.values())])
+    labels = {}
+    for attack, target in targets.items():
+        name, *settings = short[attack].split("\n")
+        aimed = f" on {short[target]}".replace("\n", " ") if target else ""
+        labels[attack] = "\n".join([name + aimed, *settings])
+    return labels

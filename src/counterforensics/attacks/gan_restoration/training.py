@@ -360,11 +360,12 @@ class Restoration:
         """Say in a line how far training is."""
         rate = self.clock.steps(self.step)
         left = self.clock.minutes_left(self.step, self.schedule.steps)
-        last = self.points[-1] if self.points else {"validation_psnr": math.nan, "validation_detected": math.nan}
-        self.course.say(
-            f"step {self.step} of {self.schedule.steps}, held-out PSNR {last['validation_psnr']:.2f} dB, "
-            f"found {last['validation_detected']:.3f}, {rate:.2f} steps/s, {left:.0f} min left"
-        )
+        held_out = ""
+        if self.points:
+            last = self.points[-1]
+            held_out = f"held-out PSNR {last['validation_psnr']:.2f} dB, found {last['validation_detected']:.3f}, "
+        steps = f"step {self.step} of {self.schedule.steps}"
+        self.course.say(f"{steps}, {held_out}{rate:.2f} steps/s, {left:.0f} min left")
         self.clock.mark("report")
 
     def _write(self) -> None:
