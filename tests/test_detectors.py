@@ -142,8 +142,8 @@ def test_a_recipe_goes_on_from_its_start_whoever_trained_it(text: str) -> None:
         assert torch.equal(before.state_dict()[name], kept[name]), name
 
 
-def test_one_class_is_not_enough(text: str) -> None:
-    with pytest.raises(TrainingError):
+def test_nothing_to_train_on_is_said(text: str) -> None:
+    with pytest.raises(TrainingError, match=r"got 0 pristine|no pairs to train on"):
         parse(text).train(Pairs(Patches(()), Patches(())), seed=0)
 
 

@@ -67,6 +67,11 @@ def trained(
     return recipe.train(pairs or median_pairs(), seed=seed, course=course).state_dict()
 
 
+def turned_round(pairs: Pairs) -> Pairs:
+    """The same patches of the photographs in the other order."""
+    return Pairs(Patches(pairs.pristine.stacks[::-1]), Patches(pairs.manipulated.stacks[::-1]), pairs.held_out)
+
+
 def assert_same(one: dict[str, Tensor], other: dict[str, Tensor], *, within: float = 0.0) -> None:
     for name, tensor in one.items():
         torch.testing.assert_close(tensor, other[name], rtol=within, atol=within, msg=name)
@@ -151,18 +156,38 @@ def test_a_damaged_checkpoint_begins_anew(tmp_path: Path, spoil: object) -> None
     assert_same(trained(course=Course(folder=tmp_path)), trained())
 
 
-def test_a_checkpoint_of_another_training_is_not_taken_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("recipe", "pairs", "seed"),
+    [(Tiny(), median_pairs(), 4), (Tiny(rate=5e-4), median_pairs(), 3), (Tiny(), turned_round(median_pairs()), 3)],
+    ids=["seed", "rate", "patches"],
+)
+def test_a_checkpoint_of_another_training_is_not_taken_up(
+    recipe: Tiny, pairs: Pairs, seed: int, tmp_path: Path
+) -> None:
     with pytest.raises(KilledError):
         _train_until(5, Tiny(), Course(folder=tmp_path))
-    assert_same(trained(course=Course(folder=tmp_path), seed=4), trained(seed=4))
+    own = trained(recipe, pairs=pairs, seed=seed)
+    assert_same(trained(recipe, pairs=pairs, seed=seed, course=Course(folder=tmp_path)), own)
+
+
+def test_a_training_killed_in_the_start_that_it_makes_goes_on_there(tmp_path: Path) -> None:
+    recipe = Tiny(steps=4, shared_steps=8)
+    with pytest.raises(KilledError):
+        _train_until(5, recipe, Course(folder=tmp_path))
+    said: list[str] = []
+    assert_same(trained(recipe, course=Course(say=said.append, folder=tmp_path)), trained(recipe))
+    assert "goes on from step 5 of 8" in said
 
 
 # --- memory and numbers
 
 
-def test_a_batch_too_large_for_memory_passes_in_halves_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("patches", "passes"), [(128, [128, 64, 32]), (96, [96, 32])])
+def test_a_batch_too_large_for_memory_passes_in_parts_with_the_same_result(
+    patches: int, passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(training, "PATCHES_PER_PASS", 128)
-    recipe = Tiny(pairs_per_step=64)
+    recipe = Tiny(pairs_per_step=patches // 2)
     whole = trained(recipe)
     passed: list[int] = []
     original = TinyNetwork.outputs
@@ -178,10 +203,9 @@ def test_a_batch_too_large_for_memory_passes_in_halves_with_the_same_result(monk
     monkeypatch.setattr(TinyNetwork, "outputs", outputs)
     said: list[str] = []
     assert_same(trained(recipe, course=Course(say=said.append)), whole, within=2e-4)
-    assert set(passed) == {128, 64, 32}
+    assert set(passed) == set(passes)
     assert [text.partition(";")[0] for text in said] == [
-        "out of memory with 128 patches at once",
-        "out of memory with 64 patches at once",
+        f"out of memory with {size} patches at once" for size in passes[:-1]
     ]
 
 

@@ -128,7 +128,7 @@ class DeepRecipe:
         """
         network, before = self.build(), self.start_for(1)
         if start is None and before is not None:
-            start = before.train(pairs, seed=seed)
+            start = before.train(pairs, seed=seed, course=course.before())
         if start is not None:
             network.load_state_dict(start.state_dict())
         else:

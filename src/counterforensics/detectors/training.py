@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -124,14 +125,21 @@ class Training:
         self.looked_at = np.sort(shuffled[: schedule.validated])
         self.rates = [group["lr"] for group in optimiser.param_groups]
         self.validated_at = {round(step) for step in np.linspace(0, schedule.steps, schedule.validations + 1)}
-        identity = f"{type(network).__name__} {schedule} {seed} {len(self.pairs)} {len(self.held_out)}"
-        self.checkpoint = Checkpoint(course.folder, identity)
+        self.checkpoint = Checkpoint(course.folder, self._identity())
         self.step, self.kept_step, self.best_step = 0, 0, 0
         self.points: list[dict[str, float]] = []
         self.losses: list[float] = []  # since the last point
         self.unseen = Losses()  # those that nobody has looked at
         self.best: dict[str, Tensor] = {}
         self.clock = Clock()
+
+    def _identity(self) -> str:
+        """What tells this training from others that might keep their checkpoints in the same folder."""
+        rates = [{name: value for name, value in g.items() if name != "params"} for g in self.optimiser.param_groups]
+        ends = self.pairs.manipulated[np.array([0, len(self.pairs) - 1])]
+        shown = f"{len(self.pairs)} {len(self.held_out)} {zlib.crc32(ends.tobytes())}"
+        how = f"{type(self.network).__name__} {self.schedule} {self.seed}"
+        return f"{how} {type(self.optimiser).__name__} {rates} {getattr(self.loss, '__name__', '')} {shown}"
 
     def run(self) -> Network:
         """All of it, from the beginning or from the checkpoint."""
@@ -197,8 +205,9 @@ class Training:
         return share.detach()
 
     def _halve(self, error: torch.OutOfMemoryError) -> None:
-        smaller = self.per_pass // 2
-        if smaller < GhostBatchNorm2d.GROUP:
+        # In whole groups, so that batch normalisation sees the same ones.
+        smaller = self.per_pass // 2 // GhostBatchNorm2d.GROUP * GhostBatchNorm2d.GROUP
+        if not smaller:
             raise TrainingError(
                 f"{accelerator.describe(self.device)} has no memory for {self.per_pass} patches at once; "
                 "free some, or hide the GPU (CUDA_VISIBLE_DEVICES=) to train on the processor"

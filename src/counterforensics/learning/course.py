@@ -50,6 +50,10 @@ class Course:
     folder: Path | None = None
     kept: Callable[[], None] = _unheard
 
+    def before(self) -> Course:
+        """That of a training that comes before this one, whose curve is not shown."""
+        return Course(say=self.say, folder=None if self.folder is None else self.folder / "start", kept=self.kept)
+
 
 SILENT = Course()
 
