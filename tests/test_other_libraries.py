@@ -188,5 +188,21 @@ def test_the_seed_is_torchs_for_a_borrowed_attack_and_nobody_elses(target: Netwo
 def test_what_cannot_be_borrowed_is_said(target: Network) -> None:
     with pytest.raises(AttackError, match="a classifier has 1 or 2 outputs, got 3"):
         Classifier(target, outputs=3)
+    with pytest.raises(AttackError, match="an attack of another library needs a target detector, got none"):
+        Borrowed(lambda *_: _[1]).prepare(None, NOTHING, seed=0)
+
+
+def test_a_detector_without_gradients_is_for_attacks_that_ask_for_none(patches: Tensor) -> None:
+    def darker(classifier: torch.nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        assert (classifier(images).argmax(1) == labels).all()
+        return images - images.mean((1, 2, 3), keepdim=True) + 0.4
+
+    def follows(classifier: torch.nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        loss: Tensor = classifier(images.clone().requires_grad_()).sum()
+        return torch.autograd.grad(loss, images)[0]
+
+    bright = patches // 4 + 140
+    found = Borrowed(darker).prepare(BlindDetector(), NOTHING, seed=0).conceal(bright, None)
+    assert found.kept.all()
     with pytest.raises(AttackError, match="an attack of another library needs gradients, and BlindDetector has none"):
-        Borrowed(lambda *_: _[1]).prepare(BlindDetector(), NOTHING, seed=0)
+        Borrowed(follows).prepare(BlindDetector(), NOTHING, seed=0).conceal(bright, None)

@@ -36,19 +36,22 @@ class Classifier(nn.Module):
     """A detector as other libraries expect one: images in 0..1 in, one or two logits out.
 
     With two outputs the classes are pristine (0) and manipulated (1), and their difference is the detector's logit,
-    so that the cross-entropy of both forms is the same. Always in evaluation mode.
+    so that the cross-entropy of both forms is the same. Always in evaluation mode. Around a detector without
+    gradients (spam-svm) it serves attacks that ask for none; those that do meet an AttackError.
     """
 
     def __init__(self, detector: Detector, outputs: int = 2) -> None:
         super().__init__()
         if outputs not in (1, 2):
             raise AttackError(f"a classifier has 1 or 2 outputs, got {outputs!r}")
-        self.detector = check_target("an attack of another library", detector)
+        self.detector = detector
         self.outputs = outputs
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
         """float32 [n, c, h, w] in 0..1 -> float32 [n, outputs]."""
+        if images.requires_grad:
+            check_target("an attack of another library", self.detector)
         logits = self.detector.logits(images * PEAK)[:, None]
         return logits if self.outputs == 1 else torch.cat([-logits / 2, logits / 2], dim=1)
 
@@ -81,12 +84,13 @@ class Borrowed:
     needs_originals: ClassVar[bool] = False
 
     def check_target(self, target: Detector) -> None:
-        """As `Attack.check_target`."""
-        check_target("an attack of another library", target)
+        """As `Attack.check_target`: whether it needs gradients shows when it asks for them."""
 
     def prepare(self, target: Detector | None, pairs: Pairs, *, seed: int) -> Concealer:
         """Nothing to learn: `pairs` are not used. `seed` becomes torch's before every batch, and is then forgotten."""
-        classifier = Classifier(check_target("an attack of another library", target), self.outputs)
+        if target is None:
+            raise AttackError("an attack of another library needs a target detector, got none")
+        classifier = Classifier(target, self.outputs)
 
         def conceal(patches: Tensor, originals: Tensor | None) -> Rounded:
             images = to_pixels(patches) / PEAK
