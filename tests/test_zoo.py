@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import fsspec
 import pandas as pd
 import pytest
 import torch
@@ -116,3 +117,15 @@ def test_on_real_photographs_of_an_unseen_device_a_detector_is_as_good_as_its_ca
     found = evaluate_detector(name, [tmp_path], card["manipulation"], per_photo=measured["per_photo"], progress=quiet)
     assert found["devices"][device]["patches"] == measured["devices"][device]["patches"]
     assert found["devices"][device]["acc"] == pytest.approx(measured["devices"][device]["acc"], abs=0.005)
+
+
+def test_a_detector_comes_from_a_url(tmp_path: Path) -> None:
+    place = zoo.folder_of("spam-svm/blur:1.1")
+    files = fsspec.filesystem("memory")
+    for name in ("weights.safetensors", "detector.json"):
+        files.pipe_file(f"/detectors/blur/{name}", (place / name).read_bytes())
+    patches = torch.from_numpy(noisy_patches(2, seed=0, size=128)).float()
+    fetched, shipped = load_detector("memory://detectors/blur"), load_detector("spam-svm/blur:1.1")
+    assert torch.equal(fetched.logits(patches), shipped.logits(patches))
+    with pytest.raises(WeightsError, match="no detector could be read from memory://detectors/none"):
+        load_detector("memory://detectors/none")

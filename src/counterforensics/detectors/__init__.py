@@ -45,9 +45,15 @@ def text_form(recipe: Recipe) -> str:
 def load_detector(path_or_name: str | Path) -> Network:
     """A trained detector, ready for `.logits(pixels)`: a folder that a study wrote, or the name of a shipped one.
 
-    Names are DETECTOR/MANIPULATION, such as `cozzolino2017/median:7`; `counterforensics list` shows them. A folder
-    of that path goes first. Raises WeightsError, with the reason, if there is none or it is damaged.
+    A folder may be an fsspec URL (`s3://bucket/folder`). Names are DETECTOR/MANIPULATION, such as
+    `cozzolino2017/median:7`; `counterforensics list` shows them. A folder of that path goes first.
+    Raises WeightsError, with the reason, if there is none or it is damaged.
     """
+    network: Network
+    if "://" in str(path_or_name):
+        with weights.fetched(str(path_or_name)) as copy:
+            network = weights.load(copy, DETECTORS)
+        return network
     folder = Path(path_or_name)
     if not folder.exists():
         if str(path_or_name) not in (shipped := zoo.shipped()):
@@ -55,7 +61,7 @@ def load_detector(path_or_name: str | Path) -> Network:
                 f"no detector at {folder}; {unknown_name('shipped detector', str(path_or_name), shipped)}"
             )
         folder = zoo.folder_of(str(path_or_name))
-    network: Network = weights.load(folder, DETECTORS)
+    network = weights.load(folder, DETECTORS)
     return network
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import fsspec
 import safetensors
 import safetensors.torch
 import torch
@@ -91,6 +94,19 @@ def read_record(folder: Path, kind: str = "detector") -> dict[str, Any]:
         written = f"in format {record['format']} by version {record.get('version')}"
         raise WeightsError(f"{folder} was written {written}; this version, {__version__}, reads format {FORMAT}")
     return record
+
+
+@contextlib.contextmanager
+def fetched(url: str, kind: str = "detector") -> Iterator[Path]:
+    """A folder with a copy of what is stored at an fsspec URL.  Raises WeightsError if it cannot be read."""
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            files, base = fsspec.url_to_fs(url)
+            for name in (TENSORS, record_of(kind)):
+                (Path(place) / name).write_bytes(files.cat_file(f"{base.rstrip('/')}/{name}"))
+        except Exception as error:  # each file system has its own
+            raise WeightsError(f"no {kind} could be read from {url} ({type(error).__name__}: {error})") from error
+        yield Path(place)
 
 
 def load(folder: Path, known: Mapping[str, names.Factory], kind: str = "detector") -> Any:
