@@ -91,7 +91,7 @@ def cost_pictures(found: Sequence[Cost]) -> list[Picture]:
         left, right = time.get_xlim()
         if right / left < 10:
             time.set_xlim(math.sqrt(left * right / 10), math.sqrt(left * right * 10))
-        distortion.set_ylabel("success on the target (%)")
+        distortion.set_ylabel("success (%)")
         distortion.set_ylim(-4, 104)
         for axes in (distortion, time):
             axes.grid(color="#E6E6E6", linewidth=0.5)
@@ -102,9 +102,10 @@ def cost_pictures(found: Sequence[Cost]) -> list[Picture]:
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
 
     caption = (
-        "A point is one attack (shape) on one target (colour; dark where no detector was targeted), its mean over the "
-        "manipulations. The further up, the more of what was detected is concealed; the further right in the left "
-        "panel, the less the patch has changed; the further left in the right panel, the faster."
+        "A point is one attack (shape) on one target (colour), its success on that target, mean over the "
+        "manipulations; a dark one targets no detector, and its success is the mean over all judges. The further up, "
+        "the more of what was detected is concealed; the further right in the left panel, the less the patch has "
+        "changed; the further left in the right panel, the faster."
     )
     size = (WIDTH, 3.0 + 0.17 * math.ceil((len(attacks) + len(colours)) / 3))
     return [picture("attack-costs", "Success of the attacks against distortion and time", caption, size, draw)]
@@ -158,7 +159,8 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _row(cost: Cost) -> Row:
-    texts = [percent(value) for value in (cost.success, cost.least_success, cost.already, cost.others)]
+    aimed = (cost.success, cost.least_success, cost.already) if cost.target else (None, None, None)
+    texts = [percent(value) for value in (*aimed, cost.others)]
     texts += [
         NONE if value is None else "∞" if math.isinf(value) else f"{value:.2f}"
         for value in (cost.psnr, cost.least_psnr)

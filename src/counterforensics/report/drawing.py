@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from counterforensics.report.labels import DETECTORS, attack_label, detector_label
+from counterforensics.report.labels import DETECTORS, attack_label, detector_label, take_apart
 
 # Okabe and Ito's palette, told apart by readers of any colour vision and, by its greys, in print.
 BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
@@ -110,9 +110,13 @@ def panels(grid: Grid, names: Sequence[str], below: str) -> Iterator[tuple[Axes,
 
 
 def detector_colours(detectors: Sequence[str]) -> Mapping[str, str]:
-    """A detector's colour is the same in every figure; forms with settings take the spare colours."""
+    """A detector's colour is the same in every figure; beside its plain form, one with settings takes a spare one."""
     spare = iter(_SPARE_COLOURS * (1 + len(detectors) // len(_SPARE_COLOURS)))
-    return {name: _DETECTOR_COLOURS[name] if name in _DETECTOR_COLOURS else next(spare) for name in detectors}
+    colours: dict[str, str] = {}
+    for name in sorted(detectors, key=lambda name: name not in _DETECTOR_COLOURS):
+        own = _DETECTOR_COLOURS.get(take_apart(name)[0])
+        colours[name] = own if own and own not in colours.values() else next(spare)
+    return {name: colours[name] for name in detectors}
 
 
 def contest_text(contest: tuple[str, str] | None) -> str:

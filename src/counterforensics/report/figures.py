@@ -75,7 +75,8 @@ def transfer_maps(measured: Measured) -> list[Picture]:
 
 def learning_pictures(curves: Sequence[Curve]) -> list[Picture]:
     """How the trainings went: a row a detector, a panel a column, a line a manipulation (and seed)."""
-    usable = [curve for curve in curves if len(curve.columns) > 1 and len(next(iter(curve.columns.values())))]
+    # A single point is no curve: training went on elsewhere, in a start, or not at all.
+    usable = [curve for curve in curves if len(curve.columns) > 1 and len(next(iter(curve.columns.values()))) > 1]
     if not usable:
         return []
     detectors = ordered((curve.detector for curve in usable), DETECTORS)
@@ -183,10 +184,7 @@ def _learning_panel(axes: Axes, curves: Sequence[Curve], column: str) -> None:
         steps = np.asarray(curve.columns[horizontal], dtype=np.float64)
         values = np.asarray(curve.columns[column], dtype=np.float64)
         known = np.isfinite(values)
-        # A single point makes no line.
-        marker = "o" if known.sum() == 1 else None
-        style = _line_style(curve.manipulation)
-        axes.plot(steps[known], values[known], **style, linewidth=1.1, marker=marker, markersize=3)
+        axes.plot(steps[known], values[known], **_line_style(curve.manipulation), linewidth=1.1)
     axes.grid(color="#E6E6E6", linewidth=0.5)
 
 

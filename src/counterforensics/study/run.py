@@ -271,12 +271,23 @@ def _strip(concealment: Concealment, position: int, store: Store) -> Strip:
 
 
 def _curves(plan: Plan, store: Store) -> Iterator[Curve]:
+    """How each training went, and then each start that the manipulations share."""
+    starts: dict[str, Curve] = {}
     for training in plan.trainings:
-        path = store.folder(training.key) / CURVE
-        points = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-        if points:
-            columns = {name: [point[name] for point in points] for name in points[0]}
+        if columns := _curve(store, training.key):
             yield Curve(training.seed, training.manipulation, training.name, columns)
+        task = plan.tasks[training.key]
+        start = task.needs["start"][0] if "start_output" in task.settings else ""
+        if start and start not in starts and (columns := _curve(store, start)):
+            name = f"start of {training.name.partition(':')[0]}"
+            starts[start] = Curve(training.seed, "all manipulations", name, columns)
+    yield from starts.values()
+
+
+def _curve(store: Store, key: str) -> dict[str, list[float]]:
+    path = store.folder(key) / CURVE
+    points = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    return {name: [point[name] for point in points] for name in points[0]} if points else {}
 
 
 def _spectra(plan: Plan, store: Store) -> Iterator[Spectra]:
