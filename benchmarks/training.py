@@ -118,9 +118,9 @@ def pipeline_against_xception(patches: Tensor) -> Result:
 
 
 def share_of_peak(patches: Tensor) -> Result:
-    """Xception's training on a GPU in patches a second, and what share of its bfloat16 peak that is."""
+    """Xception's forward and backward passes on a GPU in patches a second, and their share of its bfloat16 peak."""
     name, unit, goal = "xception", "patches/s", Goal(at_least=0)
-    comparison = "training on a GPU, steps of 256 patches of 128x128"
+    comparison = "forward and backward passes on a GPU, 256 patches of 128x128 at once"
     device = accelerator.best_device()
     if device.type != "cuda":
         return Result(name, comparison, None, unit, goal, remark="skipped: no GPU here")

@@ -104,7 +104,7 @@ def learning_pictures(curves: Sequence[Curve]) -> list[Picture]:
     caption = (
         "Each line is one training; the horizontal axis counts its steps. The colour is the kind of "
         "manipulation; lines of the challenging cases are dashed. A line that still moves at its right end "
-        "had not finished learning."
+        "had not finished learning. A loss before the first step that is off the scale of all others is cut off."
     )
     size = (min(WIDTH, 2.6 * wide + 1), 1.55 * len(detectors) + 0.8)
     return [picture("learning-curves", "Learning curves", caption, size, draw)]
@@ -177,6 +177,7 @@ def _measured_columns(curves: Sequence[Curve]) -> list[str]:
 
 
 def _learning_panel(axes: Axes, curves: Sequence[Curve], column: str) -> None:
+    first, later = 0.0, 0.0
     for curve in curves:
         horizontal, *_ = curve.columns
         if column not in curve.columns:
@@ -185,6 +186,10 @@ def _learning_panel(axes: Axes, curves: Sequence[Curve], column: str) -> None:
         values = np.asarray(curve.columns[column], dtype=np.float64)
         known = np.isfinite(values)
         axes.plot(steps[known], values[known], **_line_style(curve.manipulation), linewidth=1.1)
+        first = max(first, values[known & (steps <= 0)].max(initial=0.0))
+        later = max(later, values[known & (steps > 0)].max(initial=0.0))
+    if first > 3 * later > 0:  # an untrained network's loss may be off any scale
+        axes.set_ylim(top=1.1 * later)
     axes.grid(color="#E6E6E6", linewidth=0.5)
 
 
