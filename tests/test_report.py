@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from counterforensics import report
@@ -25,6 +26,7 @@ from counterforensics.report import report_tables, terminal_tables, write_report
 from counterforensics.report import spectra as spectra_figure
 from counterforensics.report.costs import cost_pictures, cost_table, costs
 from counterforensics.report.drawing import worth_drawing
+from counterforensics.report.figures import _learning_panel
 from counterforensics.report.findings import findings
 from counterforensics.report.judged import roc
 from counterforensics.report.labels import ordered, take_apart
@@ -664,3 +666,13 @@ def test_of_many_contests_only_the_first_attack_gets_figures_of_its_own() -> Non
     drawn, why = worth_drawing(many)
     assert drawn == many[:4]
     assert "because 12 pairs of attack and target are too many" in why
+
+
+def test_the_loss_of_an_untrained_network_does_not_flatten_its_curve() -> None:
+    axes = Figure().subplots()
+    columns = {"step": [0.0, 10.0, 20.0], "loss": [1300.0, 0.7, 0.4]}
+    _learning_panel(axes, [Curve(0, "median:7", "xception", columns)], "loss")
+    assert axes.get_ylim() == pytest.approx((0, 0.77))
+    axes = Figure().subplots()
+    _learning_panel(axes, [Curve(0, "median:7", "xception", columns | {"loss": [1.0, 0.7, 0.4]})], "loss")
+    assert axes.get_ylim()[1] > 1

@@ -189,7 +189,7 @@ def _learning_panel(axes: Axes, curves: Sequence[Curve], column: str) -> None:
         first = max(first, values[known & (steps <= 0)].max(initial=0.0))
         later = max(later, values[known & (steps > 0)].max(initial=0.0))
     if first > 3 * later > 0:  # an untrained network's loss may be off any scale
-        axes.set_ylim(top=1.1 * later)
+        axes.set_ylim(0, 1.1 * later)
     axes.grid(color="#E6E6E6", linewidth=0.5)
 
 
