@@ -34,7 +34,7 @@ from counterforensics.pixels import Pixels
 from counterforensics.study import memory
 from counterforensics.study.store import Store
 
-BATCH = 32
+BATCH = 16
 BATCHES_BETWEEN_RELEASES = 4
 PATCHES, LOGITS, MSE, CHANGED, ZERO = ("patches.npy", "logits.npy", "mse.npy", "changed.npy", "zero_gradient.npy")
 PHOTO, CURVE, ROW, TIME = "photo.jpg", "curve.json", "row.json", "time.json"
