@@ -87,6 +87,7 @@ def run_task(task: Task, store: Store, say: Callable[[str], None]) -> None:
     # One thread a task: results do not depend on how many cores there are, and tasks fill the cores.
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    memory.reuse()
     with store.writing(task.key, task.label) as folder:
         kind = KINDS[task.kind]
         kind.run(task, store, folder, **({"say": say} if kind.tells else {}))
