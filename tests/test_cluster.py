@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import operator
 import os
 import platform
 import signal
@@ -230,6 +231,19 @@ def test_what_was_lost_beside_another_runs_once_more_alone_and_every_job_ends_on
     assert ended["deadly"] is not None
     assert ended["deadly"].reason.startswith("given up after the workers that ran it were lost 2 times")
     assert rounds == [list(before), ["deadly"], ["beside"], ["heir", "its heir", "child"]]
+
+
+@pytest.mark.parametrize("error", ["CancelledError", "client.ClosedClientError", "comm.CommClosedError"])
+def test_a_scheduler_that_goes_away_is_one_clear_line_whatever_was_asked_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    def gone(self: Cluster, *_: Any) -> dict[str, Exception]:
+        raise operator.attrgetter(error)(importlib.import_module("distributed"))("Stream is closed")
+
+    monkeypatch.setattr(Cluster, "_round", gone)
+    batch = Batch("a run", FolderStore(tmp_path), {"a key": Job(Task("crop", {}), ())})
+    with pytest.raises(StudyError, match="the scheduler at tcp://there went away; finished work is kept"):
+        Cluster(Topics(), "tcp://there", False).run(batch, lambda *_: None, lambda text: None)
 
 
 @pytest.mark.parametrize(

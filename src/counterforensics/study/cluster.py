@@ -82,7 +82,7 @@ class Cluster:
             ended[key] = result
             finished(key, result)
 
-        with self._watched(say):
+        with self._reached(), self._watched(say):
             while left := [key for key in batch.jobs if key not in ended]:
                 for key, error in self._round(left, batch, ended, end).items():
                     again = self._round([key], batch, ended, end) if isinstance(error, KilledWorker) else {key: error}
@@ -96,24 +96,20 @@ class Cluster:
 
         What Dask gave up is returned, with the reason; jobs behind that are left as they are.
         """
-        from distributed import as_completed
-        from distributed.client import ClosedClientError
+        from distributed import CancelledError, as_completed
 
         futures: dict[str, Any] = {}
         for key in keys:
             job = batch.jobs[key]
             needs = {GPU: 1} if self.offers_gpu and _wants_gpu(job.task) else None
             before = [futures[needed] if needed in futures else ended[needed] for needed in job.before]
-            try:
-                futures[key] = self.client.submit(
-                    _attempt_there,
-                    *(job.task, batch.store, batch.run, before),
-                    key=f"{key}-{uuid.uuid4().hex}",
-                    resources=needs,
-                    retries=RETRIES,
-                )
-            except ClosedClientError as error:
-                raise self._gone() from error
+            futures[key] = self.client.submit(
+                _attempt_there,
+                *(job.task, batch.store, batch.run, before),
+                key=f"{key}-{uuid.uuid4().hex}",
+                resources=needs,
+                retries=RETRIES,
+            )
         lost: dict[str, Exception] = {}
         key_of = {future.key: key for key, future in futures.items()}
         for future in as_completed(futures.values(), raise_errors=False):
@@ -123,14 +119,24 @@ class Cluster:
             elif future.status == "error":
                 lost[key] = future.exception()
             else:
-                raise self._gone()
+                raise CancelledError(key)
         behind = {key for key in lost if any(needed in lost for needed in batch.jobs[key].before)}
         return {key: error for key, error in lost.items() if key not in behind}
 
-    def _gone(self) -> StudyError:
-        return StudyError(
-            f"the scheduler at {self.address} went away; finished work is kept: start it and run the same command again"
-        )
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Say in words that the scheduler is gone. How that shows depends on what was being asked of it."""
+        from distributed import CancelledError
+        from distributed.client import ClosedClientError
+        from distributed.comm import CommClosedError
+
+        try:
+            yield
+        except (CancelledError, ClosedClientError, CommClosedError) as error:
+            raise StudyError(
+                f"the scheduler at {self.address} went away; finished work is kept: start it and run the same command "
+                "again"
+            ) from error
 
     @contextmanager
     def _watched(self, say: Say) -> Iterator[None]:
