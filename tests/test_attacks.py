@@ -53,7 +53,7 @@ TEXTS = [
     *("pgd:lattice=false,loss=cross-entropy", "deepfool:lattice=false", "deepfool:loss=cross-entropy,search=0"),
     *("jsma:theta=9,loss=cross-entropy", "spam-descent:goal=closest,confidence=1", "spam-descent:goal=pristine"),
     *("spam-descent:psnr=60", "spam-gradient:gradient=soft,share=0.2"),
-    *("gan-vgg:like=manipulated", "gan-ensemble:noisy=false"),
+    *("gan-vgg:like=manipulated", "gan-ensemble:noisy=true"),
 ]
 # They attack nobody in particular; what they are worth is another file's matter.
 GENERATORS = [text for text in TEXTS if text.startswith("gan-")]

@@ -18,9 +18,18 @@ from torch import Tensor
 
 from counterforensics.attacks import load_generator, parse, restore
 from counterforensics.attacks.gan_restoration import GENERATORS, SIZES, GanRestoration, Generator, Size, training
-from counterforensics.attacks.gan_restoration.discriminators import Discriminator, Ensemble
+from counterforensics.attacks.gan_restoration.discriminators import (
+    ALPHA,
+    FLOOR,
+    CoOccurrences,
+    Discriminator,
+    Ensemble,
+    HighPass,
+    Scaled,
+)
 from counterforensics.attacks.gan_restoration.training import Restoration, Schedule, as_stored, co_occurrence_distance
 from counterforensics.errors import AttackError, CounterforensicsError, StudyError, TrainingError, WeightsError
+from counterforensics.features.soft import exact_quantiser, soft_s3_spam14hv
 from counterforensics.learning import course, weights
 from counterforensics.learning.course import Course
 from counterforensics.photos.patches import Pairs, Patches
@@ -85,23 +94,42 @@ def test_the_full_kim_discriminator_has_the_layers_that_were_described() -> None
     assert [layer.out_features for layer in opponent.head if isinstance(layer, torch.nn.Linear)] == [1024, 1]
 
 
-def test_members_of_the_ensemble_look_through_filters_of_their_own_that_see_no_grey() -> None:
-    opponent = GENERATORS["gan-ensemble"](size="small").opponent()
+def ensemble(**changes: Any) -> list[Discriminator]:
+    """The members of an ensemble, at random."""
+    opponent = attack("gan-ensemble", **changes).opponent()
     assert isinstance(opponent, Ensemble)
     opponent.initialise(torch.Generator().manual_seed(0))
-    filters = [member[0].weight for member in opponent.members]  # type: ignore[index]
-    for taps in filters:
-        torch.testing.assert_close(taps.sum((2, 3)), torch.zeros(len(taps), 1), atol=1e-5, rtol=0)
-        torch.testing.assert_close(taps.square().sum((2, 3)), torch.ones(len(taps), 1))
-    assert not torch.allclose(filters[0], filters[1])
-    assert not any(tensor.requires_grad for tensor in filters)
+    assert opponent(torch.zeros(2, 1, 64, 64)).shape == (2, len(opponent.members))
+    return [member for member in opponent.members if isinstance(member, Discriminator)]
+
+
+def test_no_two_members_of_the_ensemble_see_the_same() -> None:
+    members = ensemble(members=3)
+    assert [type(member.eyes) for member in members] == [Scaled, HighPass, HighPass, CoOccurrences]
+    assert [type(member.eyes) for member in ensemble(members=1, features=False)] == [Scaled]
+    assert not torch.allclose(members[1].eyes.taps, members[2].eyes.taps)  # type: ignore[arg-type]
+
+
+def test_high_pass_filters_see_no_grey_and_never_learn() -> None:
+    eyes = ensemble(members=2)[1].eyes
+    taps = eyes.taps
+    assert isinstance(taps, Tensor)
+    torch.testing.assert_close(taps.sum((2, 3)), torch.zeros(len(taps), 1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(taps.square().sum((2, 3)), torch.ones(len(taps), 1))
+    assert not any(parameter is taps for parameter in eyes.parameters())
     grey = torch.full((1, 1, 64, 64), 90.0)
-    torch.testing.assert_close(opponent(grey), opponent(grey + 100))
+    torch.testing.assert_close(eyes(grey), torch.zeros(1, 8, 64, 64), atol=1e-4, rtol=0)
 
 
-def untrained(name: str) -> Generator:
+def test_one_member_sees_the_soft_spam_features() -> None:
+    patches = some_patches()
+    seen = CoOccurrences()(patches.float()).square() - FLOOR
+    torch.testing.assert_close(seen, soft_s3_spam14hv(patches.float(), exact_quantiser(), alpha=ALPHA))
+
+
+def untrained(name: str, **changes: Any) -> Generator:
     """A generator that does something, whatever it is."""
-    generator = attack(name).build()
+    generator = attack(name, **changes).build()
     generator.initialise(torch.Generator().manual_seed(0))
     torch.nn.init.normal_(generator.last.weight, std=0.01, generator=torch.Generator().manual_seed(1))
     return generator.eval()
@@ -135,7 +163,7 @@ def test_colour_moves_in_all_channels_alike(name: str) -> None:
 
 
 def test_the_grain_of_a_patch_depends_on_its_content_and_the_seed_alone() -> None:
-    generator, patches = untrained("gan-ensemble"), some_patches()
+    generator, patches = untrained("gan-ensemble", noisy=True), some_patches()
     turned = restore(patches.flip(0), generator).flip(0)
     assert torch.equal(turned, restore(patches, generator))
     assert not torch.equal(restore(patches, generator, seed=1), restore(patches, generator))
@@ -325,7 +353,7 @@ REFUSED: Mapping[str, tuple[Callable[[], object], type[CounterforensicsError], s
         "this generator is in training mode",
     ),
     "no noise": (
-        lambda: untrained("gan-ensemble")(torch.zeros(1, 1, 8, 8)),
+        lambda: untrained("gan-ensemble", noisy=True)(torch.zeros(1, 1, 8, 8)),
         AttackError,
         "needs noise beside the pixels",
     ),

@@ -250,15 +250,16 @@ class GanVgg(_Perceptual):
 
 @dataclass(frozen=True)
 class GanEnsemble(GanRestoration):
-    """Against several patch discriminators, towards the pristine co-occurrences, with grain to work with [ours].
+    """Against several discriminators that see different things, towards the pristine co-occurrences [ours].
 
-    members: discriminators.  co_occurrence: what the distance of soft SPAM features weighs.  noisy: whether the
-    generator is given noise.
+    members: discriminators of pixels.  features: whether one more sees soft SPAM features.  co_occurrence: what the
+    distance of soft SPAM features weighs.  noisy: whether the generator is given noise.
     """
 
-    members: int = 4
-    co_occurrence: float = 1e-3
-    noisy: bool = True
+    members: int = 3
+    features: bool = True
+    co_occurrence: float = 1e-2
+    noisy: bool = False
 
     name = "gan-ensemble"
 
@@ -273,7 +274,7 @@ class GanEnsemble(GanRestoration):
 
     def opponent(self) -> nn.Module:
         """As `GanRestoration.opponent`."""
-        return Ensemble(self.members, SIZES[self.size].opponent)
+        return Ensemble(self.members, SIZES[self.size].opponent, co_occurrences=self.features)
 
     def loss(self) -> Weights:
         """As `GanRestoration.loss`."""

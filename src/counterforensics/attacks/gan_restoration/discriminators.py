@@ -6,60 +6,108 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from counterforensics.errors import TrainingError
+from counterforensics.features.soft import exact_quantiser, soft_s3_spam14hv
 from counterforensics.learning.accelerator import exact
 
 # Sides of the squares that all are trained on (Kim et al. 2018 as METHODS has it); their dense layers take no other.
 CROP = 64
-# First filters of the ensemble's members: so many, of this side.
-_FILTERS, _SIDE = 8, 5
+# Inverse temperature of the soft co-occurrences, on grey levels.
+ALPHA = 1.0
+# Roots of co-occurrences are taken of this much more: they are steep at nothing.
+FLOOR = 1e-4
 
 
 class Discriminator(nn.Module):
-    """Logits above 0 for what it takes for restored; `features` are what it looks at."""
+    """Logits above 0 for what it takes for restored. It learns from what its `eyes`, which never learn, show it."""
 
-    def __init__(self, layers: nn.Sequential, head: nn.Sequential) -> None:
+    def __init__(self, eyes: nn.Module, layers: nn.Sequential, head: nn.Sequential) -> None:
         super().__init__()
-        self.layers, self.head = layers, head
+        self.eyes, self.layers, self.head = eyes, layers, head
 
     def features(self, pixels: Tensor) -> Tensor:
         """float32 [n, 1, 64, 64] in 0..255 -> float32 [n, d, h, w], after the convolutions."""
         with exact(pixels.device):
-            first = self.layers[0](pixels / 127.5 - 1)
+            first = self.layers[0](self.eyes(pixels))
         features: Tensor = self.layers[1:](first)
         return features
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """float32 [n, 1, 64, 64] in 0..255 -> float32 [n, k], k logits each."""
+        """float32 [n, 1, 64, 64] in 0..255 -> float32 [n, 1]."""
         return self.head(self.features(pixels)).flatten(1)  # type: ignore[no-any-return]
 
     def initialise(self, generator: torch.Generator) -> None:
         """He's normal distribution; the first filters see no mean, or grey would drown the traces [ours]."""
-        convolutions = [layer for layer in self.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-        for layer in convolutions:
+        learning = [layer for layer in self.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+        for layer in learning:
             nn.init.kaiming_normal_(layer.weight, a=0.2, generator=generator)
             nn.init.zeros_(torch.as_tensor(layer.bias))
-        with torch.no_grad():
-            first = convolutions[0].weight
-            first -= first.mean((1, 2, 3), keepdim=True)
+        if isinstance(learning[0], nn.Conv2d):
+            with torch.no_grad():
+                first = learning[0].weight
+                first -= first.mean((1, 2, 3), keepdim=True)
+        if isinstance(self.eyes, HighPass):
+            self.eyes.initialise(generator)
 
 
-def kim(width: int) -> Discriminator:
+class Scaled(nn.Module):
+    """Grey levels as they are."""
+
+    channels = 1
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """float32 [n, 1, h, w] in 0..255 -> the same shape in -1..1."""
+        return pixels / 127.5 - 1
+
+
+class HighPass(nn.Module):
+    """Random filters, and a soft clip at a few grey levels, as residuals of most detectors have it."""
+
+    channels, side = 8, 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("taps", torch.zeros(self.channels, 1, self.side, self.side))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """float32 [n, 1, h, w] in 0..255 -> float32 [n, channels, h, w] in -1..1."""
+        # Mirrored, or its frame would be the strongest edge of a patch.
+        padded = nn.functional.pad(pixels, (self.side // 2,) * 4, mode="reflect")
+        return torch.tanh(nn.functional.conv2d(padded, torch.as_tensor(self.taps)) / 4)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Each filter sums to 0, and the squares of its taps to 1."""
+        taps = torch.as_tensor(self.taps).normal_(generator=generator)
+        taps -= taps.mean((2, 3), keepdim=True)
+        taps /= taps.square().sum((2, 3), keepdim=True).sqrt()
+
+
+class CoOccurrences(nn.Module):
+    """Soft SPAM features."""
+
+    channels = 338
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """float32 [n, 1, h, w] in 0..255 -> float32 [n, 338]: their square roots, on which distances mean more."""
+        return (soft_s3_spam14hv(pixels, exact_quantiser(), alpha=ALPHA) + FLOOR).sqrt()
+
+
+def kim(width: int, eyes: Scaled | HighPass | None = None) -> Discriminator:
     """3x3 convolutions of 1, 1, 2, 2, 4, 4, 8, 8 times `width` channels, every second with stride 2; two dense layers.
 
     A stand-in for internals that were not published in the open (METHODS section 5); the width described is 64.
     """
+    eyes = eyes or Scaled()
     layers: list[nn.Module] = []
-    channels = [1, *(width * times for times in (1, 1, 2, 2, 4, 4, 8, 8))]
+    channels = [eyes.channels, *(width * times for times in (1, 1, 2, 2, 4, 4, 8, 8))]
     for number, (before, after) in enumerate(pairwise(channels)):
         layers.append(nn.Conv2d(before, after, 3, stride=1 + number % 2, padding=1))
         layers += [nn.BatchNorm2d(after)] if number else []
         layers.append(nn.LeakyReLU(0.2))
     side = CROP // 16
     dense = [nn.Flatten(), nn.Linear(8 * width * side**2, 16 * width), nn.LeakyReLU(0.2), nn.Linear(16 * width, 1)]
-    return Discriminator(nn.Sequential(*layers), nn.Sequential(*dense))
+    return Discriminator(eyes, nn.Sequential(*layers), nn.Sequential(*dense))
 
 
 def vgg(width: int) -> Discriminator:
@@ -74,67 +122,37 @@ def vgg(width: int) -> Discriminator:
         layers.append(nn.MaxPool2d(2))
     side, dense = CROP // 32, 64 * width
     head = [nn.Flatten(), nn.Linear(8 * width * side**2, dense), nn.ReLU(), nn.Linear(dense, dense), nn.ReLU()]
-    return Discriminator(nn.Sequential(*layers), nn.Sequential(*head, nn.Linear(dense, 1)))
+    return Discriminator(Scaled(), nn.Sequential(*layers), nn.Sequential(*head, nn.Linear(dense, 1)))
+
+
+def of_co_occurrences(width: int) -> Discriminator:
+    """Two dense layers on soft SPAM features."""
+    layers = [nn.BatchNorm1d(CoOccurrences.channels), nn.Linear(CoOccurrences.channels, 8 * width), nn.LeakyReLU(0.2)]
+    return Discriminator(CoOccurrences(), nn.Sequential(*layers), nn.Sequential(nn.Linear(8 * width, 1)))
 
 
 class Ensemble(nn.Module):
-    """Several small patch discriminators, each behind random high-pass filters of its own that stay as they are.
+    """Several discriminators of which no two see the same: fewer traces are left to a judge that nobody has seen.
 
-    Spectral normalisation (Miyato et al. 2018) keeps each of them from being too sure; each gives a logit for every
-    square of the patch (Isola et al. 2017), so none can lean on what a patch shows. That many different eyes leave
-    fewer places to hide from a judge that nobody has seen is our own idea.
+    The first of `members` is that of `kim`; the others are like it, each behind random high-pass filters of its own.
+    With `co_occurrences` one more learns from soft SPAM features alone [all ours].
     """
 
-    def __init__(self, members: int, width: int) -> None:
+    def __init__(self, members: int, width: int, *, co_occurrences: bool) -> None:
         super().__init__()
-        self.members = nn.ModuleList(_member(width) for _ in range(members))
+        eyes: list[Scaled | HighPass] = [Scaled(), *(HighPass() for _ in range(members - 1))]
+        self.members = nn.ModuleList(kim(width, one) for one in eyes)
+        if co_occurrences:
+            self.members.append(of_co_occurrences(width))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """float32 [n, 1, h, w] in 0..255 -> float32 [n, k], the logits of all members for all squares."""
-        return torch.cat([member(pixels).flatten(1) for member in self.members], dim=1)
+        """float32 [n, 1, 64, 64] in 0..255 -> float32 [n, k], a logit of each member."""
+        return torch.cat([member(pixels) for member in self.members], dim=1)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Every member at random; its fixed filters sum to 0 and their taps' squares to 1."""
-        for name, tensor in self.state_dict(keep_vars=True).items():
-            with torch.no_grad():
-                if name.endswith("bias"):
-                    tensor.zero_()
-                elif tensor.ndim > 1:
-                    tensor.normal_(generator=generator)
-                    tensor /= tensor[0].numel() ** 0.5
-                else:  # where spectral normalisation keeps a direction
-                    tensor.normal_(generator=generator)
-                    tensor /= tensor.norm()
+        """Every member at random."""
         for member in self.members:
-            taps = member[0].weight  # type: ignore[index]
-            taps -= taps.mean((2, 3), keepdim=True)
-            taps /= taps.square().sum((2, 3), keepdim=True).sqrt()
-
-
-class _HighPass(nn.Module):
-    """Fixed filters and a soft clip at a few grey levels, as residuals of most detectors have it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("weight", torch.zeros(_FILTERS, 1, _SIDE, _SIDE))
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """float32 [n, 1, h, w] in 0..255 -> float32 [n, filters, h - 4, w - 4] in -1..1."""
-        with exact(pixels.device):
-            return torch.tanh(nn.functional.conv2d(pixels, self.weight) / 4)  # type: ignore[arg-type]
-
-
-def _member(width: int) -> nn.Sequential:
-    def layer(before: int, after: int, stride: int) -> nn.Module:
-        return spectral_norm(nn.Conv2d(before, after, 3, stride, padding=1))
-
-    return nn.Sequential(
-        _HighPass(),
-        *(layer(_FILTERS, width, 1), nn.LeakyReLU(0.2)),
-        *(layer(width, 2 * width, 2), nn.LeakyReLU(0.2)),
-        *(layer(2 * width, 4 * width, 2), nn.LeakyReLU(0.2)),
-        nn.Conv2d(4 * width, 1, 3, padding=1),
-    )
+            member.initialise(generator)  # type: ignore[operator]
 
 
 def check_side(height: int, width: int) -> None:

@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 from torch.nn.functional import mse_loss
 
-from counterforensics.attacks.gan_restoration.discriminators import CROP, Discriminator, check_side
+from counterforensics.attacks.gan_restoration.discriminators import CROP, CoOccurrences, Discriminator, check_side
 from counterforensics.attacks.gan_restoration.generator import Generator
 from counterforensics.errors import TrainingError
-from counterforensics.features.soft import exact_quantiser, soft_s3_spam14hv
 from counterforensics.learning import accelerator
 from counterforensics.learning.accelerator import placed
 from counterforensics.learning.batches import central, draw_pairs, prefetched, some_of
@@ -30,10 +29,6 @@ from counterforensics.seeds import seed_for
 
 # Of the generator that is kept, how much of it stays at each step: a mean over some hundred of them.
 KEPT = 0.995
-# Inverse temperature of the soft co-occurrences, on grey levels.
-ALPHA = 1.0
-# Roots of co-occurrences are taken of this much more: they are steep at nothing.
-FLOOR = 1e-4
 # A discriminator has collapsed that for so many steps gives every patch the same logit, or is this sure of all.
 STEPS_OF_COLLAPSE, SAME, SURE = 100, 1e-4, 25.0
 PLANNED = "as planned"  # how a training ended
@@ -425,12 +420,13 @@ def as_stored(pixels: Tensor) -> Tensor:
 def co_occurrence_distance(stored: Tensor, pristine: Tensor, *, together: bool = False) -> Tensor:
     """Mean squared distance of the roots of soft SPAM features: two float32 [n, 1, h, w] -> scalar.
 
-    together: of the features of all patches together, not of each pair.
+    together: of the means over all patches, not of each pair.
     """
-    quantiser = exact_quantiser()
-    ours = soft_s3_spam14hv(stored, quantiser, alpha=ALPHA)
+    roots = CoOccurrences()
+    ours = roots(stored)
     with torch.no_grad():
-        theirs = soft_s3_spam14hv(pristine, quantiser, alpha=ALPHA)
+        theirs = roots(pristine)
     if together:
         ours, theirs = ours.mean(0, keepdim=True), theirs.mean(0, keepdim=True)
-    return ((ours + FLOOR).sqrt() - (theirs + FLOOR).sqrt()).square().sum(1).mean()
+    distances: Tensor = (ours - theirs).square().sum(1)
+    return distances.mean()
