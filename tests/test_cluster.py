@@ -6,9 +6,11 @@ import importlib.util
 import operator
 import os
 import platform
+import shutil
 import signal
+import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,6 +40,57 @@ def test_a_study_on_worker_processes_gives_the_same_rows(
     assert answer.status == 0, answer
     assert "2 workers, 0 with a GPU; dashboard http://" in answer.err
     assert (tmp_path / "out" / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """A disk of our own; call it with options of `mount` to change what it takes, for where it is."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(options: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        done = subprocess.run(command, capture_output=True, text=True) if shutil.which("mount") else None
+        if done is None or done.returncode:
+            pytest.skip(f"disks of our own are not allowed ({done.stderr.strip() if done else 'no mount'})")
+        return place
+
+    mount("size=1500k")
+    yield mount
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_full_store_ends_a_run_with_holes_and_the_next_one_fills_them(
+    finished: Path, tiny_yaml: Path, tmp_path: Path, command: Command, disk: Callable[[str], Path]
+) -> None:
+    store = disk("remount,size=1500k") / "store"
+    words = ("run", tiny_yaml, "--out", tmp_path / "out", "--store", store, "--cluster", "local", "--workers", "2")
+    full = command(*words)
+    assert full.status == 2
+    assert f"cannot write to {store} (No space left on device)" in full.out
+    assert "tasks failed; run the same command again to retry them" in full.err
+    disk("remount,size=100m")
+    assert command(*words).status == 0
+    assert (tmp_path / "out" / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
+
+
+def test_a_store_that_may_only_be_read_is_refused_here_and_named_of_a_worker(
+    tiny_yaml: Path, tmp_path: Path, command: Command, disk: Callable[[str], Path]
+) -> None:
+    store = FolderStore(disk("remount,size=100m") / "store")
+    disk("remount,ro")
+    answer = command("run", tiny_yaml, "--out", tmp_path / "out", "--store", store, "--cluster", "local")
+    assert answer.status == 2
+    assert f"cannot write to {store} (Read-only file system); choose another folder with --out or --store" in answer.err
+    assert not (tmp_path / "out" / "rows.csv").exists()
+    # What a worker answers before work starts.
+    key = "0" * 64
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "has", lambda known: known == key)
+        trouble = cluster._trouble(store, key, [])
+    assert trouble.startswith(f"cannot use the store {store} (")
+    assert "Read-only file system" in trouble
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -153,5 +153,5 @@ def test_what_dead_processes_left_is_swept_and_what_living_ones_write_is_not(sto
 @pytest.mark.parametrize("place", ["file/store", "file"])
 def test_a_store_below_or_at_a_file_is_refused(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StudyError, match=r"cannot write to .* choose another folder with --out"):
+    with pytest.raises(StudyError, match=r"cannot write to .* choose another folder with --out or --store"):
         FolderStore(tmp_path / place)

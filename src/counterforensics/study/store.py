@@ -94,7 +94,9 @@ class FolderStore(Store):
             probe.mkdir()
             probe.rmdir()
         except OSError as error:
-            raise StudyError(f"cannot write to {root} ({error.strerror}); choose another folder with --out") from error
+            raise StudyError(
+                f"cannot write to {root} ({error.strerror}); choose another folder with --out or --store"
+            ) from error
 
     def __str__(self) -> str:
         return str(self.root)
