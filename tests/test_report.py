@@ -32,7 +32,7 @@ from counterforensics.report.judged import roc
 from counterforensics.report.labels import ordered, take_apart
 from counterforensics.report.measured import Measured
 from counterforensics.report.render import latex, to_html, to_latex, to_markdown, to_terminal
-from counterforensics.report.restoration import restoration_table
+from counterforensics.report.restoration import restoration_table, trainings_table
 from counterforensics.report.spectra import spectra_pictures
 from counterforensics.report.stamp import STAMP
 from counterforensics.report.strips import amplification
@@ -314,6 +314,33 @@ def test_noise_and_restoration_stand_in_one_table_where_a_generator_restores() -
         ("Median 7 × 7", "GAN restoration (VGG)", "—", "3.00", "40.00", "38.00", "31.50"),
     ]
     assert restoration_table(Measured(frame(*rows[:4]))) is None
+
+
+def test_trainings_that_differ_in_the_seed_alone_stand_in_one_line() -> None:
+    ended = ("as planned", "as planned", "the discriminator collapsed at step 9; the generator of step 5 is kept")
+    rows = [
+        row("median:7", "xception", tpr=tpr, learned=f"CPU; {end}", psnr_pristine=30 + tpr, psnr_before=29.5, **named)
+        for end, tpr, named in zip(
+            ended,
+            (0.1, 0.2, 0.6),
+            (
+                {"attack": "gan-vgg:size=small"},
+                {"attack": "gan-vgg:size=small,seed=1"},
+                {"attack": "gan-vgg:seed=2,size=small"},
+            ),
+            strict=True,
+        )
+    ]
+    others = [row("median:7", "xception", attack=attack) for attack in ("gan-kim:size=small", "gan-vgg", "fgsm")]
+    table = trainings_table(Measured(frame(*rows, *others)))
+    assert table is not None
+    assert [(r.section, *r.labels, *(c.lines for c in r.cells)) for r in table.rows] == [
+        (
+            *("Median 7 × 7", "GAN restoration (VGG) (size = small)", ("3",), ("2 of 3",)),
+            *(("30.00", "10.00 to 60.00"), ("30.30", "30.10 to 30.60"), ("29.50", "29.50 to 29.50")),
+        )
+    ]
+    assert trainings_table(Measured(frame(*others))) is None
 
 
 def test_every_attack_has_a_line_of_its_own_in_the_spectra_of_what_it_hides(monkeypatch: pytest.MonkeyPatch) -> None:

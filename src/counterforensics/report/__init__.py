@@ -20,7 +20,7 @@ from counterforensics.report.findings import overview_table
 from counterforensics.report.html import render_report
 from counterforensics.report.measured import Measured
 from counterforensics.report.render import to_html, to_latex, to_markdown, to_terminal
-from counterforensics.report.restoration import restoration_table
+from counterforensics.report.restoration import restoration_table, trainings_table
 from counterforensics.report.stamp import STAMP, digest_of, outdated, stamp, stands
 from counterforensics.report.tables import Sample, Table, all_tables
 from counterforensics.study.outcome import Outcome
@@ -81,7 +81,7 @@ def _files(outcome: Outcome) -> dict[str, bytes]:
 def report_tables(outcome: Outcome) -> list[Table]:
     """The tables that the rows of `outcome` allow, in the order of the report."""
     measured = Measured(outcome.rows)
-    compared = restoration_table(measured), cost_table(costs(measured, outcome.times))
+    compared = restoration_table(measured), trainings_table(measured), cost_table(costs(measured, outcome.times))
     return [*all_tables(measured, _sample(outcome)), *(table for table in compared if table)]
 
 

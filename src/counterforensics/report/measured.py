@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from counterforensics.report.labels import DETECTORS, EASY, HARD, ordered
 from counterforensics.study.outcome import ROW_COLUMNS
 
 _TEXTS = ("study", "manipulation", "detector", "target", "attack", "training", "learned")
+_PLANNED = "as planned"  # how an attack's `learned` ends where its training went to the end
 _LIKENESS = ("ssim", "psnr_pristine", "ssim_pristine", "psnr_before", "ssim_before")
 _YOUNGER = (
     "training",
@@ -104,10 +106,26 @@ class Measured:
         texts = self._frame.loc[self._frame["attack"] == attack, "learned"]
         return [text for text in dict.fromkeys(texts) if text]
 
+    def endings(self, manipulation: str, attack: str) -> tuple[int, int]:
+        """In how many trainings the attack was learned for this manipulation, and how many of them ended as planned."""
+        part = self._frame[(self._frame["attack"] == attack) & (self._frame["manipulation"] == manipulation)]
+        learned = part.groupby("seed")["learned"].first()
+        return len(learned), int(learned.str.endswith(_PLANNED).sum())
+
     def counts(self, target: str, attack: str) -> tuple[str, str]:
         """How many pristine and manipulated patches stand behind each figure of a contest, as text."""
         part = self._frame[(self._frame["target"] == target) & (self._frame["attack"] == attack)]
         return _count(part["n_pristine"]), _count(part["n_manipulated"])
+
+
+def together(spreads: Iterable[Spread | None]) -> Spread | None:
+    """Several spreads of the same figure as one; None where there is none."""
+    known = [spread for spread in spreads if spread is not None]
+    if not known:
+        return None
+    seeds = sum(spread.seeds for spread in known)
+    mean = sum(spread.mean * spread.seeds for spread in known) / seeds
+    return Spread(mean, min(spread.low for spread in known), max(spread.high for spread in known), seeds)
 
 
 def _spread(part: pd.DataFrame, column: str) -> Spread | None:

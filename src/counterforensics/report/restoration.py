@@ -1,9 +1,11 @@
-"""Noise beside restoration: every attack on the manipulations that a generator restores, by judge."""
+"""What generators achieve: beside noise, on the manipulations that they restore, and from training to training."""
 
 from __future__ import annotations
 
-from counterforensics.report.labels import attack_label, detector_label, manipulation_label, restores
-from counterforensics.report.measured import Measured
+from collections.abc import Callable, Iterator
+
+from counterforensics.report.labels import attack_label, detector_label, manipulation_label, restores, take_apart
+from counterforensics.report.measured import Measured, Spread, together
 from counterforensics.report.tables import NONE, Cell, Column, Row, Table, percent, quality_cell
 
 _TARGET = "target"
@@ -63,3 +65,56 @@ def _before(measured: Measured, manipulation: str) -> Cell:
         if cell.lines != (NONE,):
             return cell
     return Cell((NONE,))
+
+
+def trainings_table(measured: Measured) -> Table | None:
+    """What a generator owes to chance: trainings that differ in the seed alone; None where none was trained twice."""
+    rows = [row for manipulation in measured.manipulations for row in _repeated(measured, manipulation)]
+    if not rows:
+        return None
+    columns = [Column("trainings"), Column("as planned")]
+    columns += [Column(detector_label(name), "TPR (%)") for name in measured.detectors]
+    return Table(
+        key="trainings",
+        number=None,
+        title="What training owes to chance",
+        caption="Generators that were trained several times, with nothing changed but the seed: how many trainings "
+        "gave one, how many of these went to their end without a collapse, and what the generators leave of each "
+        "judge's true positive rate, in percent: the mean and, below it, the lowest and the highest. PSNR of restored "
+        "patches; before: of manipulated ones.",
+        stubs=("Attack",),
+        columns=(*columns, Column("pristine", "PSNR to (dB)"), Column("before", "PSNR to (dB)")),
+        rows=tuple(rows),
+    )
+
+
+def _repeated(measured: Measured, manipulation: str) -> Iterator[Row]:
+    """A line for each generator that was trained more than once on this manipulation."""
+    kinds: dict[str, list[str]] = {}
+    for target, attack in measured.contests:
+        if restores(attack) and manipulation in measured.manipulations_of(target, attack):
+            kinds.setdefault(_whatever_the_seed(attack), []).append(attack)
+    for kind, attacks in kinds.items():
+        endings = [measured.endings(manipulation, attack) for attack in attacks]
+        count, planned = (sum(numbers) for numbers in zip(*endings, strict=True))
+        if count > 1:
+            cells = [Cell((str(count),)), Cell((f"{planned} of {count}",))]
+            for judge in measured.detectors:
+                found = together(measured.spread("tpr", manipulation, judge, "", attack) for attack in attacks)
+                cells.append(_with_range(found, percent))
+            for name in ("psnr_pristine", "psnr_before"):
+                found = together(measured.quality(name, manipulation, "", attack) for attack in attacks)
+                cells.append(_with_range(found, "{:.2f}".format))
+            yield Row(manipulation_label(manipulation), (attack_label(kind),), tuple(cells))
+
+
+def _whatever_the_seed(attack: str) -> str:
+    name, settings = take_apart(attack)
+    rest = ",".join(f"{key}={value}" if key else value for key, value in settings.items() if key != "seed")
+    return f"{name}:{rest}" if rest else name
+
+
+def _with_range(spread: Spread | None, text: Callable[[float], str]) -> Cell:
+    if spread is None:
+        return Cell((NONE,))
+    return Cell((text(spread.mean), f"{text(spread.low)} to {text(spread.high)}"))
