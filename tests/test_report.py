@@ -35,7 +35,7 @@ from counterforensics.report.render import latex, to_html, to_latex, to_markdown
 from counterforensics.report.restoration import restoration_table, trainings_table
 from counterforensics.report.spectra import spectra_pictures
 from counterforensics.report.stamp import STAMP
-from counterforensics.report.strips import amplification
+from counterforensics.report.strips import amplification, strip_pictures
 from counterforensics.report.tables import (
     Cell,
     Column,
@@ -453,6 +453,17 @@ def test_a_roc_curve_of_separable_and_of_equal_logits() -> None:
     assert max(tpr[fpr == 0]) == 1.0
     fpr, tpr = roc([1.0, 1.0], [1.0, 1.0])
     assert (fpr.tolist(), tpr.tolist()) == ([0.0, 1.0], [0.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("attack", "aligned", "told"), [("gan-vgg", True, True), ("gan-vgg", False, False), ("fgsm", True, False)]
+)
+def test_beside_what_a_generator_gave_stands_what_was_taken(attack: str, aligned: bool, told: bool) -> None:
+    strip = dataclasses.replace(_strip("median:7", "", attack, 1, 64, np.random.default_rng(0)), aligned=aligned)
+    (drawn,) = strip_pictures([strip])
+    assert ("what was taken" in drawn.caption) == told
+    (plain,) = strip_pictures([dataclasses.replace(strip, aligned=False)])
+    assert (drawn.png != plain.png) == told
 
 
 def test_noise_is_amplified_until_it_fills_the_range() -> None:

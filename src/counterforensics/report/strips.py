@@ -18,14 +18,14 @@ from counterforensics.report.drawing import (
     picture,
     worth_drawing,
 )
-from counterforensics.report.labels import EASY, HARD, manipulation_label, ordered
+from counterforensics.report.labels import EASY, HARD, manipulation_label, ordered, restores
 from counterforensics.study.outcome import Strip
 
 MOST_STRIPS = 8
 
 
 def strip_pictures(strips: Sequence[Strip]) -> list[Picture]:
-    """Patches in their three states and the amplified noise, a figure for each target and attack."""
+    """Patches in their three states and what changed, amplified, a figure for each target and attack."""
     groups: dict[tuple[str, str], list[Strip]] = {}
     for strip in strips:
         groups.setdefault((strip.target, strip.attack), []).append(strip)
@@ -36,31 +36,38 @@ def strip_pictures(strips: Sequence[Strip]) -> list[Picture]:
 def _strip_picture(contest: tuple[str, str], strips: Sequence[Strip], why: str) -> Picture:
     shown = _chosen(strips)
     noises = [_noise(strip) for strip in shown]
-    gain = amplification(noises)
-    titles = ("pristine", "manipulated", "concealed", f"128 + {gain} d")
+    # Beside what a generator gave stands what the manipulation took, which can be seen where no pixel moved.
+    taken = [_taken(strip) for strip in shown] if restores(contest[1]) and all(s.aligned for s in shown) else []
+    gain = amplification([*noises, *taken])
+    changes = [[took, noise] for took, noise in zip(taken, noises, strict=True)] if taken else [[n] for n in noises]
+    names = [f"128 + {gain} t", f"128 + {gain} d"] if taken else [f"128 + {gain} d"]
+    titles = ("pristine", "manipulated", "restored" if taken else "concealed", *names)
 
     def draw(figure: Figure) -> None:
-        grid: Grid = figure.subplots(len(shown), 4, squeeze=False)
-        for line, strip, noise in zip(grid, shown, noises, strict=True):
-            amplified = np.clip(128 + gain * noise, 0, 255).astype(np.uint8)
-            states = (strip.pristine, strip.manipulated, strip.concealed, amplified)
-            for axes, patch in zip(line, states, strict=True):
+        grid: Grid = figure.subplots(len(shown), len(titles), squeeze=False)
+        for line, strip, changed in zip(grid, shown, changes, strict=True):
+            amplified = [np.clip(128 + gain * change, 0, 255).astype(np.uint8) for change in changed]
+            for axes, patch in zip(line, (strip.pristine, strip.manipulated, strip.concealed, *amplified), strict=True):
                 _show(axes, patch)
-            name = f"{manipulation_label(strip.manipulation)}\n{_short(strip.photo)}\n{_noise_text(noise)}"
+            name = f"{manipulation_label(strip.manipulation)}\n{_short(strip.photo)}\n{_noise_text(changed[-1])}"
             line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7, labelpad=6)
         for axes, title in zip(grid[0], titles, strict=True):
             axes.set_title(title)
 
+    what = "d = concealed − manipulated"
+    if taken:
+        what = "t = pristine − manipulated, what was taken, and d = restored − manipulated, what was given back,"
     caption = (
-        "One test patch a line, in its three states, and d = concealed − manipulated in grey levels, "
+        f"One test patch a line, in its three states, and {what} in grey levels, "
         f"amplified {gain} times around mid grey: an even grey there is a patch that the attack left alone. "
-        "Beside each line: the manipulation, the photograph, the share of values that changed and the "
+        "Beside each line: the manipulation, the photograph, the share of values that the attack changed and the "
         "largest change."
         + (f" {len(shown)} of {len(strips)} patches are shown." if len(shown) < len(strips) else "")
         + why
     )
     title = f"Patches{contest_text(contest)}"
-    return picture(f"strips{contest_slug(contest)}", title, caption, (6.2, 1.27 * len(shown) + 0.3), draw)
+    size = (6.2 + 1.1 * bool(taken), 1.27 * len(shown) + 0.3)
+    return picture(f"strips{contest_slug(contest)}", title, caption, size, draw)
 
 
 def amplification(noises: Sequence[npt.NDArray[np.int16]]) -> int:
@@ -88,6 +95,10 @@ def _chosen(strips: Sequence[Strip]) -> list[Strip]:
 
 def _noise(strip: Strip) -> npt.NDArray[np.int16]:
     return np.subtract(strip.concealed, strip.manipulated, dtype=np.int16)
+
+
+def _taken(strip: Strip) -> npt.NDArray[np.int16]:
+    return np.subtract(strip.pristine, strip.manipulated, dtype=np.int16)
 
 
 def _noise_text(noise: npt.NDArray[np.int16]) -> str:

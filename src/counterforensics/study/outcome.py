@@ -75,6 +75,7 @@ class Strip:
     pristine: npt.NDArray[np.uint8]
     manipulated: npt.NDArray[np.uint8]
     concealed: npt.NDArray[np.uint8]
+    aligned: bool = True  # whether the manipulation left every pixel in its place
 
 
 @dataclass(frozen=True)

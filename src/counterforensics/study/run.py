@@ -267,6 +267,7 @@ def _strip(concealment: Concealment, position: int, store: Store) -> Strip:
         pristine=pristine[index][0],
         manipulated=patches_of(concealment.manipulated, store)[index][0],
         concealed=patches_of((concealment.key,), store)[index][0],
+        aligned=not manipulations.moves_pixels(manipulations.parse(concealment.manipulation)),
     )
 
 
