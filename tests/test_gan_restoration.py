@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import re
@@ -235,6 +236,14 @@ def test_killed_and_resumed_it_learns_what_it_would_have_learned(
     assert curve[-1]["step"] == settings.schedule().steps
     for key, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[key]), key
+
+
+def test_the_rate_falls_to_zero_over_the_second_half_of_deceiving(name: str) -> None:
+    schedule = dataclasses.replace(attack(name).schedule(), seeing=10, restoring=20, deceiving=100, rate=0.5)
+    rates = [schedule.rate_at(step) for step in range(schedule.steps)]
+    assert rates[: 10 + 20 + 50 + 1] == [0.5] * 81
+    assert rates[-1] == pytest.approx(0.01)
+    np.testing.assert_allclose(np.diff(rates[80:]), -0.01)
 
 
 def test_another_seed_learns_something_else(name: str) -> None:

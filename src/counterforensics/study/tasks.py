@@ -314,7 +314,7 @@ KINDS: Mapping[str, Kind] = {
     "develop": Kind(1, _develop),
     "crop": Kind(1, _crop),
     "train": Kind(3, _train, tells=True),
-    "learn": Kind(1, _learn, tells=True),
+    "learn": Kind(2, _learn, tells=True),
     "conceal": Kind(2, _conceal),
     "judge": Kind(1, _judge),
     "compare": Kind(1, _compare),

@@ -49,10 +49,10 @@ class Size(NamedTuple):
     rate: float
 
 
-# `full` is what was described; its steps are ours. One processor core trains `small` within an hour.
+# `full` is what was described; its steps are ours. One processor core trains `small` in a quarter of an hour.
 SIZES = {
     "full": Size(64, 16, 64, seeing=2_000, restoring=10_000, deceiving=100_000, pairs_per_step=16, rate=1e-4),
-    "small": Size(32, 4, 12, seeing=200, restoring=200, deceiving=1_600, pairs_per_step=8, rate=4e-4),
+    "small": Size(32, 4, 12, seeing=100, restoring=100, deceiving=800, pairs_per_step=8, rate=4e-4),
 }
 
 
@@ -101,10 +101,10 @@ def load_generator(folder: str | Path) -> Generator:
 class GanRestoration:
     """What the attacks with a generator share.
 
-    size: `full` as described, or `small`, which a processor core trains within an hour.  steps, of the adversarial
-    phase, pairs_per_step and rate, of Adam: 0 is what the size says.  adversarial: what deceiving the discriminator
-    weighs beside a fidelity of 1.  like: what fidelity is to, `pristine`, or `manipulated` where a manipulation moves
-    pixels (resizing).
+    size: `full` as described, or `small`, which a processor core trains in a quarter of an hour.  steps, of the
+    adversarial phase, pairs_per_step and rate, of Adam: 0 is what the size says.  adversarial: what deceiving the
+    discriminator weighs beside a fidelity of 1.  like: what fidelity is to, `pristine`, or `manipulated` where a
+    manipulation moves pixels (resizing).
     weights: the folder of a trained generator, which is then not trained.  seed: added to the study's, to see what a
     training owes to chance.
     """

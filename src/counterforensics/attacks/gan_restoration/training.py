@@ -27,8 +27,9 @@ from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import Pixels, luma
 from counterforensics.seeds import seed_for
 
-# Of the generator that is kept, how much of it stays at each step: a mean over some hundred of them.
-KEPT = 0.995
+# Of the generator that is kept, how much of it stays at each step: a mean over some ten of them. One over hundreds is
+# smoother than any of them, nearer to the pristine patches and far from what a discriminator takes for one.
+KEPT = 0.9
 # A discriminator has collapsed that for so many steps gives every patch the same logit, or is this sure of all.
 STEPS_OF_COLLAPSE, SAME, SURE = 100, 1e-4, 25.0
 PLANNED = "as planned"  # how a training ended
@@ -57,6 +58,7 @@ class Schedule:
 
     seeing: the discriminator learns to tell manipulated from pristine; the features of a copy, kept as it then is, are
     the perceptual space.  restoring: the generator learns by fidelity alone.  deceiving: all together.
+    rate: of Adam; over the second half of the last phase it falls to zero on a line, as in Zhu et al. (2017).
     like: `pristine`, or `manipulated` where the manipulation moves pixels: what fidelity is to.
     """
 
@@ -74,6 +76,10 @@ class Schedule:
     def steps(self) -> int:
         """Of all phases."""
         return self.seeing + self.restoring + self.deceiving
+
+    def rate_at(self, step: int) -> float:
+        """The rate of this step, counted from 0."""
+        return self.rate * min(1.0, (self.steps - step) / (self.deceiving / 2))
 
     @property
     def validated_at(self) -> set[int]:
@@ -109,8 +115,10 @@ class _Side:
     network: nn.Module
     optimiser: torch.optim.Optimizer
 
-    def step(self, loss: Tensor) -> None:
+    def step(self, loss: Tensor, rate: float) -> None:
         """Go down the gradient of `loss`."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
@@ -145,10 +153,10 @@ class Restoration:
         opponent = opponent.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.critic = copy.deepcopy(opponent)
         self.precision = accelerator.precision_on(self.device, self.schedule.precision)
-        rate = self.schedule.rate
+        sides = {"generator": self.generator, "opponent": opponent}
         self.sides = {
-            "generator": _Side(self.generator, torch.optim.Adam(self.generator.parameters(), rate, (0.9, 0.999))),
-            "opponent": _Side(opponent, torch.optim.Adam(opponent.parameters(), rate, (0.9, 0.999))),
+            name: _Side(network, torch.optim.Adam(network.parameters(), betas=(0.9, 0.999)))
+            for name, network in sides.items()
         }
         shuffled = np.random.default_rng(seed).permutation(len(self.held_out))
         self.looked_at = np.sort(shuffled[: self.schedule.validated])
@@ -204,7 +212,7 @@ class Restoration:
         """The discriminator learns what the manipulation leaves; as it then is, a copy of it becomes the critic."""
         self.opponent.train()
         loss = self._of_opponent(pristine, manipulated)
-        self.sides["opponent"].step(loss)
+        self._improve("opponent", loss)
         return loss.detach()
 
     def _of_opponent(self, pristine: Tensor, restored: Tensor) -> Tensor:
@@ -217,7 +225,7 @@ class Restoration:
     def _restore(self, pristine: Tensor, manipulated: Tensor) -> Tensor:
         """Fidelity alone."""
         loss = self._fidelity(self._restored(manipulated), pristine, manipulated)
-        self.sides["generator"].step(loss)
+        self._improve("generator", loss)
         self._keep_mean()
         return loss.detach()
 
@@ -242,7 +250,7 @@ class Restoration:
         restored = self._restored(manipulated)
         stored = as_stored(restored)
         self.opponent.train()
-        self.sides["opponent"].step(self._of_opponent(pristine, stored.detach()))
+        self._improve("opponent", self._of_opponent(pristine, stored.detach()))
         loss = self.weights.fidelity * self._fidelity(restored, pristine, manipulated)
         if self.weights.adversarial:
             self.opponent.eval()
@@ -255,9 +263,12 @@ class Restoration:
         if self.weights.co_occurrence:
             distance = co_occurrence_distance(stored, pristine, together=not aligned)
             loss = loss + self.weights.co_occurrence * distance
-        self.sides["generator"].step(loss)
+        self._improve("generator", loss)
         self._keep_mean()
         return loss.detach()
+
+    def _improve(self, side: str, loss: Tensor) -> None:
+        self.sides[side].step(loss, self.schedule.rate_at(self.step))
 
     def _perceptual(self, stored: Tensor, pristine: Tensor) -> Tensor:
         assert isinstance(self.critic, Discriminator)
