@@ -23,6 +23,8 @@ from typing import Any
 
 import fsspec
 
+from counterforensics.study.journal import FOUND
+
 SECONDS_TO_WAIT = 180.0
 USER = "laboratory"
 KEYS = {"AWS_ACCESS_KEY_ID": USER, "AWS_SECRET_ACCESS_KEY": USER, "AWS_DEFAULT_REGION": "us-east-1"}
@@ -121,9 +123,10 @@ class Laboratory:
         return f"s3://{name}"
 
     def attempts(self, url: str) -> list[dict[str, Any]]:
-        """The journal in the store at `url`."""
+        """The journal in the store at `url`, but for notes that nothing had to be done."""
         contents = self.files().cat(f"{url}/log/*")
-        return [json.loads(content) for content in contents.values()]
+        notes = [json.loads(content) for content in contents.values()]
+        return [note for note in notes if note["outcome"] != FOUND]
 
     def start_scheduler(self) -> None:
         """Start the scheduler, again if it was killed."""

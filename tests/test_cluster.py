@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import operator
 import os
 import platform
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -104,6 +108,38 @@ def test_an_address_where_nothing_listens_is_one_clear_line(
     assert "Traceback" not in answer.err
 
 
+@pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["silence", "HTTP"])
+@pytest.mark.filterwarnings("ignore")
+def test_an_address_where_something_else_listens_is_one_clear_line(
+    greeting: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "SECONDS_TO_ANSWER", 1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        open_lines: list[socket.socket] = []
+
+        def listen() -> None:
+            with suppress(OSError):  # closed
+                while True:
+                    open_lines.append(listener.accept()[0])
+                    open_lines[-1].sendall(greeting)
+
+        threading.Thread(target=listen, daemon=True).start()
+        with (
+            pytest.raises(StudyError, match=f"no Dask scheduler answers at '{address}'"),
+            connected(address, gpu=False, workers=1, say=lambda text: None),
+        ):
+            pass
+        for line in open_lines:
+            line.close()
+
+
+def test_a_gpu_asked_for_without_a_cluster_is_one_clear_line(tiny_yaml: Path, tmp_path: Path, command: Command) -> None:
+    answer = command("run", tiny_yaml, "--out", tmp_path / "out", "--gpu")
+    assert answer.status == 2
+    assert "give --cluster" in answer.err
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_gpu_that_no_worker_offers_is_one_clear_line(tiny_yaml: Path, tmp_path: Path, command: Command) -> None:
     answer = command("run", tiny_yaml, "--out", tmp_path / "out", "--cluster", "local", "--workers", "1", "--gpu")
@@ -163,7 +199,9 @@ def test_a_task_that_no_worker_survives_is_given_up_and_its_neighbours_go_on(tmp
     assert all(store.has(task.key) for task in harmless)
     found = ended[poisoned.key]
     assert found is not None
-    assert found.reason.startswith("given up after the workers that ran it were lost 2 times, the last at tcp://")
+    assert found.reason.startswith(
+        "given up after the workers that ran it, and nothing beside it, were lost 2 times, the last at tcp://"
+    )
     assert ended[heir.key] == Failed("")
 
 
@@ -182,7 +220,15 @@ class Answering:
         return self.answers
 
 
-@pytest.mark.parametrize(("what", "version"), [("Python", "3.9.1"), ("counterforensics", "0.0.1")])
+@pytest.mark.parametrize(
+    ("what", "version"),
+    [
+        ("Python", "3.9.1"),
+        ("Python", f"{platform.python_version()}0"),
+        ("counterforensics", "0.0.1"),
+        ("counterforensics", f"{__version__}rc1"),
+    ],
+)
 def test_a_worker_of_another_version_is_named_and_nothing_starts(tmp_path: Path, what: str, version: str) -> None:
     there = Cluster(Answering({what: version}, {}), "tcp://there", False)
     with pytest.raises(
@@ -226,6 +272,35 @@ def test_a_cluster_without_workers_says_that_it_waits(monkeypatch: pytest.Monkey
             while not said:
                 time.sleep(0.05)
     assert said[0].endswith("has no workers left; waiting for some, finished work is kept")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_that_lost_its_gpu_says_that_some_tasks_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "SECONDS_BETWEEN_LOOKS", 0.1)
+    said: list[str] = []
+    with (
+        connected("local", gpu=False, workers=1, say=lambda text: None) as ours,
+        connected(ours.client.scheduler.address, gpu=False, workers=1, say=lambda text: None) as there,
+        dataclasses.replace(there, offers_gpu=True)._watched(said.append),
+    ):
+        while not said:
+            time.sleep(0.05)
+    assert said[0].endswith("offers a GPU any more; what needs one waits for it")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_worker_of_another_version_that_came_late_does_no_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, store, ended = crop(Harmless("late")), FolderStore(tmp_path), dict[str, Failed | None]()
+    with connected("local", gpu=False, workers=1, say=lambda text: None) as there:
+        monkeypatch.setitem(cluster.VERSIONS, "counterforensics", "0.0.1")
+        there.run(Batch("a run", store, {task.key: Job(task, ())}), ended.__setitem__, lambda text: None)
+    failed = ended[task.key]
+    assert failed is not None
+    assert failed.reason.startswith("StudyError: the worker tcp://127.0.0.1:")
+    assert "'counterforensics': '0.0.1'" in failed.reason
+    assert not store.has(task.key)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -282,7 +357,9 @@ def test_what_was_lost_beside_another_runs_once_more_alone_and_every_job_ends_on
     assert ended["full"] == Failed("StudyError: no room")
     assert ended["heir"] == ended["its heir"] == Failed("")
     assert ended["deadly"] is not None
-    assert ended["deadly"].reason.startswith("given up after the workers that ran it were lost 2 times")
+    assert ended["deadly"].reason.startswith(
+        "given up after the workers that ran it, and nothing beside it, were lost 2 times"
+    )
     assert rounds == [list(before), ["deadly"], ["beside"], ["heir", "its heir", "child"]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -222,6 +223,63 @@ def test_a_store_that_refuses_for_good_is_a_clear_error(store: RemoteStore, monk
     monkeypatch.setattr(store._files, "put_file", refusing(100, ConnectionError("down"), store._files.put_file))
     with pytest.raises(StudyError, match=r"the store \w+://\w+ refuses \(ConnectionError: down\); finished work"):
         keep(store)
+
+
+def test_an_entry_whose_record_was_written_though_the_answer_was_lost_is_whole(
+    store: RemoteStore, elsewhere: RemoteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, answers = store._files.pipe_file, iter([ConnectionError("reset")])
+
+    def lost(*arguments: Any, **named: Any) -> None:
+        written(*arguments, **named)
+        for error in answers:
+            raise error
+
+    monkeypatch.setattr(store._files, "pipe_file", lost)
+    keep(store)
+    assert (elsewhere.folder(KEY) / "result.txt").read_text(encoding="utf-8") == "a result"
+    assert sorted(path.rpartition("/")[2] for path in objects(store)) == [ENTRY, "result.txt"]
+
+
+def test_a_server_may_say_in_words_of_its_own_that_another_was_first(
+    store: RemoteStore, elsewhere: RemoteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = elsewhere._files.pipe_file
+
+    def said(place: str, content: bytes, mode: str = "overwrite") -> None:
+        try:
+            written(place, content, mode=mode)
+        except FileExistsError:
+            raise OSError(errno.EINVAL, "At least one of the pre-conditions you specified did not hold") from None
+
+    keep(store, "first")
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("waited"))
+    monkeypatch.setattr(elsewhere._files, "pipe_file", said)
+    keep(elsewhere, "second")
+    assert (elsewhere.folder(KEY) / "result.txt").read_text(encoding="utf-8") == "first"
+    assert len(objects(store)) == 2
+
+
+def test_two_processes_at_the_same_task_keep_apart_what_they_go_on_from(
+    store: RemoteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = store.partial(KEY)
+    ours.mkdir(parents=True)
+    (ours / "checkpoint").write_text("half of it", encoding="utf-8")
+    assert f":{os.getpid()}:" in ours.name
+    monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")  # a process is its host and its number
+    assert store.partial(KEY) != ours
+    keep(store)
+    assert (ours / "checkpoint").read_text(encoding="utf-8") == "half of it"
+
+
+def test_no_task_waits_long_for_a_note(store: RemoteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    monkeypatch.setattr(store._files, "pipe_file", refusing(100, ConnectionError("down"), keep))
+    with pytest.raises(StudyError, match="refuses"):
+        store.note("a.json", {})
+    assert sum(waited) < 2
 
 
 def test_a_store_that_may_not_be_written_is_not_asked_twice(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ class Checkpoint:
             for state, content in states.items()
             for key, tensor in content.items()
         }
-        beside = self.folder / f".{FILE}.{os.getpid()}"
+        beside = self.folder / f".{FILE}.{uuid.uuid4().hex}"
         save_file(tensors, beside, {_META: json.dumps({"identity": self.identity, **progress})})
         beside.replace(self.folder / FILE)
 

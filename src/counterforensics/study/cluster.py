@@ -5,10 +5,12 @@ What travels between its processes is Dask's own, pickle among it: connect to sc
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -29,7 +31,7 @@ GPU = "GPU"  # what a worker offers: `dask worker --resources GPU=1`
 SECONDS_TO_ANSWER = 20
 SECONDS_BETWEEN_LOOKS = 30.0
 RETRIES = 2  # of a task whose store could not be used where it ran
-_TOPIC = "counterforensics"
+VERSIONS = {"Python": platform.python_version(), "counterforensics": __version__}
 
 
 @dataclass(frozen=True)
@@ -42,20 +44,16 @@ class Cluster:
 
     def check(self, store: Store, folders: Sequence[Path]) -> None:
         """Raise StudyError and name the worker unless all have our version, can use `store` and see `folders`."""
-        found = self.client.get_versions(packages=["counterforensics"])["workers"]
-        wanted = {"Python": platform.python_version(), "counterforensics": __version__}
+        with self._reached():
+            found = self.client.get_versions(packages=["counterforensics"])["workers"]
         for worker, about in sorted(found.items()):
-            has = {"Python": about["host"]["python"], "counterforensics": about["packages"].get("counterforensics")}
-            for what, version in wanted.items():
-                if not str(has[what]).startswith(version):
-                    raise StudyError(
-                        f"the worker {worker} has {what} {has[what]}, this is {version}; "
-                        "install the same on every worker and on the machine that runs the study"
-                    )
+            python = ".".join(str(about["host"]["python"]).split(".")[:3])
+            _check_versions(worker, {"Python": python, **about["packages"]})
         key = _greeted(store)
         try:
             places = [str(folder) for folder in folders]
-            answers = self.client.run(_trouble, store, key, places, on_error="return")
+            with self._reached():
+                answers = self.client.run(_trouble, store, key, places, on_error="return")
         finally:
             store.discard(key)
         # One that is lost while it is greeted is a loss like any other: the scheduler goes on without it.
@@ -75,7 +73,6 @@ class Cluster:
         """
         from distributed.scheduler import KilledWorker
 
-        self.client.subscribe_topic(_TOPIC, lambda event: say(event[1]))
         ended: dict[str, Failed | None] = {}
 
         def end(key: str, result: Failed | None) -> None:
@@ -83,6 +80,7 @@ class Cluster:
             finished(key, result)
 
         with self._reached(), self._watched(say):
+            self.client.subscribe_topic(batch.run, lambda event: say(event[1]))
             while left := [key for key in batch.jobs if key not in ended]:
                 for key, error in self._round(left, batch, ended, end).items():
                     again = self._round([key], batch, ended, end) if isinstance(error, KilledWorker) else {key: error}
@@ -105,7 +103,7 @@ class Cluster:
             before = [futures[needed] if needed in futures else ended[needed] for needed in job.before]
             futures[key] = self.client.submit(
                 _attempt_there,
-                *(job.task, batch.store, batch.run, before),
+                *(job.task, batch.store, batch.run, before, VERSIONS),
                 key=f"{key}-{uuid.uuid4().hex}",
                 resources=needs,
                 retries=RETRIES,
@@ -128,11 +126,10 @@ class Cluster:
         """Say in words that the scheduler is gone. How that shows depends on what was being asked of it."""
         from distributed import CancelledError
         from distributed.client import ClosedClientError
-        from distributed.comm import CommClosedError
 
         try:
             yield
-        except (CancelledError, ClosedClientError, CommClosedError) as error:
+        except (CancelledError, ClosedClientError, OSError) as error:
             raise StudyError(
                 f"the scheduler at {self.address} went away; finished work is kept: start it and run the same command "
                 "again"
@@ -140,7 +137,7 @@ class Cluster:
 
     @contextmanager
     def _watched(self, say: Say) -> Iterator[None]:
-        """While the block lasts, look after the workers: say so where none is left, as the run then waits for some."""
+        """While the block lasts, look after the workers: say so where none is left that the run then waits for."""
         over = threading.Event()
 
         def watch() -> None:
@@ -149,8 +146,10 @@ class Cluster:
                     ours = self.client.cluster
                     if ours is not None:  # started here: those that did not come back in time are started again
                         ours.scale(len(ours.worker_spec))
-                    elif not self.client.scheduler_info(-1)["workers"]:
+                    elif not (offers := _offers(self.client)):
                         say(f"{self.address} has no workers left; waiting for some, finished work is kept")
+                    elif self.offers_gpu and not any(offers):
+                        say(f"no worker at {self.address} offers a {GPU} any more; what needs one waits for it")
 
         watching = threading.Thread(target=watch, daemon=True)
         watching.start()
@@ -173,8 +172,10 @@ def connected(address: str, *, gpu: bool, workers: int, say: Callable[[str], Non
         raise StudyError("--cluster needs Dask's: pip install 'counterforensics[cluster]'") from error
     with _local(workers) if address == LOCAL else nullcontext() as cluster:
         try:
+            if cluster is None:
+                _greet(address)
             client = Client(cluster or address, timeout=SECONDS_TO_ANSWER)
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, MemoryError) as error:
             raise StudyError(
                 f"no Dask scheduler answers at {address!r} ({type(error).__name__}); start one with `dask scheduler` "
                 "and give its address (tcp://HOST:8786), or use --cluster local"
@@ -186,7 +187,7 @@ def connected(address: str, *, gpu: bool, workers: int, say: Callable[[str], Non
                 raise StudyError(
                     f"the scheduler at {address} has no workers; start some: dask worker {address} --nthreads 1"
                 ) from error
-            offers = [about.get("resources", {}).get(GPU, 0) for about in client.scheduler_info(-1)["workers"].values()]
+            offers = _offers(client)
             if gpu and not any(offers):
                 raise StudyError(
                     f"no worker at {address} offers the resource {GPU}; start them with --resources {GPU}=1, "
@@ -194,6 +195,37 @@ def connected(address: str, *, gpu: bool, workers: int, say: Callable[[str], Non
                 )
             say(f"{len(offers)} workers, {sum(map(bool, offers))} with a GPU; dashboard {client.dashboard_link}")
             yield Cluster(client, address, any(offers))
+
+
+def _greet(address: str) -> None:
+    """Shake hands with whatever listens there. Dask's client waits for ever where that is no scheduler.
+
+    Raises OSError, TimeoutError among them, ValueError, TypeError or MemoryError where that fails.
+    """
+    from distributed.comm import connect
+
+    async def shake() -> None:
+        (await asyncio.wait_for(connect(address), SECONDS_TO_ANSWER)).abort()
+
+    # In a thread, as a notebook has a loop of its own.
+    with ThreadPoolExecutor(1) as aside:
+        aside.submit(asyncio.run, shake()).result()
+
+
+def _offers(client: Any) -> list[float]:
+    """What each worker offers of the resource GPU."""
+    workers = client.scheduler_info(-1)["workers"].values()
+    return [about.get("resources", {}).get(GPU, 0) for about in workers]
+
+
+def _check_versions(worker: str, has: Mapping[str, str | None]) -> None:
+    """Raise StudyError and name `worker` unless it has our versions."""
+    for what, version in VERSIONS.items():
+        if has.get(what) != version:
+            raise StudyError(
+                f"the worker {worker} has {what} {has.get(what)}, this is {version}; "
+                "install the same on every worker and on the machine that runs the study"
+            )
 
 
 @contextmanager
@@ -208,7 +240,8 @@ def _local(workers: int) -> Iterator[Any]:
         resources = {GPU: 1} if number < gpus else {}
         spec[number] = {
             "cls": Nanny,
-            "options": {"nthreads": 1, "resources": resources, "env": seen, "host": "127.0.0.1"},
+            # No limit of its own: an equal share of the memory is less than some tasks need, and they differ.
+            "options": {"nthreads": 1, "resources": resources, "env": seen, "host": "127.0.0.1", "memory_limit": None},
         }
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
     with SpecCluster(workers=spec, scheduler=scheduler, silence_logs=50) as cluster:
@@ -227,13 +260,21 @@ def _has_gradients(detector: str) -> bool:
     return detectors.parse(detector).build().differentiable
 
 
-def _attempt_there(task: Task, store: Store, run: str, before: Sequence[Failed | None]) -> Failed | None:
-    """`attempt` on a worker, which tells the machine that runs the study how far it is."""
+def _attempt_there(
+    task: Task, store: Store, run: str, before: Sequence[Failed | None], versions: Mapping[str, str]
+) -> Failed | None:
+    """`attempt` on a worker, which tells the machine that runs the study how far it is.
+
+    versions: of that machine. A worker that came later was not greeted.  Raises StudyError if it has others.
+    """
     from distributed import get_worker
 
+    worker = get_worker()
+    if versions != VERSIONS:
+        raise StudyError(f"the worker {worker.address} has {VERSIONS}, the run has {versions}; install the same")
+
     def say(text: str) -> None:
-        with suppress(ValueError):  # no worker: called in a test
-            get_worker().log_event(_TOPIC, text)
+        worker.log_event(run, text)
 
     return attempt(task, store, run, say, before)
 
@@ -241,7 +282,7 @@ def _attempt_there(task: Task, store: Store, run: str, before: Sequence[Failed |
 def _trouble(store: Store, key: str, folders: Sequence[str]) -> str:
     """What keeps this worker from its work, in words; "" if nothing does."""
     for folder in folders:
-        if not Path(folder).is_dir():
+        if not _is_seen(folder):
             return f"does not see the photographs in {folder}; make them available there under the same path"
     try:
         if not store.has(key):
@@ -250,6 +291,13 @@ def _trouble(store: Store, key: str, folders: Sequence[str]) -> str:
     except Exception as error:
         return f"cannot use the store {store} ({type(error).__name__}: {error})"
     return ""
+
+
+def _is_seen(folder: str) -> bool:
+    try:
+        return Path(folder).is_dir()
+    except OSError:  # one that may not be entered, on Python 3.11
+        return False
 
 
 def _greeted(store: Store) -> str:
@@ -265,7 +313,8 @@ def _reason(error: BaseException) -> str:
 
     if isinstance(error, KilledWorker):
         return (
-            f"given up after the workers that ran it were lost {error.allowed_failures + 1} times, "
+            f"given up after the workers that ran it, and nothing beside it, were lost "
+            f"{error.allowed_failures + 1} times, "
             f"the last at {error.last_worker.address} (too little memory?)"
         )
     return " ".join(f"{type(error).__name__}: {error}".split())

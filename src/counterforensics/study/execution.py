@@ -16,7 +16,7 @@ import dask.threaded
 from dask.callbacks import Callback
 
 from counterforensics.errors import CounterforensicsError, StudyError
-from counterforensics.study.journal import DONE, FAILED, RUNNING, STOPPED, Attempt, now
+from counterforensics.study.journal import DONE, FAILED, FOUND, RUNNING, STOPPED, Attempt, now
 from counterforensics.study.plan import Plan
 from counterforensics.study.progress import Progress
 from counterforensics.study.store import Store, write_whole
@@ -89,9 +89,10 @@ def attempt(task: Task, store: Store, run: str, say: Say, before: Sequence[Faile
     """
     if any(before):
         return Failed("")
-    if store.has(task.key):  # another run of an overlapping study was first, or an attempt that was thought lost
-        return None
     noted = Attempt(task, store, run)
+    if store.has(task.key):
+        noted.note(FOUND)
+        return None
     noted.note(RUNNING)
     try:
         run_task(task, store, noted.heard(say))
@@ -106,6 +107,12 @@ def attempt(task: Task, store: Store, run: str, say: Say, before: Sequence[Faile
     else:
         noted.note(DONE)
         return None
+    # Of two attempts at the same task the first takes away what the other went on from.
+    if store.has(task.key):
+        noted.note(FOUND)
+        return None
+    if any(not store.has(key) for keys in task.needs.values() for key in keys):
+        reason = "what it reads is damaged or gone from the store; run the same command again to compute it"
     noted.note(FAILED, reason)
     return Failed(reason)
 

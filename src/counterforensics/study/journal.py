@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from counterforensics.errors import StudyError
 from counterforensics.study.memory import peak_memory
 from counterforensics.study.store import Store
 from counterforensics.study.tasks import Task
 
 RUNNING, DONE, FAILED, STOPPED = "running", "done", "failed", "stopped"
+FOUND = "found"  # no attempt was needed: another run, or an attempt that was thought lost, had it done
 
 
 def now() -> str:
@@ -56,7 +58,7 @@ class Attempt:
             "outcome": outcome,
             "said": said,
         }
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StudyError):
             self.store.note(f"{self.task.key}-{self.name}.json", record)
 
     def heard(self, say: Callable[[str], None]) -> Callable[[str], None]:

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -125,13 +125,25 @@ class RemoteStore(Store):
             self._patiently(self._files.put_file, str(source / name), self._place(record["at"], name))
         content = json.dumps(record, sort_keys=True).encode()
         try:
-            self._patiently(self._files.pipe_file, self._place(place), content, mode="create" if first else "overwrite")
+            self._patiently(self._create if first else self._files.pipe_file, self._place(place), content)
         except FileExistsError:
-            self._remove(record["at"])
+            # Perhaps ours, if only the answer to the first try was lost.
+            there = self._record(place)
+            if there is None or there["at"] != record["at"]:
+                self._remove(record["at"])
+
+    def _create(self, place: str, content: bytes) -> None:
+        """Write an object where none is.  Raises FileExistsError: servers say it in several ways, so we look."""
+        try:
+            self._files.pipe_file(place, content, mode="create")
+        except Exception:
+            if self._files.exists(place):
+                raise FileExistsError(place) from None
+            raise
 
     def partial(self, key: str) -> Path:
         """Where the task of `key` may keep what it goes on from, with what any machine left of it."""
-        place = self.copies.partial(key)
+        place = self._partial_here(key)
         record = self._record(f"partial/{key}.json")
         shutil.rmtree(place, ignore_errors=True)
         if record is not None:
@@ -142,23 +154,28 @@ class RemoteStore(Store):
 
     def keep_partial(self, key: str) -> None:
         """Upload what stands in `partial(key)`, in place of what stood there."""
-        before = self._record(f"partial/{key}.json")
-        record = {**record_of(self.copies.partial(key), "partial"), "at": f"partial/{key}-{uuid.uuid4().hex}"}
-        self._publish(self.copies.partial(key), f"partial/{key}.json", record, first=False)
+        before, here = self._record(f"partial/{key}.json"), self._partial_here(key)
+        record = {**record_of(here, "partial"), "at": f"partial/{key}-{uuid.uuid4().hex}"}
+        self._publish(here, f"partial/{key}.json", record, first=False)
         if before is not None:
             self._remove(before["at"])
 
+    def _partial_here(self, key: str) -> Path:
+        """A folder of this process: another on this machine may be at the same task."""
+        return self.copies.beside(f"partial-{key}")
+
     def _drop_partial(self, key: str) -> None:
         """Remove what a task went on from, here and there."""
-        shutil.rmtree(self.copies.partial(key), ignore_errors=True)
+        shutil.rmtree(self._partial_here(key), ignore_errors=True)
         record = self._record(f"partial/{key}.json")
         if record is not None:
             self._remove(f"partial/{key}.json")
             self._remove(record["at"])
 
     def note(self, name: str, record: Mapping[str, Any]) -> None:
-        """As `Store.note`; one object."""
-        self._patiently(self._files.pipe_file, self._place("log", name), json.dumps(record).encode())
+        """As `Store.note`; one object, for which no task waits long."""
+        content = json.dumps(record).encode()
+        self._patiently(self._files.pipe_file, self._place("log", name), content, waits=_WAITS[:2])
 
     def notes(self) -> Iterator[Mapping[str, Any]]:
         """As `Store.notes`."""
@@ -191,9 +208,11 @@ class RemoteStore(Store):
     def _place(self, *parts: str) -> str:
         return "/".join([self._base, *parts])
 
-    def _patiently(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    def _patiently(
+        self, call: Callable[..., Any], *arguments: Any, waits: Sequence[float] = _WAITS, **named: Any
+    ) -> Any:
         """What `call` returns, asked again while the store refuses.  Raises StudyError if it never stops to."""
-        for wait in (*_WAITS, None):
+        for wait in (*waits, None):
             try:
                 return call(*arguments, **named)
             except _FINAL:
@@ -208,12 +227,15 @@ class RemoteStore(Store):
         raise AssertionError("the last of the attempts returns or raises")
 
 
-def open_store(place: str | Path) -> Store:
-    """The store in a folder, or at an fsspec URL.  Raises StudyError if it cannot be used."""
+def open_store(place: str | Path, *, probe: bool = True) -> Store:
+    """The store in a folder, or at an fsspec URL.
+
+    probe: see whether it takes anything, which reading does not need.  Raises StudyError if it cannot be used.
+    """
     text = str(place)
     if "://" in text and not text.startswith("file://"):
-        return RemoteStore(text)
-    return FolderStore(Path(text.removeprefix("file://")).expanduser().absolute())
+        return RemoteStore(text, probe=probe)
+    return FolderStore(Path(text.removeprefix("file://")).expanduser().absolute(), probe=probe)
 
 
 def _opened(url: str) -> RemoteStore:

@@ -64,6 +64,8 @@ def run_study(
     Raises CounterforensicsError for photographs, a folder, a store or a cluster that cannot be used; a task that
     fails leaves a hole that the outcome names.
     """
+    if gpu and cluster is None:
+        raise StudyError("--gpu asks that a worker of a cluster has one: give --cluster; here a GPU is used unasked")
     progress = progress or Progress(quiet=True)
     workers = workers or cores()
     _claim(out, study)

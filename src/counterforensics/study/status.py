@@ -12,7 +12,7 @@ from typing import Any
 
 from counterforensics.errors import StudyError
 from counterforensics.study.execution import RUN
-from counterforensics.study.journal import DONE, FAILED, RUNNING
+from counterforensics.study.journal import DONE, FAILED, FOUND, RUNNING
 from counterforensics.study.remote_store import open_store
 
 
@@ -37,13 +37,13 @@ def status_of(out: Path) -> Status:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StudyError(f"{out} holds no run ({type(error).__name__}: {RUN}); give the --out of a run") from error
     latest: dict[str, Mapping[str, Any]] = {}
-    for note in open_store(record["store"]).notes():
+    for note in open_store(record["store"], probe=False).notes():
         before = latest.get(note["key"])
         if note["run"] == record["run"] and note["key"] in tasks and (before is None or _newer(note, before)):
             latest[note["key"]] = note
     outcomes = {
-        outcome: Counter(note["kind"] for note in latest.values() if note["outcome"] == outcome)
-        for outcome in (DONE, RUNNING, FAILED)
+        name: Counter(note["kind"] for note in latest.values() if note["outcome"] in meant)
+        for name, meant in ((DONE, (DONE, FOUND)), (RUNNING, (RUNNING,)), (FAILED, (FAILED,)))
     }
     totals = Counter(kind for kind, _ in tasks.values())
     return Status(
@@ -61,20 +61,23 @@ def status_of(out: Path) -> Status:
 
 
 def _newer(note: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-    """An attempt that ended well counts most, then the one that began last."""
-    return (note["outcome"] == DONE, note["began"]) >= (before["outcome"] == DONE, before["began"])
+    """What ended well counts most, then the attempt that began last."""
+    done, before_done = (one["outcome"] in (DONE, FOUND) for one in (note, before))
+    return (done, note["began"]) >= (before_done, before["began"])
 
 
 def _left(began: str, totals: Mapping[str, int], latest: Mapping[str, Mapping[str, Any]]) -> float | None:
     """Seconds left if each kind goes on taking what it took, as many side by side as so far."""
     spent: Counter[str] = Counter()
     done: Counter[str] = Counter()
+    left = Counter(totals)
     for note in latest.values():
+        left[note["kind"]] -= note["outcome"] in (DONE, FOUND)
         if note["outcome"] == DONE:
             spent[note["kind"]] += note["seconds"]
             done[note["kind"]] += 1
     elapsed = (datetime.now(UTC) - datetime.fromisoformat(began)).total_seconds()
-    if not done or any(not done[kind] for kind in totals) or elapsed <= 0 or not sum(spent.values()):
+    if any(left[kind] and not done[kind] for kind in totals) or elapsed <= 0 or not sum(spent.values()):
         return None
-    left = sum((total - done[kind]) * spent[kind] / done[kind] for kind, total in totals.items())
-    return left * elapsed / sum(spent.values())
+    work = sum(count * spent[kind] / done[kind] for kind, count in left.items() if count)
+    return work * elapsed / sum(spent.values())

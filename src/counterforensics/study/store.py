@@ -84,15 +84,22 @@ class FolderStore(Store):
 
     lasts: ClassVar[bool] = True
 
-    def __init__(self, root: Path) -> None:
-        """Open or create the store at `root`.  Raises StudyError if the folder cannot be written."""
+    def __init__(self, root: Path, *, probe: bool = True) -> None:
+        """Open the store at `root`; with `probe` create it where there is none, and see that it can be written.
+
+        Raises StudyError if it cannot.
+        """
         self.root = root
         self._unfinished = root / "unfinished"
+        if probe:
+            self._probe()
+
+    def _probe(self) -> None:
+        root, empty = self.root, self.beside(uuid.uuid4().hex)
         try:
             self._unfinished.mkdir(parents=True, exist_ok=True)
-            probe = self._beside()
-            probe.mkdir()
-            probe.rmdir()
+            empty.mkdir()
+            empty.rmdir()
         except OSError as error:
             raise StudyError(
                 f"cannot write to {root} ({error.strerror}); choose another folder with --out or --store"
@@ -140,7 +147,7 @@ class FolderStore(Store):
     @contextlib.contextmanager
     def unfinished(self, label: str) -> Iterator[Path]:
         """An empty folder that vanishes when the block ends.  Raises StudyError if the disk is full."""
-        folder = self._beside()
+        folder = self.beside(uuid.uuid4().hex)
         try:
             folder.mkdir()
             yield folder
@@ -154,9 +161,9 @@ class FolderStore(Store):
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _beside(self) -> Path:
-        """A new name for something unfinished, by which `sweep` knows whose it is."""
-        return self._unfinished / f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
+    def beside(self, name: str) -> Path:
+        """The place for something unfinished of this process, by which `sweep` knows whose it is."""
+        return self._unfinished / f"{socket.gethostname()}:{os.getpid()}:{name}"
 
     def put(self, unfinished: Path, key: str, record: Mapping[str, Any]) -> None:
         """Make a folder that `record` describes the entry `key`, unless another was first: either will do."""
