@@ -2,7 +2,8 @@
 
 Each run is a process of its own; its memory is that of its largest process. Photographs are made before the
 clock starts, so that what is timed is what happens to a user's: looked at, cropped, learned from, attacked, judged.
-Growth is measured there and back, as machines are not as fast in one minute as in the next.
+Growth is measured there and back, as machines are not as fast in one minute as in the next. What one worker in this
+process takes beside its tasks and its looks at photographs is the study's own: planning, hashing, store and notes.
 """
 
 from __future__ import annotations
@@ -28,18 +29,20 @@ DETECTOR = "cozzolino2017:steps=0"  # learns from every patch once, so that all 
 RUN = """
 import sys, time
 from pathlib import Path
+from benchmarks.overhead import timed
 from counterforensics.study.config import load_study
 from counterforensics.study.memory import peak_memory
 from counterforensics.study.remote_store import open_store
 from counterforensics.study.run import run_study
 
 study, out, workers, cluster = sys.argv[1:]
-start = time.perf_counter()
-outcome = run_study(load_study(study), Path(out), workers=int(workers), cluster=cluster or None)
-seconds = time.perf_counter() - start
+with timed() as (ran, looked):
+    start = time.perf_counter()
+    outcome = run_study(load_study(study), Path(out), workers=int(workers), cluster=cluster or None)
+    seconds = time.perf_counter() - start
 assert not outcome.failures, outcome.failures
 largest = max(note["peak_memory"] for note in open_store(Path(out) / "store").notes())
-print(seconds, max(largest, peak_memory()))
+print(seconds, max(largest, peak_memory()), sum(ran) + sum(looked))
 """
 
 
@@ -52,6 +55,7 @@ class Grown:
     scheduler: str  # "threads" or "processes"
     seconds: float
     memory: int  # bytes
+    beside: float | None  # share of the seconds in no task; None where tasks run side by side
 
 
 def main() -> None:
@@ -95,17 +99,20 @@ def _run(study: Path, times: int, workers: int, scheduler: str) -> Grown:
         cluster = "" if scheduler == "threads" else "local"
         command = [sys.executable, "-c", RUN, str(study), f"{out}/run", str(workers), cluster]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    seconds, memory = printed.split()[-2:]
-    return Grown(DEVICES * PHOTOS * times, workers, scheduler, float(seconds), int(memory))
+    seconds, memory, work = map(float, printed.split()[-3:])
+    beside = 1 - work / seconds if scheduler == "threads" and workers == 1 else None
+    return Grown(DEVICES * PHOTOS * times, workers, scheduler, seconds, int(memory), beside)
 
 
 def _table(runs: list[Grown]) -> Table:
     table = Table(title="A study of simulated photographs of 512x384, 24 patches each")
-    for heading in ("photographs", "workers", "seconds", "ms a photograph", "memory of the largest process"):
+    for heading in ("photographs", "workers", "seconds", "ms a photograph", "memory", "beside tasks"):
         table.add_column(heading, justify="right")
     for run in runs:
         each, memory = 1e3 * run.seconds / run.photos, f"{run.memory / 1e6:.0f} MB"
-        table.add_row(str(run.photos), f"{run.workers} {run.scheduler}", f"{run.seconds:.1f}", f"{each:.0f}", memory)
+        beside = "" if run.beside is None else f"{100 * run.beside:.1f} %"
+        took = f"{run.seconds:.1f}", f"{each:.0f}"
+        table.add_row(str(run.photos), f"{run.workers} {run.scheduler}", *took, memory, beside)
     return table
 
 

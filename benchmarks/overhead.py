@@ -27,7 +27,7 @@ def of_tiny_tasks(_: Tensor) -> Result:
     """The time of a run that no task takes, for each of its tasks."""
     with tempfile.TemporaryDirectory() as place:
         study = _study(Path(place) / "photographs")
-        with _timed() as (ran, looked):
+        with timed() as (ran, looked):
             start = time.perf_counter()
             run_study(study, Path(place) / "out", workers=1)
             whole = time.perf_counter() - start
@@ -57,12 +57,12 @@ def _study(folder: Path) -> Study:
 
 
 @contextmanager
-def _timed() -> Iterator[tuple[list[float], list[float]]]:
+def timed() -> Iterator[tuple[list[float], list[float]]]:
     """The seconds that each task and each look at a photograph takes while the block lasts."""
     ran: list[float] = []
     looked: list[float] = []
 
-    def timed(call: Callable[..., Any], spent: list[float]) -> Callable[..., Any]:
+    def clocked(call: Callable[..., Any], spent: list[float]) -> Callable[..., Any]:
         def run(*arguments: Any, **named: Any) -> Any:
             start = time.perf_counter()
             try:
@@ -72,6 +72,6 @@ def _timed() -> Iterator[tuple[list[float], list[float]]]:
 
         return run
 
-    kinds = {name: dataclasses.replace(kind, run=timed(kind.run, ran)) for name, kind in tasks.KINDS.items()}
-    with patch.object(tasks, "KINDS", kinds), patch.object(inspection, "inspect", timed(inspection.inspect, looked)):
+    kinds = {name: dataclasses.replace(kind, run=clocked(kind.run, ran)) for name, kind in tasks.KINDS.items()}
+    with patch.object(tasks, "KINDS", kinds), patch.object(inspection, "inspect", clocked(inspection.inspect, looked)):
         yield ran, looked
