@@ -49,10 +49,10 @@ class Size(NamedTuple):
     rate: float
 
 
-# `full` is what was described; its steps are ours. One processor core trains `small` in a quarter of an hour.
+# `full` is what was described; its steps are ours. One processor core trains `small` in some minutes.
 SIZES = {
     "full": Size(64, 16, 64, seeing=2_000, restoring=10_000, deceiving=100_000, pairs_per_step=16, rate=1e-4),
-    "small": Size(32, 4, 12, seeing=100, restoring=100, deceiving=800, pairs_per_step=8, rate=4e-4),
+    "small": Size(32, 4, 12, seeing=100, restoring=100, deceiving=400, pairs_per_step=8, rate=4e-4),
 }
 
 
@@ -101,9 +101,9 @@ def load_generator(folder: str | Path) -> Generator:
 class GanRestoration:
     """What the attacks with a generator share.
 
-    size: `full` as described, or `small`, which a processor core trains in a quarter of an hour.  steps, of the
-    adversarial phase, pairs_per_step and rate, of Adam: 0 is what the size says.  adversarial: what deceiving the
-    discriminator weighs beside a fidelity of 1.  like: what fidelity is to, `pristine`, or `manipulated` where a
+    size: `full` as described, or `small`, which a processor core trains in some minutes.  steps, of the adversarial
+    phase, pairs_per_step and rate, of Adam: 0 is what the size says.  momentum: of Adam.  adversarial: what deceiving
+    the discriminator weighs beside a fidelity of 1.  like: what fidelity is to, `pristine`, or `manipulated` where a
     manipulation moves pixels (resizing).
     weights: the folder of a trained generator, which is then not trained.  seed: added to the study's, to see what a
     training owes to chance.
@@ -114,6 +114,7 @@ class GanRestoration:
     pairs_per_step: int = 0
     adversarial: float = 1e-3
     rate: float = 0.0
+    momentum: float = 0.9
     like: str = "pristine"
     weights: str = ""
     seed: int = 0
@@ -131,6 +132,7 @@ class GanRestoration:
         check_whole(self.name, "pairs_per_step", self.pairs_per_step, 0, 4096, "")
         check_between(self.name, "adversarial", self.adversarial, 0, 1e6)
         check_between(self.name, "rate", self.rate, 0, 1)
+        check_between(self.name, "momentum", self.momentum, 0, 0.999)
         check_whole(self.name, "seed", self.seed, 0, 2**31, "")
 
     @property
@@ -207,6 +209,7 @@ class GanRestoration:
             deceiving=self.steps or size.deceiving,
             pairs_per_step=self.pairs_per_step or size.pairs_per_step,
             rate=self.rate or size.rate,
+            momentum=self.momentum,
             like=self.like,
         )
 
@@ -253,9 +256,11 @@ class GanEnsemble(GanRestoration):
     """Against several discriminators that see different things, towards the pristine co-occurrences [ours].
 
     members: discriminators of pixels.  features: whether one more sees soft SPAM features.  co_occurrence: what the
-    distance of soft SPAM features weighs.  noisy: whether the generator is given noise.
+    distance of soft SPAM features weighs.  noisy: whether the generator is given noise.  momentum: as in Radford et
+    al. (2016), who found adversarial training to swing with more.
     """
 
+    momentum: float = 0.5
     members: int = 3
     features: bool = True
     co_occurrence: float = 1e-2

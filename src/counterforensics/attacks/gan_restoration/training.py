@@ -27,9 +27,9 @@ from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import Pixels, luma
 from counterforensics.seeds import seed_for
 
-# Of the generator that is kept, how much of it stays at each step: a mean over some ten of them. One over hundreds is
+# Of the generator that is kept, how much of it stays at each step: a mean over some fifty of them. One over hundreds is
 # smoother than any of them, nearer to the pristine patches and far from what a discriminator takes for one.
-KEPT = 0.9
+KEPT = 0.98
 # A discriminator has collapsed that for so many steps gives every patch the same logit, or is this sure of all.
 STEPS_OF_COLLAPSE, SAME, SURE = 100, 1e-4, 25.0
 PLANNED = "as planned"  # how a training ended
@@ -58,7 +58,9 @@ class Schedule:
 
     seeing: the discriminator learns to tell manipulated from pristine; the features of a copy, kept as it then is, are
     the perceptual space.  restoring: the generator learns by fidelity alone.  deceiving: all together.
-    rate: of Adam; over the second half of the last phase it falls to zero on a line, as in Zhu et al. (2017).
+    rate, momentum: of Adam; over the second half of the last phase the rate falls to zero on a line, as in Zhu et al.
+    (2017). momentum is the share of the gradient's running mean that stays at each step: with much of it the two
+    networks chase each other past where they would meet.
     like: `pristine`, or `manipulated` where the manipulation moves pixels: what fidelity is to.
     """
 
@@ -67,6 +69,7 @@ class Schedule:
     deceiving: int
     pairs_per_step: int = 16
     rate: float = 1e-4
+    momentum: float = 0.9
     like: str = "pristine"
     validations: int = 8
     validated: int = 128
@@ -155,7 +158,7 @@ class Restoration:
         self.precision = accelerator.precision_on(self.device, self.schedule.precision)
         sides = {"generator": self.generator, "opponent": opponent}
         self.sides = {
-            name: _Side(network, torch.optim.Adam(network.parameters(), betas=(0.9, 0.999)))
+            name: _Side(network, torch.optim.Adam(network.parameters(), betas=(self.schedule.momentum, 0.999)))
             for name, network in sides.items()
         }
         shuffled = np.random.default_rng(seed).permutation(len(self.held_out))
