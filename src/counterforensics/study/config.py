@@ -147,7 +147,9 @@ class Study(_Part):
             attack.check_target(detectors.parse(target).build())
 
     def _check_learning(self, settings: AttackSettings, attack: Attack) -> None:
-        """What an attack that learns asks of the patches."""
+        """What an attack that learns asks of the patches; one that has learned asks nothing."""
+        if not attack.needs_pairs:
+            return
         least = getattr(attack, "least_side", 0)
         if least > self.patches.size:
             raise ValueError(f"{settings.attack} learns on patches of at least {least}, got size {self.patches.size}")

@@ -279,7 +279,9 @@ def _check_taken(attack: attacks.LearnedAttack, manipulation: str, split: Split)
     if record.get("manipulation") != manipulation:
         learned = record.get("manipulation", "something unnamed")
         raise StudyError(f"{text} learned to hide {learned}, not {manipulation}: name its manipulations: [{learned}]")
-    if seen := set(record.get("photos", ())) & {photo.digest for photo in split.test}:
+    if "photos" not in record:
+        raise StudyError(f"{text} does not say on which photographs it learned; take one that a study trained")
+    if seen := set(record["photos"]) & {photo.digest for photo in split.test}:
         raise StudyError(f"{text} learned on {len(seen)} of the test photographs; take another, or test on others")
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from counterforensics import manipulations
+from counterforensics import attacks, manipulations
 from counterforensics.errors import CounterforensicsError, StudyError, WeightsError
 from counterforensics.evaluation import frequencies
 from counterforensics.learning import weights
@@ -143,7 +143,8 @@ def _rows(study: Study, plan: Plan, store: Store) -> pd.DataFrame:
         if path.exists():
             record |= json.loads(path.read_text(encoding="utf-8"))
             record["training"] = trained[measurement.seed, measurement.manipulation, measurement.detector]
-            record["learned"] = trained.get((measurement.seed, measurement.manipulation, measurement.attack), "")
+            learned = trained.get((measurement.seed, measurement.manipulation, measurement.attack), "")
+            record["learned"] = learned or (_taken(measurement.attack) if measurement.attack else "")
         records.append(record)
     return pd.DataFrame.from_records(records).reindex(columns=list(ROW_COLUMNS))
 
@@ -162,16 +163,35 @@ def _times(plan: Plan, store: Store) -> pd.DataFrame:
 def _training(store: Store, training: Training) -> str:
     """How something was trained, in the words of a row; "" where it says nothing of it."""
     with contextlib.suppress(WeightsError):
-        facts = weights.read_record(store.folder(training.key), training.kind).get("training", {})
-        if facts and training.kind == "generator":
-            steps = f"{facts['steps']} steps of {facts['pairs_per_step']} pairs, {facts['ended']}"
-            return "; ".join([facts["device"], facts["precision"], f"perceptual space: {facts['perceptual']}", steps])
-        if facts:
-            words = [facts[name] for name in ("device", "precision", "augmentation")]
-            seen = f"{facts['patches']} patches"
-            start = f" after a start on {facts['start_patches']}" if "start_patches" in facts else ""
-            return "; ".join([*words, seen + start])
+        record = weights.read_record(store.folder(training.key), training.kind)
+        return _restorer(record) if training.kind == "generator" else _judge(record)
     return ""
+
+
+def _taken(text: str) -> str:
+    """As `_training`, of an attack that learned elsewhere."""
+    attack = attacks.parse(text)
+    record = attack.taken() if isinstance(attack, attacks.LearnedAttack) else None
+    return _restorer(record) if record else ""
+
+
+def _restorer(record: Mapping[str, Any]) -> str:
+    facts = record.get("training", {})
+    if not facts:
+        return ""
+    kept = "" if facts["kept_step"] == facts["steps"] else f"; the generator of step {facts['kept_step']} is kept"
+    ended = facts["ended"] + (kept if facts["ended"] == "as planned" else "")
+    steps = f"{facts['steps']} steps of {facts['pairs_per_step']} pairs, {ended}"
+    return "; ".join([facts["device"], facts["precision"], f"perceptual space: {facts['perceptual']}", steps])
+
+
+def _judge(record: Mapping[str, Any]) -> str:
+    facts = record.get("training", {})
+    if not facts:
+        return ""
+    words = [facts[name] for name in ("device", "precision", "augmentation")]
+    start = f" after a start on {facts['start_patches']}" if "start_patches" in facts else ""
+    return "; ".join([*words, f"{facts['patches']} patches{start}"])
 
 
 def _fields(rows: pd.DataFrame) -> Iterator[list[str]]:

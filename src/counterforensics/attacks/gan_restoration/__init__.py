@@ -31,8 +31,8 @@ from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import check_patches, to_patches, to_pixels
 from counterforensics.seeds import seed_for
 
-# That pass at once on a processor: of more, its caches do not hold what lies between two layers.
-PATCHES_PER_PASS = 2
+# That pass at once: on a processor, of more its caches do not hold what lies between two layers.
+PATCHES_PER_PASS = {"cpu": 2, "cuda": 128}
 LIKE = ("pristine", "manipulated")
 
 
@@ -70,8 +70,8 @@ def restore(patches: Tensor, generator: Generator, *, seed: int = 0) -> Tensor:
     if not len(patches):
         return patches.clone()
     device = device_of(generator)
-    together = len(patches) if device.type == "cuda" else PATCHES_PER_PASS
     with torch.inference_mode():
+        together = PATCHES_PER_PASS[device.type]
         parts = [_restored(some, generator, seed, device) for some in patches.split(together)]
     return torch.cat(parts).to(patches.device)
 
@@ -122,6 +122,7 @@ class GanRestoration:
     needs_target: ClassVar[bool] = False
     needs_originals: ClassVar[bool] = False
     least_side: ClassVar[int] = CROP
+    SHAPE: ClassVar[tuple[str, ...]] = ("size",)  # settings that the networks' shapes follow from
     name: ClassVar[str]
 
     def __post_init__(self) -> None:
@@ -165,12 +166,16 @@ class GanRestoration:
         return self.concealer(load_generator(self.weights) if self.taken() else self.learn(pairs, seed=seed))
 
     def taken(self) -> Mapping[str, Any] | None:
-        """As `LearnedAttack.taken`.  Raises WeightsError for the generator of another attack, too."""
+        """As `LearnedAttack.taken`.  Raises WeightsError for the generator of another attack or size, too."""
         if not self.weights:
             return None
         record = files.read_record(Path(self.weights), "generator")
         if record["generator"] != self.name:
             raise WeightsError(f"{self.weights} holds a generator of {record['generator']}, not of {self.name}")
+        for setting in self.SHAPE:
+            if record["settings"].get(setting) != getattr(self, setting):
+                has, wanted = (f"{setting}={of}" for of in (record["settings"].get(setting), getattr(self, setting)))
+                raise WeightsError(f"{self.weights} holds a generator with {has}, not {wanted}; say {has}")
         return record
 
     def learn(self, pairs: Pairs, *, seed: int, course: Course = SILENT) -> Generator:
@@ -267,6 +272,7 @@ class GanEnsemble(GanRestoration):
     noisy: bool = False
 
     name = "gan-ensemble"
+    SHAPE = ("size", "noisy")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from counterforensics.errors import TrainingError
-from counterforensics.features.soft import exact_quantiser, soft_s3_spam14hv
+from counterforensics.features.soft import Quantiser, exact_quantiser, soft_s3_spam14hv
 from counterforensics.learning.accelerator import exact
 
 # Sides of the squares that all are trained on (Kim et al. 2018 as METHODS has it); their dense layers take no other.
@@ -90,7 +90,8 @@ class CoOccurrences(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """float32 [n, 1, h, w] in 0..255 -> float32 [n, 338]: their square roots, on which distances mean more."""
-        return (soft_s3_spam14hv(pixels, exact_quantiser(), alpha=ALPHA) + FLOOR).sqrt()
+        quantiser = Quantiser(*(tensor.to(pixels.device) for tensor in exact_quantiser()))
+        return (soft_s3_spam14hv(pixels, quantiser, alpha=ALPHA) + FLOOR).sqrt()
 
 
 def kim(width: int, eyes: Scaled | HighPass | None = None) -> Discriminator:

@@ -294,10 +294,14 @@ class Restoration:
                 tensor.copy_(learning[name])
 
     def _judge_opponent(self, real: Tensor, false: Tensor) -> None:
-        """Count the steps in a row in which the discriminator says nothing, or leaves nothing to be said."""
+        """Count the steps in a row in which the discriminator says nothing, or leaves nothing to be said.
+
+        real, false: float32 [n, k]. Of several members, all must.
+        """
         if self.step < self.schedule.seeing + self.schedule.restoring:
             return
-        spread, gap = torch.stack([torch.cat([real, false]).std(), false.min() - real.max()]).tolist()
+        spreads, gaps = torch.cat([real, false]).std(0), false.amin(0) - real.amax(0)
+        spread, gap = torch.stack([spreads.max(), gaps.min()]).tolist()
         self.watched.same = self.watched.same + 1 if spread < SAME else 0
         self.watched.sure = self.watched.sure + 1 if gap > SURE else 0
 
@@ -310,7 +314,7 @@ class Restoration:
         if max(self.watched.same, self.watched.sure) >= STEPS_OF_COLLAPSE:
             self._collapse()
         elif due:
-            self._validate(good=not max(self.watched.same, self.watched.sure))
+            self._validate(good=max(self.watched.same, self.watched.sure) < STEPS_OF_COLLAPSE // 2)
         if report:
             self._report()
         if keep and self.ended == PLANNED:
