@@ -340,7 +340,14 @@ def test_trainings_that_differ_in_the_seed_alone_stand_in_one_line() -> None:
             *(("30.00", "10.00 to 60.00"), ("30.30", "30.10 to 30.60"), ("29.50", "29.50 to 29.50")),
         )
     ]
+    assert table.title == "What training owes to chance: Median 7 × 7"  # no heading says it, where it is the only one
     assert trainings_table(Measured(frame(*others))) is None
+
+
+def test_a_training_is_known_by_whichever_judge_has_a_row_of_it() -> None:
+    rows = [row(detector=judge, attack="gan-kim", learned=said) for judge, said in (("a", ""), ("b", "as planned"))]
+    failed = [row(detector="a", attack="gan-kim", seed=1, learned="")]
+    assert Measured(frame(*rows, *failed)).endings("median:7", "gan-kim") == (2, 1)
 
 
 def test_every_attack_has_a_line_of_its_own_in_the_spectra_of_what_it_hides(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -697,12 +704,14 @@ def test_an_attack_without_a_target_is_judged_by_all() -> None:
 SUCCESSES = {"mislnet": 0.2, "xception": 0.4}
 
 
-def test_of_many_contests_only_the_first_attack_gets_figures_of_its_own() -> None:
+def test_of_many_contests_the_first_attack_and_one_generator_of_each_kind_get_figures_of_their_own() -> None:
     few = [("a", "fgsm"), ("b", "fgsm"), ("a", "pgd")]
     assert worth_drawing(few) == (few, "")
     many = [(target, attack) for attack in ("fgsm", "pgd", "jsma") for target in "abcd"]
     drawn, why = worth_drawing(many)
     assert drawn == many[:4]
+    generators = [("", "gan-vgg"), ("", "gan-kim:size=small"), ("", "gan-vgg:seed=1")]
+    assert worth_drawing([*many, *generators])[0] == [*many[:4], *generators[:2]]
     assert "because 12 pairs of attack and target are too many" in why
 
 

@@ -14,7 +14,7 @@ from importlib.resources import files
 from counterforensics.report.labels import take_apart
 
 _SETTINGS_NOT_GIVEN = ("bayar2016", "xception")
-_GANS, _TRAINING = ("gan-kim", "gan-vgg"), {"size", "steps", "pairs_per_step", "rate", "seed"}
+_GANS, _TRAINING = ("gan-kim", "gan-vgg"), {"size", "steps", "pairs_per_step", "rate", "momentum", "seed", "weights"}
 TABLES = {1: "I", 2: "II", 3: "III", 4: "IV", 5: "V"}
 
 

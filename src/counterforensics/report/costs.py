@@ -74,7 +74,7 @@ def cost_pictures(found: Sequence[Cost]) -> list[Picture]:
     attacks = list(dict.fromkeys(cost.attack for cost in shown))
     markers = {attack: _MARKERS[place % len(_MARKERS)] for place, attack in enumerate(attacks)}
     colours = detector_colours(ordered((cost.target for cost in shown if cost.target), DETECTORS))
-    labels = short_labels(colours)
+    labels = short_labels([*colours, *attacks])
 
     def draw(figure: Figure) -> None:
         distortion, time = figure.subplots(1, 2, sharey=True)
@@ -96,7 +96,7 @@ def cost_pictures(found: Sequence[Cost]) -> list[Picture]:
         for axes in (distortion, time):
             axes.grid(color="#E6E6E6", linewidth=0.5)
         handles = [
-            *(Line2D([], [], color=INK, linestyle="", marker=markers[a], label=attack_label(a)) for a in attacks),
+            *(Line2D([], [], color=INK, linestyle="", marker=markers[a], label=labels[a]) for a in attacks),
             *(Line2D([], [], color=c, linestyle="", marker="s", label=labels[t]) for t, c in colours.items()),
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
@@ -107,7 +107,8 @@ def cost_pictures(found: Sequence[Cost]) -> list[Picture]:
         "the more of what was detected is concealed; the further right in the left panel, the less the patch has "
         "changed; the further left in the right panel, the faster."
     )
-    size = (WIDTH, 3.0 + 0.17 * math.ceil((len(attacks) + len(colours)) / 3))
+    lines = sum(1 + labels[name].count("\n") for name in (*attacks, *colours))
+    size = (WIDTH, 3.0 + 0.17 * math.ceil(lines / 3 + 1))
     return [picture("attack-costs", "Success of the attacks against distortion and time", caption, size, draw)]
 
 

@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from counterforensics.report.labels import DETECTORS, attack_label, detector_label, take_apart
+from counterforensics.report.labels import DETECTORS, attack_label, detector_label, restores, take_apart
 
 # Okabe and Ito's palette, told apart by readers of any colour vision and, by its greys, in print.
 BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
@@ -132,10 +132,12 @@ def worth_drawing(contests: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, 
     distinct = list(dict.fromkeys(contests))
     if len(distinct) <= MOST_CONTESTS:
         return distinct, ""
-    first = distinct[0][1]
-    return [contest for contest in distinct if contest[1] == first], (
-        f" Such figures are drawn for the first attack alone, because {len(distinct)} pairs of attack and target "
-        "are too many to look at."
+    # Of generators that differ in their settings, the first stands for all.
+    restoring = {take_apart(attack)[0]: attack for _, attack in reversed(distinct) if restores(attack)}
+    shown = {distinct[0][1], *restoring.values()}
+    return [contest for contest in distinct if contest[1] in shown], (
+        f" Such figures are drawn for the first attack and for one generator of each kind, because {len(distinct)} "
+        "pairs of attack and target are too many to look at."
     )
 
 

@@ -107,9 +107,10 @@ class Measured:
         return [text for text in dict.fromkeys(texts) if text]
 
     def endings(self, manipulation: str, attack: str) -> tuple[int, int]:
-        """In how many trainings the attack was learned for this manipulation, and how many of them ended as planned."""
+        """How many trainings there were of the attack for this manipulation, and how many of them ended as planned."""
         part = self._frame[(self._frame["attack"] == attack) & (self._frame["manipulation"] == manipulation)]
-        learned = part.groupby("seed")["learned"].first()
+        # A row whose judge failed does not know; of a training that failed, no row does.
+        learned = part.groupby("seed")["learned"].max()
         return len(learned), int(learned.str.endswith(_PLANNED).sum())
 
     def counts(self, target: str, attack: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from counterforensics.report.labels import attack_label, detector_label, manipulation_label, restores, take_apart
 from counterforensics.report.measured import Measured, Spread, together
@@ -27,7 +27,7 @@ def restoration_table(measured: Measured) -> Table | None:
     return Table(
         key="noise-or-restoration",
         number=None,
-        title="Noise or restoration",
+        title=_titled("Noise or restoration", manipulations),
         caption="True positive rate in percent of each judge, before and after each attack, for the manipulations that "
         "a generator restores; below a figure, that the judge was the target. Noise made for one detector should "
         "leave the others; what restores the traces should leave none. PSNR of concealed patches; before "
@@ -37,6 +37,12 @@ def restoration_table(measured: Measured) -> Table | None:
         columns=tuple(columns),
         rows=tuple(row for manipulation in manipulations for row in _rows(measured, manipulation)),
     )
+
+
+def _titled(title: str, manipulations: Iterable[str]) -> str:
+    """`title`, and the manipulation if there is one alone: it is no section's heading then."""
+    distinct = list(manipulations)
+    return f"{title}: {manipulation_label(distinct[0])}" if len(distinct) == 1 else title
 
 
 def _rows(measured: Measured, manipulation: str) -> list[Row]:
@@ -77,9 +83,9 @@ def trainings_table(measured: Measured) -> Table | None:
     return Table(
         key="trainings",
         number=None,
-        title="What training owes to chance",
+        title=_titled("What training owes to chance", dict.fromkeys(row.section for row in rows)),
         caption="Generators that were trained several times, with nothing changed but the seed: how many trainings "
-        "gave one, how many of these went to their end without a collapse, and what the generators leave of each "
+        "there were, how many of them went to their end without a collapse, and what the generators leave of each "
         "judge's true positive rate, in percent: the mean and, below it, the lowest and the highest. PSNR of restored "
         "patches; before: of manipulated ones.",
         stubs=("Attack",),
