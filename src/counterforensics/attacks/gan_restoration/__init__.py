@@ -71,7 +71,7 @@ def restore(patches: Tensor, generator: Generator, *, seed: int = 0) -> Tensor:
         return patches.clone()
     device = device_of(generator)
     with torch.inference_mode():
-        together = PATCHES_PER_PASS[device.type]
+        together = PATCHES_PER_PASS.get(device.type, PATCHES_PER_PASS["cpu"])
         parts = [_restored(some, generator, seed, device) for some in patches.split(together)]
     return torch.cat(parts).to(patches.device)
 
