@@ -550,6 +550,21 @@ def test_a_generator_that_saw_a_test_photograph_is_refused(
         run_study(study, tmp_path / "out", workers=2)
 
 
+def test_a_generator_that_saw_other_photographs_of_a_test_device_is_refused(
+    restored: Path, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(restored / "generators" / "0" / FOLDER / "median:7", tmp_path / "generator"))
+    record = json.loads((folder / "generator.json").read_text())
+    (folder / "generator.json").write_text(json.dumps(record | {"photos": ["other ones"]}))
+    swapped = settings | {"attacks": [taken(folder)], "split": {"test": record["devices"]}}
+    study = load_study(str(write_study(tmp_path / "swapped.yaml", swapped)))
+    with pytest.raises(StudyError, match=f"learned on photographs of the test device {record['devices'][0]}; take"):
+        run_study(study, tmp_path / "out", workers=2)
+    (folder / "generator.json").write_text(json.dumps({key: record[key] for key in record.keys() - {"photos"}}))
+    with pytest.raises(StudyError, match="does not say on which photographs it learned"):
+        run_study(study, tmp_path / "out", workers=2)
+
+
 def test_where_pixels_move_nothing_is_compared_with_the_pristine_patch(tmp_path: Path) -> None:
     target = "cozzolino2017:svm_pairs=64,steps=0"
     study = tiny_study(

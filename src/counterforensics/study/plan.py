@@ -231,17 +231,18 @@ class _Trainings:
 
     def learned(self, attack: attacks.LearnedAttack, manipulation: str) -> str:
         """Plan what an attack learns, whoever judges it; its key."""
-        text = attacks.text_form(attack)
+        text, photos = attacks.text_form(attack), (*self.split.train, *self.split.validation)
         settings = {
             "attack": text,
             "settings": attack.spelled_out,
             "seed": seed_for(self.seed, "learn", text, manipulation),
             "manipulation": manipulation,
             "held_out": self.held_out,
-            "photos": [photo.digest for photo in (*self.split.train, *self.split.validation)],
+            "photos": [photo.digest for photo in photos],
         }
-        label = f"learn {text} on {manipulation}"
-        return self.plan.add(Task("learn", settings, self.pairs(manipulation), label, patches=attack.patches_seen))
+        label, devices = f"learn {text} on {manipulation}", tuple(sorted({photo.device for photo in photos}))
+        task = Task("learn", settings, self.pairs(manipulation), label, patches=attack.patches_seen, devices=devices)
+        return self.plan.add(task)
 
     def digests(self, part: Recipe | Attack) -> dict[str, Any]:
         """SHA-256 of the files that a recipe or an attack reads, if any.  Raises StudyError if one cannot be read."""
@@ -272,7 +273,7 @@ def _conceal_task(seed: int, manipulation: str, text: str, manipulated: tuple[st
 
 
 def _check_taken(attack: attacks.LearnedAttack, manipulation: str, split: Split) -> None:
-    """Raise StudyError if what comes from a folder learned another manipulation, or on a test photograph."""
+    """Raise StudyError if what comes from a folder learned another manipulation, or on a test device or photograph."""
     record, text = attack.taken(), attacks.text_form(attack)
     if record is None:
         return
@@ -283,6 +284,10 @@ def _check_taken(attack: attacks.LearnedAttack, manipulation: str, split: Split)
         raise StudyError(f"{text} does not say on which photographs it learned; take one that a study trained")
     if seen := set(record["photos"]) & {photo.digest for photo in split.test}:
         raise StudyError(f"{text} learned on {len(seen)} of the test photographs; take another, or test on others")
+    if known := set(record.get("devices", ())) & {photo.device for photo in split.test}:
+        raise StudyError(
+            f"{text} learned on photographs of the test device {min(known)}; take another, or test on others"
+        )
 
 
 def _compare_task(

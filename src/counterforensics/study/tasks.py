@@ -53,6 +53,7 @@ class Task:
     by: str = ""  # the detector that does the work, in its text form: a GPU is of use to some
     pixels: int = 0  # of the photograph that it develops or crops, as forecasts count work
     patches: int = 0  # that it writes or goes through
+    devices: tuple[str, ...] = ()  # whose photographs it learns from, for the record: their digests count
 
     @property
     def who(self) -> str:
@@ -179,7 +180,7 @@ def _learn(task: Task, store: Store, folder: Path, *, say: Callable[[str], None]
     pairs = pairs_of(task, store)
     learned = attack.learn(pairs, seed=task.settings["seed"], course=_course(task, store, curve, say))
     record = {name: task.settings[name] for name in ("manipulation", "seed", "photos")}
-    record |= {"pairs": len(pairs), "trained_on": _short_digest(task)}
+    record |= {"pairs": len(pairs), "trained_on": _short_digest(task), "devices": list(task.devices)}
     name = task.settings["attack"].partition(":")[0]
     weights.save(learned, folder, name=name, settings=attack, record=record, kind="generator")
     (folder / CURVE).write_text(json.dumps(curve), encoding="utf-8")
