@@ -94,7 +94,8 @@ def learning_pictures(curves: Sequence[Curve]) -> list[Picture]:
                     own = [curve for curve in usable if curve.detector == detector]
                     _learning_panel(axes, own, names[detector][place])
                     axes.set_title(names[detector][place].replace("_", " "))
-            line[0].set_ylabel(labels[detector].replace(", ", ",\n"), fontweight="bold")
+            name = labels[detector].replace("\n(", " (").replace(" (", "\n(").replace(", ", ",\n")
+            line[0].set_ylabel(name, fontweight="bold", fontsize=7)
         for axes in grid[-1]:
             axes.set_xlabel(horizontal)
         manipulations = ordered((curve.manipulation for curve in usable), (*EASY, *HARD))
