@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -259,14 +259,21 @@ def test_a_worker_that_does_not_see_what_it_needs_is_named(
         Cluster(Answering({}, {"tcp://there:1": trouble}), "tcp://there", False).check(seen, [])
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_a_cluster_without_workers_says_that_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "SECONDS_BETWEEN_LOOKS", 0.1)
-    said: list[str] = []
+@contextmanager
+def seen_twice() -> Iterator[tuple[Cluster, Cluster]]:
+    """A cluster of one worker, as the run that started it sees it, and as one that was given its address."""
     with (
         connected("local", gpu=False, workers=1, say=lambda text: None) as ours,
         connected(ours.client.scheduler.address, gpu=False, workers=1, say=lambda text: None) as there,
     ):
+        yield ours, there
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_without_workers_says_that_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "SECONDS_BETWEEN_LOOKS", 0.1)
+    said: list[str] = []
+    with seen_twice() as (ours, there):
         ours.client.retire_workers(close_workers=True)
         with there._watched(said.append):
             while not said:
@@ -278,11 +285,7 @@ def test_a_cluster_without_workers_says_that_it_waits(monkeypatch: pytest.Monkey
 def test_a_cluster_that_lost_its_gpu_says_that_some_tasks_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "SECONDS_BETWEEN_LOOKS", 0.1)
     said: list[str] = []
-    with (
-        connected("local", gpu=False, workers=1, say=lambda text: None) as ours,
-        connected(ours.client.scheduler.address, gpu=False, workers=1, say=lambda text: None) as there,
-        dataclasses.replace(there, offers_gpu=True)._watched(said.append),
-    ):
+    with seen_twice() as (_, there), dataclasses.replace(there, offers_gpu=True)._watched(said.append):
         while not said:
             time.sleep(0.05)
     assert said[0].endswith("offers a GPU any more; what needs one waits for it")

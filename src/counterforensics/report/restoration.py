@@ -27,7 +27,7 @@ def restoration_table(measured: Measured) -> Table | None:
     return Table(
         key="noise-or-restoration",
         number=None,
-        title=_titled("Noise or restoration", manipulations),
+        title=_titled("Noise or restoration", map(manipulation_label, manipulations)),
         caption="True positive rate in percent of each judge, before and after each attack, for the manipulations that "
         "a generator restores; below a figure, that the judge was the target. Noise made for one detector should "
         "leave the others; what restores the traces should leave none. PSNR of concealed patches; before "
@@ -39,10 +39,10 @@ def restoration_table(measured: Measured) -> Table | None:
     )
 
 
-def _titled(title: str, manipulations: Iterable[str]) -> str:
-    """`title`, and the manipulation if there is one alone: it is no section's heading then."""
-    distinct = list(manipulations)
-    return f"{title}: {manipulation_label(distinct[0])}" if len(distinct) == 1 else title
+def _titled(title: str, sections: Iterable[str]) -> str:
+    """`title`, and the section if there is one alone, which has no heading then."""
+    distinct = set(sections)
+    return f"{title}: {distinct.pop()}" if len(distinct) == 1 else title
 
 
 def _rows(measured: Measured, manipulation: str) -> list[Row]:
@@ -83,7 +83,7 @@ def trainings_table(measured: Measured) -> Table | None:
     return Table(
         key="trainings",
         number=None,
-        title=_titled("What training owes to chance", dict.fromkeys(row.section for row in rows)),
+        title=_titled("What training owes to chance", (row.section for row in rows)),
         caption="Generators that were trained several times, with nothing changed but the seed: how many trainings "
         "there were, how many of them went to their end without a collapse, and what the generators leave of each "
         "judge's true positive rate, in percent: the mean and, below it, the lowest and the highest. PSNR of restored "

@@ -136,6 +136,7 @@ def _rows(study: Study, plan: Plan, store: Store) -> pd.DataFrame:
     """One row for each measurement; counts and rates are empty where its tasks failed."""
     records = []
     trained = {(one.seed, one.manipulation, one.name): _training(store, one) for one in plan.trainings}
+    taken = {attack: _taken(attack) for attack in {one.attack for one in plan.measurements} if attack}
     for measurement in plan.measurements:
         record: dict[str, Any] = {"study": study.name}
         record |= {name: getattr(measurement, name) for name in ROW_COLUMNS[1:6]}
@@ -144,7 +145,7 @@ def _rows(study: Study, plan: Plan, store: Store) -> pd.DataFrame:
             record |= json.loads(path.read_text(encoding="utf-8"))
             record["training"] = trained[measurement.seed, measurement.manipulation, measurement.detector]
             learned = trained.get((measurement.seed, measurement.manipulation, measurement.attack), "")
-            record["learned"] = learned or (_taken(measurement.attack) if measurement.attack else "")
+            record["learned"] = learned or taken.get(measurement.attack, "")
         records.append(record)
     return pd.DataFrame.from_records(records).reindex(columns=list(ROW_COLUMNS))
 
