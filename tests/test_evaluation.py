@@ -20,6 +20,7 @@ from counterforensics.evaluation import (
     psnr_of,
     radial_spectrum,
     rates,
+    residual_spectrum,
     ssim,
 )
 from tests.toys import noisy_patches
@@ -133,8 +134,11 @@ def test_a_filter_takes_high_frequencies_away() -> None:
     before, after = (radial_spectrum(torch.from_numpy(some)) for some in (pristine, blurred))
     # The Gaussian's own response at the middle of the band.
     middle = 5
-    response = np.exp(-((2 * np.pi * frequencies(16)[middle]) ** 2))
-    assert after[middle] / before[middle] == pytest.approx(response, rel=0.25)
+    response = np.exp(-((2 * np.pi * frequencies(16)[middle]) ** 2) / 2)
+    assert after[middle] / before[middle] == pytest.approx(response**2, rel=0.25)
+    taken = residual_spectrum(torch.from_numpy(blurred), torch.from_numpy(pristine))
+    assert taken[middle] / before[middle] == pytest.approx((1 - response) ** 2, rel=0.25)
+    assert not residual_spectrum(*[torch.from_numpy(pristine)] * 2).any()
 
 
 def test_structural_similarity_of_patches_is_that_of_their_channels() -> None:

@@ -109,8 +109,9 @@ def simulate(
     strips = [_strip(m, *contest, channels, side, random) for contest in contests for m in manipulations[:4]]
     power = 1000 * np.exp(-9 * frequencies(32))
     spectra = [
-        Spectra(m, *contest, frequencies(32), power, power**1.2, power**1.1)
+        Spectra(m, *contest, frequencies(32), power, power**1.2, power**1.1, *moved)
         for m in manipulations
+        for moved in [() if m.startswith("resize") else (power**0.9, power**0.8)]
         for contest in contests
     ]
     return Outcome(
@@ -360,6 +361,20 @@ def test_every_attack_has_a_line_of_its_own_in_the_spectra_of_what_it_hides(monk
     assert len(spectra_pictures([*of_blur, of_median])) == 1
     assert lines == [(1.0, 1.0), (2.0, 2.0), *[(3.0, 3.0)] * 29, (1.0, 1.0), (2.0, 2.0), (4.0, 4.0)]
     assert spectra_pictures([]) == []
+
+
+def test_residual_spectra_are_drawn_where_no_pixel_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[tuple[float, ...]] = []
+    monkeypatch.setattr(spectra_figure, "_line", lambda axes, frequencies, power, **style: lines.append(tuple(power)))
+    states = [np.full(2, level) for level in (1.0, 2.0, 3.0, 4.0, 5.0)]
+    of_resize = Spectra("resize:1.5", "", "gan-kim", np.arange(2), *states[:3])
+    of_median = Spectra("median:7", "", "gan-kim", np.arange(2), *states)
+    again = Spectra("median:7", "", "gan-kim:seed=1", np.arange(2), *states[:4], np.full(2, 6.0))
+    whole, residual = spectra_pictures([of_resize, of_median, again])
+    assert (whole.key, residual.key) == ("spectra", "residual-spectra")
+    # A resized patch has no difference to a pristine one, and a second training no line of its own.
+    of_both = [(1.0, 1.0), (2.0, 2.0), (3.0, 3.0)]
+    assert lines == [*of_both, *of_both, (1.0, 1.0), (4.0, 4.0), (5.0, 5.0)]
 
 
 def test_a_detector_with_settings_is_a_column_of_its_own_without_a_claim() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from counterforensics.evaluation.quality import changed, mse, psnr_of, ssim
 from counterforensics.evaluation.rates import Rates, auc, auc_interval, rates
-from counterforensics.evaluation.spectrum import frequencies, radial_spectrum
+from counterforensics.evaluation.spectrum import frequencies, radial_spectrum, residual_spectrum
 
 __all__ = [
     "Rates",
@@ -16,5 +16,6 @@ __all__ = [
     "psnr_of",
     "radial_spectrum",
     "rates",
+    "residual_spectrum",
     "ssim",
 ]

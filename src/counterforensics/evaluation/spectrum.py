@@ -24,7 +24,23 @@ def radial_spectrum(patches: Tensor) -> npt.NDArray[np.float64]:
     patches: uint8 [n, c, h, w].  Each loses its mean and passes a Hann window.  Returns float64 [rings], one for four
     pixels of the smaller side, 0 to 0.5 cycles a pixel; corners of the spectrum beyond that are left out.
     """
-    levels = luma(check_patches(patches).cpu().float())[:, 0].double().numpy()
+    return _power(_levels(patches))
+
+
+def residual_spectrum(patches: Tensor, pristine: Tensor) -> npt.NDArray[np.float64]:
+    """As `radial_spectrum`, of what the patches lack of pristine ones, pixel by pixel, or have more.
+
+    That what came back has the power of what was lost does not say that it is the same: where it is, this falls.
+    """
+    return _power(_levels(patches) - _levels(pristine))
+
+
+def _levels(patches: Tensor) -> npt.NDArray[np.float64]:
+    levels: npt.NDArray[np.float64] = luma(check_patches(patches).cpu().float())[:, 0].double().numpy()
+    return levels
+
+
+def _power(levels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     height, width = levels.shape[1:]
     rings = min(height, width) // 4
     window = np.outer(np.hanning(height), np.hanning(width))

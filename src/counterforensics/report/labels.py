@@ -97,6 +97,17 @@ def restores(attack: str) -> bool:
     return take_apart(attack)[0].startswith("gan-")
 
 
+def whatever_the_seed(attack: str) -> str:
+    """The attack without a seed of its own: what its trainings have in common.
+
+    >>> whatever_the_seed("gan-vgg:seed=1,size=small"), whatever_the_seed("gan-vgg:seed=1")
+    ('gan-vgg:size=small', 'gan-vgg')
+    """
+    name, settings = take_apart(attack)
+    rest = ",".join(f"{key}={value}" if key else value for key, value in settings.items() if key != "seed")
+    return f"{name}:{rest}" if rest else name
+
+
 def section(manipulation: str) -> str:
     """Which part of a table a manipulation stands in: the easy four, the challenging four, or the rest."""
     if manipulation in EASY:

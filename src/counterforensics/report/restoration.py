@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from counterforensics.report.labels import attack_label, detector_label, manipulation_label, restores, take_apart
+from counterforensics.report.labels import (
+    attack_label,
+    detector_label,
+    manipulation_label,
+    restores,
+    whatever_the_seed,
+)
 from counterforensics.report.measured import Measured, Spread, together
 from counterforensics.report.tables import NONE, Cell, Column, Row, Table, percent, quality_cell
 
@@ -99,7 +105,7 @@ def _repeated(measured: Measured, manipulation: str) -> Iterator[Row]:
     kinds: dict[str, list[str]] = {}
     for target, attack in measured.contests:
         if restores(attack) and manipulation in measured.manipulations_of(target, attack):
-            kinds.setdefault(_whatever_the_seed(attack), []).append(attack)
+            kinds.setdefault(whatever_the_seed(attack), []).append(attack)
     for kind, attacks in kinds.items():
         endings = [measured.endings(manipulation, attack) for attack in attacks]
         count, planned = (sum(numbers) for numbers in zip(*endings, strict=True))
@@ -112,12 +118,6 @@ def _repeated(measured: Measured, manipulation: str) -> Iterator[Row]:
                 found = together(measured.quality(name, manipulation, "", attack) for attack in attacks)
                 cells.append(_with_range(found, "{:.2f}".format))
             yield Row(manipulation_label(manipulation), (attack_label(kind),), tuple(cells))
-
-
-def _whatever_the_seed(attack: str) -> str:
-    name, settings = take_apart(attack)
-    rest = ",".join(f"{key}={value}" if key else value for key, value in settings.items() if key != "seed")
-    return f"{name}:{rest}" if rest else name
 
 
 def _with_range(spread: Spread | None, text: Callable[[float], str]) -> Cell:

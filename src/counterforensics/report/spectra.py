@@ -1,12 +1,13 @@
-"""A figure of what attacks do to the spectrum: whether they bring back what a manipulation took away."""
+"""Figures of what attacks do to the spectrum: whether they bring back what a manipulation took away."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -27,26 +28,64 @@ from counterforensics.report.drawing import (
     panels,
     picture,
 )
-from counterforensics.report.labels import EASY, HARD, manipulation_label, ordered, short_labels
+from counterforensics.report.labels import EASY, HARD, manipulation_label, ordered, short_labels, whatever_the_seed
 from counterforensics.study.outcome import Spectra
+
+Power = npt.NDArray[np.float64]
 
 _COLOURS = (INK, GREEN, PINK, RED, SKY, GREY)
 _DASHES = ("-", DASHED, "dotted", "dashdot")
 
 
 def spectra_pictures(spectra: Sequence[Spectra]) -> list[Picture]:
-    """The mean spectrum of pristine, manipulated and concealed patches, a panel a manipulation; none without attacks.
+    """Mean spectra of patches, and of what they lack of pristine ones, a panel a manipulation; none without attacks.
 
-    Of an attack on several targets the first stands for all.
+    Of an attack on several targets the first stands for all, and of a generator trained several times the first.
     """
-    shown = {(one.manipulation, one.attack): one for one in reversed(spectra)}
-    attacks = list(dict.fromkeys(one.attack for one in spectra))
-    if not attacks:
-        return []
-    manipulations = ordered((one.manipulation for one in spectra), (*EASY, *HARD))
+    first = {(one.manipulation, whatever_the_seed(one.attack)): one for one in reversed(spectra)}
+    shown = [one for one in spectra if first[one.manipulation, whatever_the_seed(one.attack)] is one]
+    whole = [_Lines(one, one.pristine, one.manipulated, one.concealed) for one in shown]
+    residual = [
+        _Lines(one, one.pristine, one.taken, one.missing)
+        for one in shown
+        if one.taken is not None and one.missing is not None
+    ]
+    caption = (
+        "Mean power of the attacked test patches at each frequency, in decibels over one grey level squared, before "
+        "the manipulation, after it, and after each attack. Where a thin line runs along the orange one, the attack "
+        "hides the traces without undoing what made them; where it runs along the blue one, as much came back as was "
+        "lost. Only frequencies on a ring are averaged: a line says nothing of directions."
+    )
+    of_residuals = (
+        "Mean power, as in the figure before, of the difference to the pristine patches: orange is what the "
+        "manipulation took, a thin line what is still missing, or too much, after an attack. Under the orange line, "
+        "what came back is what was lost; over it, it is something else, however like the pristine patches' its power."
+    )
+    return [
+        *_pictures("spectra", "Spectra", ("pristine", "manipulated"), caption, whole),
+        *_pictures("residual-spectra", "Residual spectra", ("pristine", "taken"), of_residuals, residual),
+    ]
+
+
+class _Lines(NamedTuple):
+    """What is drawn of one attack on one manipulation."""
+
+    of: Spectra
+    pristine: Power
+    before: Power
+    after: Power
+
+
+def _pictures(
+    key: str, title: str, states: tuple[str, str], caption: str, lines: Sequence[_Lines]
+) -> Iterator[Picture]:
+    if not lines:
+        return
+    attacks = list(dict.fromkeys(line.of.attack for line in lines))
+    manipulations = ordered((line.of.manipulation for line in lines), (*EASY, *HARD))
     wide = min(4, len(manipulations))
     high = math.ceil(len(manipulations) / wide)
-    labels = _labels(attacks, spectra)
+    labels = _labels(attacks, [line.of for line in lines])
 
     def style(attack: str) -> dict[str, Any]:
         dashes, colour = divmod(attacks.index(attack), len(_COLOURS))
@@ -55,32 +94,28 @@ def spectra_pictures(spectra: Sequence[Spectra]) -> list[Picture]:
     def draw(figure: Figure) -> None:
         grid: Grid = figure.subplots(high, wide, squeeze=False, sharex=True, sharey=True)
         for axes, manipulation in panels(grid, manipulations, "cycles a pixel"):
-            here = [shown[manipulation, attack] for attack in attacks if (manipulation, attack) in shown]
-            _line(axes, here[0].frequencies, here[0].pristine, color=STATE_COLOURS["pristine"], linewidth=2.4)
-            _line(axes, here[0].frequencies, here[0].manipulated, color=ORANGE, linewidth=2.4)
-            for one in here:
-                _line(axes, one.frequencies, one.concealed, **style(one.attack))
+            here = [line for line in lines if line.of.manipulation == manipulation]
+            _line(axes, here[0].of.frequencies, here[0].pristine, color=STATE_COLOURS["pristine"], linewidth=2.4)
+            _line(axes, here[0].of.frequencies, here[0].before, color=ORANGE, linewidth=2.4)
+            for line in here:
+                _line(axes, line.of.frequencies, line.after, **style(line.of.attack))
             axes.set_title(manipulation_label(manipulation))
             axes.grid(color="#E6E6E6", linewidth=0.5)
         for axes in grid[:, 0]:
             axes.set_ylabel("power (dB)")
-        handles = [Line2D([], [], color=STATE_COLOURS["pristine"], linewidth=2.4, label="pristine")]
-        handles += [Line2D([], [], color=ORANGE, linewidth=2.4, label="manipulated")]
+        colours = (STATE_COLOURS["pristine"], ORANGE)
+        handles = [
+            Line2D([], [], color=c, linewidth=2.4, label=state) for c, state in zip(colours, states, strict=True)
+        ]
         handles += [Line2D([], [], **style(attack), label=labels[attack]) for attack in attacks]
         figure.legend(handles=handles, loc="outside lower center", ncols=2 if len(handles) > 6 else 3)
 
-    caption = (
-        "Mean power of the attacked test patches at each frequency, in decibels over one grey level squared, before "
-        "the manipulation, after it, and after each attack. Where a thin line runs along the orange one, the attack "
-        "hides the traces without undoing what made them; where it runs along the blue one, it brings back what was "
-        "lost. Only frequencies on a ring are averaged: a line says nothing of directions."
-    )
-    lines = 4 + sum(1 + label.count("\n") for label in labels.values())
-    size = (WIDTH, 1.75 * high + 0.35 + 0.17 * math.ceil(lines / 2))
-    return [picture("spectra", "Spectra", caption, size, draw)]
+    rows = 4 + sum(1 + label.count("\n") for label in labels.values())
+    size = (WIDTH, 1.75 * high + 0.35 + 0.17 * math.ceil(rows / 2))
+    yield picture(key, title, caption, size, draw)
 
 
-def _line(axes: Axes, frequencies: np.ndarray, power: np.ndarray, **style: Any) -> None:
+def _line(axes: Axes, frequencies: Power, power: Power, **style: Any) -> None:
     axes.plot(frequencies, 10 * np.log10(np.maximum(power, 1e-3)), **style)
 
 

@@ -89,6 +89,9 @@ class Spectra:
     pristine: npt.NDArray[np.float64]
     manipulated: npt.NDArray[np.float64]
     concealed: npt.NDArray[np.float64]
+    # Of the differences to pristine patches; none where the manipulation moved pixels.
+    taken: npt.NDArray[np.float64] | None = None  # manipulated - pristine
+    missing: npt.NDArray[np.float64] | None = None  # concealed - pristine
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ import torch
 from counterforensics import attacks, detectors, manipulations
 from counterforensics.attacks import Concealer
 from counterforensics.detectors.base import Network, score
-from counterforensics.evaluation import changed, mse, psnr_of, radial_spectrum, rates, ssim
+from counterforensics.evaluation import changed, mse, psnr_of, radial_spectrum, rates, residual_spectrum, ssim
 from counterforensics.learning import weights
 from counterforensics.learning.accelerator import describe, device_of, placed
 from counterforensics.learning.course import Course
@@ -257,17 +257,19 @@ def _compare(task: Task, store: Store, folder: Path) -> None:
         _batches(patches_of(task.needs[role], store)) for role in ("pristine", "manipulated", "concealed")
     )
     found: dict[str, list[np.ndarray[Any, Any]]] = {}
-    spectra: np.ndarray[Any, Any] = np.zeros((3, 1))
+    spectra: np.ndarray[Any, Any] = np.zeros((5 if task.settings["aligned"] else 3, 1))
     count = 0
     for states in zip(pristine, manipulated, concealed, strict=True):
         original, before, after = map(torch.from_numpy, states)
         measured = {"ssim": ssim(after, before)}
+        powers = [radial_spectrum(some) for some in (original, before, after)]
         if task.settings["aligned"]:
             measured |= {"ssim_pristine": ssim(after, original), "ssim_before": ssim(before, original)}
             measured |= {"mse_pristine": mse(after, original), "mse_before": mse(before, original)}
+            powers += [residual_spectrum(some, original) for some in (before, after)]
         for name, values in measured.items():
             found.setdefault(name, []).append(values.numpy())
-        spectra = spectra + len(after) * np.stack([radial_spectrum(some) for some in (original, before, after)])
+        spectra = spectra + len(after) * np.stack(powers)
         count += len(after)
     means = {name: float(np.concatenate(parts).mean()) for name, parts in found.items()}
     likeness = {name.replace("mse", "psnr"): psnr_of(mean) if "mse" in name else mean for name, mean in means.items()}
@@ -318,6 +320,6 @@ KINDS: Mapping[str, Kind] = {
     "learn": Kind(2, _learn, tells=True),
     "conceal": Kind(2, _conceal),
     "judge": Kind(1, _judge),
-    "compare": Kind(1, _compare),
+    "compare": Kind(2, _compare),
     "measure": Kind(2, _measure),
 }
