@@ -573,7 +573,9 @@ def test_where_pixels_move_nothing_is_compared_with_the_pristine_patch(tmp_path:
         detectors=["spam-svm", target],
         attacks=[{"attack": "fgsm", "targets": [target]}],
     )
-    assert run_study(study, tmp_path / "out", workers=2).failures == ()
+    outcome = run_study(study, tmp_path / "out", workers=2)
+    assert outcome.failures == ()
+    assert [one.missing for one in outcome.spectra] == [None]
     for row in [row for row in rows_of(tmp_path / "out") if row["attack"]]:
         assert row["ssim"]
         assert [row[name] for name in ("psnr_pristine", "psnr_before", "ssim_pristine", "ssim_before")] == [""] * 4

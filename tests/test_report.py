@@ -22,11 +22,12 @@ from rich.console import Console
 from counterforensics import report
 from counterforensics.errors import StudyError
 from counterforensics.evaluation import frequencies
+from counterforensics.report import figures as report_figures
 from counterforensics.report import report_tables, terminal_tables, write_report
 from counterforensics.report import spectra as spectra_figure
 from counterforensics.report.costs import cost_pictures, cost_table, costs
 from counterforensics.report.drawing import worth_drawing
-from counterforensics.report.figures import _learning_panel
+from counterforensics.report.figures import _learning_panel, learning_pictures
 from counterforensics.report.findings import findings
 from counterforensics.report.judged import roc
 from counterforensics.report.labels import ordered, take_apart
@@ -728,6 +729,17 @@ def test_of_many_contests_the_first_attack_and_one_generator_of_each_kind_get_fi
     generators = [("", "gan-vgg"), ("", "gan-kim:size=small"), ("", "gan-vgg:seed=1")]
     assert worth_drawing([*many, *generators])[0] == [*many[:4], *generators[:2]]
     assert "because 12 pairs of attack and target are too many" in why
+
+
+def test_trainings_that_differ_in_the_seed_alone_share_a_row_of_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[list[str]] = []
+    monkeypatch.setattr(
+        report_figures, "_learning_panel", lambda axes, own, column: rows.append([c.detector for c in own])
+    )
+    columns = {"step": [0.0, 10.0], "loss": [1.0, 0.7]}
+    names = ["gan-vgg", "gan-vgg:seed=1", "gan-vgg:size=small", "gan-vgg:seed=1,size=small"]
+    learning_pictures([Curve(0, "median:7", name, columns) for name in names])
+    assert rows == [names[:2], names[2:]]
 
 
 def test_the_loss_of_an_untrained_network_does_not_flatten_its_curve() -> None:

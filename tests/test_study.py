@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import errno
+import json
 import os
 import shutil
 import socket
@@ -17,9 +18,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from counterforensics import detectors
 from counterforensics.errors import LeakageError, NameNotFoundError, PhotoError, StudyError
+from counterforensics.evaluation import mse, psnr_of, radial_spectrum, residual_spectrum, ssim
 from counterforensics.study import execution, run, tasks
 from counterforensics.study.config import load_study
 from counterforensics.study.outcome import ROW_COLUMNS, TIME_COLUMNS, Outcome
@@ -210,6 +213,33 @@ def test_a_key_depends_on_version_settings_and_what_is_read(monkeypatch: pytest.
     monkeypatch.setattr(tasks, "KINDS", {**KINDS, "judge": Kind(KINDS["judge"].version + 1, KINDS["judge"].run)})
     keys.add(dataclasses.replace(task).key)
     assert len(keys) == 6
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_what_is_compared_is_the_mean_over_all_patches(tmp_path: Path, aligned: bool) -> None:
+    store, draw = FolderStore(tmp_path), np.random.default_rng(0)
+    states = {
+        role: draw.integers(0, 256, (70, 1, 32, 32), np.uint8) for role in ("pristine", "manipulated", "concealed")
+    }
+    for role, patches in states.items():
+        with store.writing(role, "patches") as folder:
+            np.save(folder / tasks.PATCHES, patches)
+    task = Task("compare", {"aligned": aligned}, {role: (role,) for role in states})
+    tasks.run_task(task, store, print)
+    pristine, manipulated, concealed = map(torch.from_numpy, states.values())
+    expected = [radial_spectrum(some) for some in (pristine, manipulated, concealed)]
+    likeness = {"ssim": ssim(concealed, manipulated)}
+    if aligned:
+        expected += [residual_spectrum(some, pristine) for some in (manipulated, concealed)]
+        likeness |= {"ssim_pristine": ssim(concealed, pristine), "ssim_before": ssim(manipulated, pristine)}
+    np.testing.assert_allclose(np.load(store.folder(task.key) / tasks.SPECTRA), expected, rtol=1e-9)
+    found = json.loads((store.folder(task.key) / tasks.LIKENESS).read_text(encoding="utf-8"))
+    for name, each in likeness.items():
+        assert found[name] == pytest.approx(each.mean().item(), rel=1e-9)
+    psnrs = {"psnr_pristine": concealed, "psnr_before": manipulated} if aligned else {}
+    for name, some in psnrs.items():
+        assert found[name] == pytest.approx(psnr_of(mse(some, pristine).mean().item()), rel=1e-9)
+    assert found.keys() == likeness.keys() | psnrs.keys()
 
 
 # --- damage

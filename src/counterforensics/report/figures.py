@@ -37,6 +37,7 @@ from counterforensics.report.labels import (
     ordered,
     short_labels,
     take_apart,
+    whatever_the_seed,
 )
 from counterforensics.report.measured import Measured
 from counterforensics.report.spectra import spectra_pictures
@@ -74,27 +75,27 @@ def transfer_maps(measured: Measured) -> list[Picture]:
 
 
 def learning_pictures(curves: Sequence[Curve]) -> list[Picture]:
-    """How the trainings went: a row a detector, a panel a column, a line a manipulation (and seed)."""
+    """How the trainings went: a row a detector or generator, a panel a column, a line a manipulation and seed."""
     # A single point is no curve: training went on elsewhere, in a start, or not at all.
     usable = [curve for curve in curves if len(curve.columns) > 1 and len(next(iter(curve.columns.values()))) > 1]
     if not usable:
         return []
-    detectors = ordered((curve.detector for curve in usable), DETECTORS)
-    names = {d: _measured_columns([c for c in usable if c.detector == d]) for d in detectors}
-    labels = short_labels(detectors)
+    learners = ordered((whatever_the_seed(curve.detector) for curve in usable), DETECTORS)
+    own = {name: [curve for curve in usable if whatever_the_seed(curve.detector) == name] for name in learners}
+    names = {name: _measured_columns(curves) for name, curves in own.items()}
+    labels = short_labels(learners)
     wide = max(map(len, names.values()))
 
     def draw(figure: Figure) -> None:
-        grid: Grid = figure.subplots(len(detectors), wide, squeeze=False)
+        grid: Grid = figure.subplots(len(learners), wide, squeeze=False)
         horizontal = next(iter(usable[0].columns))
-        for line, detector in zip(grid, detectors, strict=True):
+        for line, learner in zip(grid, learners, strict=True):
             for place, axes in enumerate(line):
-                axes.set_visible(place < len(names[detector]))
-                if place < len(names[detector]):
-                    own = [curve for curve in usable if curve.detector == detector]
-                    _learning_panel(axes, own, names[detector][place])
-                    axes.set_title(names[detector][place].replace("_", " "))
-            name = labels[detector].replace("\n(", " (").replace(" (", "\n(").replace(", ", ",\n")
+                axes.set_visible(place < len(names[learner]))
+                if place < len(names[learner]):
+                    _learning_panel(axes, own[learner], names[learner][place])
+                    axes.set_title(names[learner][place].replace("_", " "))
+            name = labels[learner].replace("\n(", " (").replace(" (", "\n(").replace(", ", ",\n")
             line[0].set_ylabel(name, fontweight="bold", fontsize=7)
         for axes in grid[-1]:
             axes.set_xlabel(horizontal)
@@ -107,7 +108,7 @@ def learning_pictures(curves: Sequence[Curve]) -> list[Picture]:
         "manipulation; lines of the challenging cases are dashed. A line that still moves at its right end "
         "had not finished learning. A loss before the first step that is off the scale of all others is cut off."
     )
-    size = (min(WIDTH, 2.6 * wide + 1), 1.55 * len(detectors) + 0.8)
+    size = (min(WIDTH, 2.6 * wide + 1), 1.55 * len(learners) + 0.8)
     return [picture("learning-curves", "Learning curves", caption, size, draw)]
 
 
