@@ -303,8 +303,9 @@ def test_noise_and_restoration_stand_in_one_table_where_a_generator_restores() -
     noise = {"target": "bayar2016", "attack": "fgsm", "psnr": 48.13, "psnr_pristine": 30.1, "psnr_before": 30.25}
     restored = {"attack": "gan-vgg", "psnr": 38.0, "psnr_pristine": 31.5, "psnr_before": 30.25}
     rows = [
-        *(row("median:7", judge, tpr=tpr) for judge, tpr in (("spam-svm", 0.99), ("bayar2016", 0.98))),
-        *(row("median:7", judge, tpr=tpr, **noise) for judge, tpr in (("spam-svm", 0.97), ("bayar2016", 0.0))),
+        *(row("median:7", judge, tpr=1.0) for judge in ("spam-svm", "bayar2016")),  # of more patches than were attacked
+        row("median:7", "spam-svm", tpr=0.97, already=0.01, **noise),
+        row("median:7", "bayar2016", tpr=0.0, already=0.02, **noise),
         *(row("median:7", judge, tpr=tpr, **restored) for judge, tpr in (("spam-svm", 0.03), ("bayar2016", 0.4))),
         row("jpeg:70", "spam-svm", tpr=0.9, **noise),
     ]
@@ -334,7 +335,8 @@ def test_trainings_that_differ_in_the_seed_alone_stand_in_one_line() -> None:
         )
     ]
     others = [row("median:7", "xception", attack=attack) for attack in ("gan-kim:size=small", "gan-vgg", "fgsm")]
-    table = trainings_table(Measured(frame(*rows, *others)))
+    once = [row("median:7", "xception", attack="gan-kim:weights=there", seed=seed) for seed in (0, 1)]
+    table = trainings_table(Measured(frame(*rows, *others, *once)))
     assert table is not None
     assert [(r.section, *r.labels, *(c.lines for c in r.cells)) for r in table.rows] == [
         (

@@ -109,7 +109,7 @@ class Measured:
     def endings(self, manipulation: str, attack: str) -> tuple[int, int]:
         """How many trainings there were of the attack for this manipulation, and how many of them ended as planned."""
         part = self._frame[(self._frame["attack"] == attack) & (self._frame["manipulation"] == manipulation)]
-        # A row whose judge failed does not know; of a training that failed, no row does.
+        # Of a training that failed no row says anything; in older files, nor does a row whose judge failed.
         learned = part.groupby("seed")["learned"].max()
         return len(learned), int(learned.str.endswith(_PLANNED).sum())
 

@@ -9,6 +9,7 @@ from counterforensics.report.labels import (
     detector_label,
     manipulation_label,
     restores,
+    take_apart,
     whatever_the_seed,
 )
 from counterforensics.report.measured import Measured, Spread, together
@@ -37,8 +38,7 @@ def restoration_table(measured: Measured) -> Table | None:
         caption="True positive rate in percent of each judge, before and after each attack, for the manipulations that "
         "a generator restores; below a figure, that the judge was the target. Noise made for one detector should "
         "leave the others; what restores the traces should leave none. PSNR of concealed patches; before "
-        "an attack, of manipulated ones. The line without an attack is of all test patches, the others of those "
-        "attacked.",
+        "an attack, of manipulated ones. Every line is of the same patches.",
         stubs=("Attack", "Target"),
         columns=tuple(columns),
         rows=tuple(row for manipulation in manipulations for row in _rows(measured, manipulation)),
@@ -59,15 +59,25 @@ def _rows(measured: Measured, manipulation: str) -> list[Row]:
 def _row(measured: Measured, manipulation: str, target: str, attack: str) -> Row:
     cells = []
     for judge in measured.detectors:
-        spread = measured.spread("tpr", manipulation, judge, target, attack)
         own = (_TARGET,) if target and judge == target else ()
-        cells.append(Cell((percent(spread.mean if spread else None), *own)))
+        cells.append(Cell((percent(_found(measured, manipulation, judge, target, attack)), *own)))
     if attack:
         cells += [quality_cell(measured, name, manipulation, (target, attack)) for name in ("psnr", "psnr_pristine")]
     else:
         cells += [Cell((NONE,)), _before(measured, manipulation)]
     labels = (attack_label(attack) if attack else "none", detector_label(target) if target else NONE)
     return Row(manipulation_label(manipulation), labels, tuple(cells))
+
+
+def _found(measured: Measured, manipulation: str, judge: str, target: str, attack: str) -> float | None:
+    """TPR on what was attacked: without an attack, on the same patches before one."""
+    if attack:
+        spread = measured.spread("tpr", manipulation, judge, target, attack)
+        return spread.mean if spread else None
+    for contest in measured.contests:
+        if missed := measured.spread("already", manipulation, judge, *contest):
+            return 1 - missed.mean
+    return None
 
 
 def _before(measured: Measured, manipulation: str) -> Cell:
@@ -93,7 +103,8 @@ def trainings_table(measured: Measured) -> Table | None:
         caption="Generators that were trained several times, with nothing changed but the seed: how many trainings "
         "there were, how many of them went to their end without a collapse, and what the generators leave of each "
         "judge's true positive rate, in percent: the mean and, below it, the lowest and the highest. PSNR of restored "
-        "patches; before: of manipulated ones.",
+        "patches; before: of manipulated ones. Another seed of a study draws other test devices and trains the judges "
+        "again, too.",
         stubs=("Attack",),
         columns=(*columns, Column("pristine", "PSNR to (dB)"), Column("before", "PSNR to (dB)")),
         rows=tuple(rows),
@@ -104,7 +115,9 @@ def _repeated(measured: Measured, manipulation: str) -> Iterator[Row]:
     """A line for each generator that was trained more than once on this manipulation."""
     kinds: dict[str, list[str]] = {}
     for target, attack in measured.contests:
-        if restores(attack) and manipulation in measured.manipulations_of(target, attack):
+        # One that comes from a folder is trained once, however many seeds judge it.
+        trained = restores(attack) and "weights" not in take_apart(attack)[1]
+        if trained and manipulation in measured.manipulations_of(target, attack):
             kinds.setdefault(whatever_the_seed(attack), []).append(attack)
     for kind, attacks in kinds.items():
         endings = [measured.endings(manipulation, attack) for attack in attacks]

@@ -54,7 +54,8 @@ def spectra_pictures(spectra: Sequence[Spectra]) -> list[Picture]:
         "Mean power of the attacked test patches at each frequency, in decibels over one grey level squared, before "
         "the manipulation, after it, and after each attack. Where a thin line runs along the orange one, the attack "
         "hides the traces without undoing what made them; where it runs along the blue one, as much came back as was "
-        "lost. Only frequencies on a ring are averaged: a line says nothing of directions."
+        "lost. Only frequencies on a ring are averaged: a line says nothing of directions. Of an attack on several "
+        "targets, or with a generator that was trained several times, the first is drawn."
     )
     of_residuals = (
         "Mean power, as in the figure before, of the difference to the pristine patches: orange is what the "

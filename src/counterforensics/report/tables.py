@@ -378,6 +378,12 @@ def _comparison_notes(measured: Measured, target: str, attack: str, number: str 
             "The generators are stand-ins: their internals were not published in the open. No judge took part in their "
             "training, and no test device."
         )
+    if take_apart(attack)[0] == "gan-ensemble":
+        notes.append(
+            "The generator knows no judge, but learned towards the SPAM features of pristine patches, unless its "
+            "settings say otherwise: SPAM + SVM sees these, and Cozzolino2017 begins with them. Of the features of "
+            "other judges it knows nothing."
+        )
     if number is None:
         reason = "the paper has no table for this attack and target"
         if claims.table_number("bayar2016", take_apart(attack)[0]) or restores(attack):

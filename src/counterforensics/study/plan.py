@@ -148,9 +148,9 @@ def _plan_manipulation(
         attack = attacks.parse(wanted.attack)
         for target in wanted.targets or ("",):
             conceal = _conceal_task(seed, manipulation, wanted.attack, attacked, target)
-            conceal = _with(conceal, {}, **trainings.digests(attack))
             if isinstance(attack, attacks.LearnedAttack):
                 _check_taken(attack, manipulation, split)
+            conceal = _with(conceal, {}, **trainings.digests(wanted.attack, attack))
             if target:
                 conceal = _with(conceal, {"target": (trained[target],)})
             # An attack that learns nothing (FGSM) does not depend on, or read, the training patches.
@@ -221,7 +221,7 @@ class _Trainings:
             "seed": seed_for(self.seed, "train", text, manipulation),
             "held_out": self.held_out,
             **({"version": recipe.version} if hasattr(recipe, "version") else {}),
-            **self.digests(recipe),
+            **self.digests(text, recipe),
             **settings,
         }
         label = f"train {text} on {manipulation}"
@@ -244,7 +244,7 @@ class _Trainings:
         task = Task("learn", settings, self.pairs(manipulation), label, patches=attack.patches_seen, devices=devices)
         return self.plan.add(task)
 
-    def digests(self, part: Recipe | Attack) -> dict[str, Any]:
+    def digests(self, text: str, part: Recipe | Attack) -> dict[str, Any]:
         """SHA-256 of the files that a recipe or an attack reads, if any.  Raises StudyError if one cannot be read."""
         files: tuple[Path, ...] = getattr(part, "files", ())
         try:
@@ -252,7 +252,7 @@ class _Trainings:
                 if path not in self.hashed:
                     self.hashed[path] = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
-            raise StudyError(f"{part}: {error.filename} cannot be read ({error.strerror})") from error
+            raise StudyError(f"{text}: {error.filename} cannot be read ({error.strerror})") from error
         return {"files": {str(path): self.hashed[path] for path in files}} if files else {}
 
 
@@ -280,11 +280,11 @@ def _check_taken(attack: attacks.LearnedAttack, manipulation: str, split: Split)
     if record.get("manipulation") != manipulation:
         learned = record.get("manipulation", "something unnamed")
         raise StudyError(f"{text} learned to hide {learned}, not {manipulation}: name its manipulations: [{learned}]")
-    if "photos" not in record:
+    if not {"photos", "devices"} <= record.keys():
         raise StudyError(f"{text} does not say on which photographs it learned; take one that a study trained")
     if seen := set(record["photos"]) & {photo.digest for photo in split.test}:
         raise StudyError(f"{text} learned on {len(seen)} of the test photographs; take another, or test on others")
-    if known := set(record.get("devices", ())) & {photo.device for photo in split.test}:
+    if known := set(record["devices"]) & {photo.device for photo in split.test}:
         raise StudyError(
             f"{text} learned on photographs of the test device {min(known)}; take another, or test on others"
         )

@@ -140,12 +140,12 @@ def _rows(study: Study, plan: Plan, store: Store) -> pd.DataFrame:
     for measurement in plan.measurements:
         record: dict[str, Any] = {"study": study.name}
         record |= {name: getattr(measurement, name) for name in ROW_COLUMNS[1:6]}
+        learned = trained.get((measurement.seed, measurement.manipulation, measurement.attack), "")
+        record["learned"] = learned or taken.get(measurement.attack, "")
         path = store.folder(measurement.row) / ROW
         if path.exists():
             record |= json.loads(path.read_text(encoding="utf-8"))
             record["training"] = trained[measurement.seed, measurement.manipulation, measurement.detector]
-            learned = trained.get((measurement.seed, measurement.manipulation, measurement.attack), "")
-            record["learned"] = learned or taken.get(measurement.attack, "")
         records.append(record)
     return pd.DataFrame.from_records(records).reindex(columns=list(ROW_COLUMNS))
 
@@ -178,10 +178,10 @@ def _taken(text: str) -> str:
 
 def _restorer(record: Mapping[str, Any]) -> str:
     facts = record.get("training", {})
-    if not facts:
-        return ""
+    if not {"kept_step", "steps", "ended", "pairs_per_step", "device", "precision", "perceptual"} <= facts.keys():
+        return "; ".join(f"{name}: {fact}" for name, fact in facts.items())  # what somebody else's attack says of it
     kept = "" if facts["kept_step"] == facts["steps"] else f"; the generator of step {facts['kept_step']} is kept"
-    ended = facts["ended"] + (kept if facts["ended"] == "as planned" else "")
+    ended = facts["ended"] + kept
     steps = f"{facts['steps']} steps of {facts['pairs_per_step']} pairs, {ended}"
     return "; ".join([facts["device"], facts["precision"], f"perceptual space: {facts['perceptual']}", steps])
 

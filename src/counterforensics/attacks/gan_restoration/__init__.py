@@ -34,6 +34,7 @@ from counterforensics.seeds import seed_for
 # That pass at once: on a processor, of more its caches do not hold what lies between two layers.
 PATCHES_PER_PASS = {"cpu": 2, "cuda": 128}
 LIKE = ("pristine", "manipulated")
+PACE = ("steps", "pairs_per_step", "rate", "momentum")  # settings that say how a generator learns, and not what
 
 
 class Size(NamedTuple):
@@ -105,7 +106,8 @@ class GanRestoration:
     phase, pairs_per_step and rate, of Adam: 0 is what the size says.  momentum: of Adam.  adversarial: what deceiving
     the discriminator weighs beside a fidelity of 1.  like: what fidelity is to, `pristine`, or `manipulated` where a
     manipulation moves pixels (resizing).
-    weights: the folder of a trained generator, which is then not trained.  seed: added to the study's, to see what a
+    weights: the folder of a trained generator, which is then not trained; its settings are to be said here, too, except
+    steps, pairs_per_step, rate and momentum.  seed: added to the study's, to see what a
     training owes to chance.
     """
 
@@ -122,7 +124,6 @@ class GanRestoration:
     needs_target: ClassVar[bool] = False
     needs_originals: ClassVar[bool] = False
     least_side: ClassVar[int] = CROP
-    SHAPE: ClassVar[tuple[str, ...]] = ("size",)  # settings that the networks' shapes follow from
     name: ClassVar[str]
 
     def __post_init__(self) -> None:
@@ -135,6 +136,8 @@ class GanRestoration:
         check_between(self.name, "rate", self.rate, 0, 1)
         check_between(self.name, "momentum", self.momentum, 0, 0.999)
         check_whole(self.name, "seed", self.seed, 0, 2**31, "")
+        if "://" in self.weights:
+            raise AttackError(f"{self.name}: weights must be a folder of this machine, got {self.weights!r}; copy it")
 
     @property
     def needs_pairs(self) -> bool:
@@ -166,16 +169,22 @@ class GanRestoration:
         return self.concealer(load_generator(self.weights) if self.taken() else self.learn(pairs, seed=seed))
 
     def taken(self) -> Mapping[str, Any] | None:
-        """As `LearnedAttack.taken`.  Raises WeightsError for the generator of another attack or size, too."""
+        """As `LearnedAttack.taken`.  Raises WeightsError for the generator of another attack or other settings, too.
+
+        Settings of its pace may be left out. What is said must be true, as rows bear the name that it is part of.
+        """
         if not self.weights:
             return None
         record = files.read_record(Path(self.weights), "generator")
         if record["generator"] != self.name:
             raise WeightsError(f"{self.weights} holds a generator of {record['generator']}, not of {self.name}")
-        for setting in self.SHAPE:
-            if record["settings"].get(setting) != getattr(self, setting):
-                has, wanted = (f"{setting}={of}" for of in (record["settings"].get(setting), getattr(self, setting)))
-                raise WeightsError(f"{self.weights} holds a generator with {has}, not {wanted}; say {has}")
+        for field in dataclasses.fields(self):
+            given = getattr(self, field.name)
+            has = record["settings"].get(field.name, given)
+            left_out = field.name in PACE and given == field.default
+            if field.name not in ("weights", "seed") and has != given and not left_out:
+                said = f"with {field.name}={has}, not {field.name}={given}"
+                raise WeightsError(f"{self.weights} holds a generator {said}; say {field.name}={has}")
         return record
 
     def learn(self, pairs: Pairs, *, seed: int, course: Course = SILENT) -> Generator:
@@ -273,7 +282,6 @@ class GanEnsemble(GanRestoration):
     noisy: bool = False
 
     name = "gan-ensemble"
-    SHAPE = ("size", "noisy")
 
     def __post_init__(self) -> None:
         super().__post_init__()

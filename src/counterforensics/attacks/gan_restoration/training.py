@@ -309,12 +309,16 @@ class Restoration:
         """Between two steps: losses that are not finite, a collapse, a point of the curve, a report, a checkpoint."""
         report, keep = self.clock.report_is_due(), self.clock.checkpoint_is_due()
         due = self.step in self.validated_at
-        if report or keep or due or self.unseen.are_due():
-            self._look()
-        if max(self.watched.same, self.watched.sure) >= STEPS_OF_COLLAPSE:
-            self._collapse()
-        elif due:
-            self._validate(good=max(self.watched.same, self.watched.sure) < STEPS_OF_COLLAPSE // 2)
+        stuck = max(self.watched.same, self.watched.sure)
+        try:
+            if report or keep or due or self.unseen.are_due():
+                self._look()
+            if stuck >= STEPS_OF_COLLAPSE:
+                raise TrainingError(self._collapse())
+            if due:
+                self._validate(good=stuck < STEPS_OF_COLLAPSE // 2)
+        except TrainingError as error:
+            self._end(error)
         if report:
             self._report()
         if keep and self.ended == PLANNED:
@@ -327,26 +331,31 @@ class Restoration:
         if self.step - len(losses) >= self.schedule.seeing + self.schedule.restoring:
             self.watched.losses += losses
 
-    def _collapse(self) -> None:
-        """End here with what was good before.  Raises TrainingError if nothing was."""
+    def _collapse(self) -> str:
+        """What is wrong with the discriminator."""
         why = "tells nothing from anything" if self.watched.same >= STEPS_OF_COLLAPSE else "is sure of every patch"
-        said = f"the discriminator collapsed at step {self.step}: for {STEPS_OF_COLLAPSE} steps it {why}"
+        return f"the discriminator collapsed at step {self.step}: for {STEPS_OF_COLLAPSE} steps it {why}"
+
+    def _end(self, why: TrainingError) -> None:
+        """End here with the generator that was good before.  Raises `why` if none was."""
         if not self.good_step:
-            raise TrainingError(f"{said}, and no generator was good before; another seed or rate may help")
-        self.ended = f"{said}; the generator of step {self.good_step} is kept"
+            raise why
+        alone = self.good_step == self.schedule.seeing + self.schedule.restoring
+        kept = f"the generator of step {self.good_step}" + ", which never met the discriminator," * alone
+        self.ended = f"{why}; {kept} is kept"
         self.course.say(self.ended)
 
     @torch.no_grad()
     def _validate(self, *, good: bool) -> None:
-        """Add a point to the learning curve, and keep a generator that is good.  Raises TrainingError if none is."""
+        """Add a point to the learning curve, and keep a generator that is good.  Raises TrainingError if it is none."""
+        kept = self.kept.state_dict()
+        if not all(torch.isfinite(tensor).all() for tensor in kept.values()):
+            raise TrainingError(f"the generator holds NaN or infinity after step {self.step}; a smaller rate may help")
         losses = self.watched.losses
         point = {"step": float(self.step), "loss": float(np.mean(losses)) if losses else math.nan}
         losses.clear()
         self.points.append(point | self._held_out())
         self.course.watch(self.points[-1])
-        kept = self.kept.state_dict()
-        if not all(torch.isfinite(tensor).all() for tensor in kept.values()):
-            raise TrainingError(f"the generator holds NaN or infinity after step {self.step}; a smaller rate may help")
         if good:
             self.good = {name: tensor.detach().clone() for name, tensor in kept.items()}
             self.good_step = self.step
@@ -419,7 +428,8 @@ class Restoration:
             "precision": self.precision,
             "perceptual": CRITIC if self.weights.perceptual and self.schedule.like == "pristine" else "none",
             "pairs_per_step": self.schedule.pairs_per_step,
-            "steps": self.step,
+            # Of an early end, those of what is kept: at which step NaN is found is up to the clock.
+            "steps": self.step if self.ended == PLANNED else self.good_step,
             "kept_step": self.good_step,
             "ended": self.ended,
             "seconds": round(self.clock.seconds()),
