@@ -31,7 +31,7 @@ from counterforensics.attacks.gan_restoration.discriminators import (
 from counterforensics.attacks.gan_restoration.training import Restoration, as_stored, co_occurrence_distance
 from counterforensics.errors import AttackError, CounterforensicsError, StudyError, TrainingError, WeightsError
 from counterforensics.features.soft import exact_quantiser, soft_s3_spam14hv
-from counterforensics.learning import course, weights
+from counterforensics.learning import accelerator, course, weights
 from counterforensics.learning.course import Course
 from counterforensics.photos.patches import Pairs, Patches
 from counterforensics.study.config import load_study
@@ -299,6 +299,18 @@ def test_a_collapse_is_that_of_every_member(
     under_way = in_progress("gan-ensemble")
     under_way._judge_opponent(torch.tensor(real), torch.tensor(false))
     assert (under_way.watched.same, under_way.watched.sure) == (same, sure)
+
+
+def test_bfloat16_learns_nearly_what_float32_does(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerator, "_has_bfloat16", lambda _: False)
+    whole = attack(name).learn(median_pairs(), seed=0)
+    monkeypatch.setattr(accelerator, "_has_bfloat16", lambda _: True)
+    half = attack(name).learn(median_pairs(), seed=0)
+    assert (whole.facts["precision"], half.facts["precision"]) == ("float32", "bfloat16")
+    assert half.facts["ended"] == "as planned"
+    assert {tensor.dtype for tensor in half.parameters()} == {torch.float32}
+    learned, apart = whole.last.weight, half.last.weight - whole.last.weight  # it begins with zeros
+    assert 0 < apart.norm() < 0.1 * learned.norm()
 
 
 def test_another_seed_learns_something_else(name: str) -> None:
