@@ -44,11 +44,9 @@ def spectra_pictures(spectra: Sequence[Spectra]) -> list[Picture]:
     """
     first = {(one.manipulation, whatever_the_seed(one.attack)): one for one in reversed(spectra)}
     shown = [one for one in spectra if first[one.manipulation, whatever_the_seed(one.attack)] is one]
-    whole = [_Lines(one, one.pristine, one.manipulated, one.concealed) for one in shown]
+    whole = [_Lines(one, one.manipulated, one.concealed) for one in shown]
     residual = [
-        _Lines(one, one.pristine, one.taken, one.missing)
-        for one in shown
-        if one.taken is not None and one.missing is not None
+        _Lines(one, one.taken, one.missing) for one in shown if one.taken is not None and one.missing is not None
     ]
     caption = (
         "Mean power of the attacked test patches at each frequency, in decibels over one grey level squared, before "
@@ -72,7 +70,6 @@ class _Lines(NamedTuple):
     """What is drawn of one attack on one manipulation."""
 
     of: Spectra
-    pristine: Power
     before: Power
     after: Power
 
@@ -96,7 +93,7 @@ def _pictures(
         grid: Grid = figure.subplots(high, wide, squeeze=False, sharex=True, sharey=True)
         for axes, manipulation in panels(grid, manipulations, "cycles a pixel"):
             here = [line for line in lines if line.of.manipulation == manipulation]
-            _line(axes, here[0].of.frequencies, here[0].pristine, color=STATE_COLOURS["pristine"], linewidth=2.4)
+            _line(axes, here[0].of.frequencies, here[0].of.pristine, color=STATE_COLOURS["pristine"], linewidth=2.4)
             _line(axes, here[0].of.frequencies, here[0].before, color=ORANGE, linewidth=2.4)
             for line in here:
                 _line(axes, line.of.frequencies, line.after, **style(line.of.attack))
