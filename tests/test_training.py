@@ -417,3 +417,15 @@ def test_bfloat16_is_used_where_the_hardware_has_it_alone() -> None:
         for has in (True, False):
             patch.setattr(accelerator, "_has_bfloat16", lambda _, has=has: has)
             assert accelerator.precision_on(processor, "bfloat16") == ("bfloat16" if has else "float32")
+
+
+def test_a_training_on_a_gpu_leaves_the_settings_of_torch_as_they_were() -> None:
+    def settings() -> tuple[bool, bool, bool]:
+        filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+        return torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark, filled
+
+    before = settings()
+    with accelerator.deterministic(torch.device("cuda")):
+        assert settings() == (True, False, False)
+    assert settings() == before
+    assert before != (True, False, False)

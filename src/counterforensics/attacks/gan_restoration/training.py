@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 from torch.nn.functional import mse_loss
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from counterforensics.attacks.gan_restoration.discriminators import CROP, CoOccurrences, Discriminator, check_side
 from counterforensics.attacks.gan_restoration.generator import Generator
@@ -157,8 +158,9 @@ class Restoration:
         self.critic = copy.deepcopy(opponent)
         self.precision = accelerator.precision_on(self.device, self.schedule.precision)
         sides = {"generator": self.generator, "opponent": opponent}
+        betas = self.schedule.momentum, 0.999
         self.sides = {
-            name: _Side(network, torch.optim.Adam(network.parameters(), betas=(self.schedule.momentum, 0.999)))
+            name: _Side(network, torch.optim.Adam(network.parameters(), betas=betas, fused=self.device.type == "cuda"))
             for name, network in sides.items()
         }
         shuffled = np.random.default_rng(seed).permutation(len(self.held_out))
@@ -282,16 +284,14 @@ class Restoration:
                 theirs = self.critic.features(pristine).float()
         return mse_loss(ours, theirs) / theirs.square().mean().clamp_min(1e-6)
 
-    @torch.no_grad()
     def _keep_mean(self) -> None:
         """Move the generator that is kept a little towards the one that learns."""
-        learning = dict(self.generator.state_dict())
         share = min(KEPT, 1 - 1 / (self.step - self.schedule.seeing + 1))
-        for name, tensor in self.kept.state_dict().items():
-            if tensor.is_floating_point():
-                tensor.lerp_(learning[name], 1 - share)
-            else:
-                tensor.copy_(learning[name])
+        kept, learning = self.kept.state_dict(), self.generator.state_dict()
+        whole = [name for name, tensor in kept.items() if not tensor.is_floating_point()]
+        for name in whole:
+            kept.pop(name).copy_(learning.pop(name))
+        get_ema_multi_avg_fn(share)(list(kept.values()), list(learning.values()), 0)
 
     def _judge_opponent(self, real: Tensor, false: Tensor) -> None:
         """Count the steps in a row in which the discriminator says nothing, or leaves nothing to be said.
