@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from counterforensics.report.labels import (
     attack_label,
@@ -52,41 +52,33 @@ def _titled(title: str, sections: Iterable[str]) -> str:
 
 
 def _rows(measured: Measured, manipulation: str) -> list[Row]:
-    contests = [c for c in measured.contests if manipulation in measured.manipulations_of(*c)]
-    return [_row(measured, manipulation, *contest) for contest in [("", ""), *contests]]
+    contests = [contest for contest in measured.contests if manipulation in measured.manipulations_of(*contest)]
+    attacked = [_attacked(measured, manipulation, *contest) for contest in contests]
+    return [_before(measured, manipulation, contests), *attacked]
 
 
-def _row(measured: Measured, manipulation: str, target: str, attack: str) -> Row:
+def _before(measured: Measured, manipulation: str, contests: Sequence[tuple[str, str]]) -> Row:
+    """The line without an attack, which is what every attack began with."""
+    # Which of the attacks says so does not matter, but it must have been compared with the pristine patches.
+    compared = [contest for contest in contests if measured.quality("psnr_before", manipulation, *contest)]
     cells = []
     for judge in measured.detectors:
+        missed = (measured.spread("already", manipulation, judge, *contest) for contest in contests)
+        share = next((1 - spread.mean for spread in missed if spread), None)
+        cells.append(Cell((percent(share),)))
+    psnr = quality_cell(measured, "psnr_before", manipulation, compared[0]) if compared else Cell((NONE,))
+    return Row(manipulation_label(manipulation), ("none", NONE), (*cells, Cell((NONE,)), psnr))
+
+
+def _attacked(measured: Measured, manipulation: str, target: str, attack: str) -> Row:
+    cells = []
+    for judge in measured.detectors:
+        left = measured.spread("tpr", manipulation, judge, target, attack)
         own = (_TARGET,) if target and judge == target else ()
-        cells.append(Cell((percent(_found(measured, manipulation, judge, target, attack)), *own)))
-    if attack:
-        cells += [quality_cell(measured, name, manipulation, (target, attack)) for name in ("psnr", "psnr_pristine")]
-    else:
-        cells += [Cell((NONE,)), _before(measured, manipulation)]
-    labels = (attack_label(attack) if attack else "none", detector_label(target) if target else NONE)
+        cells.append(Cell((percent(left.mean if left else None), *own)))
+    cells += [quality_cell(measured, name, manipulation, (target, attack)) for name in ("psnr", "psnr_pristine")]
+    labels = (attack_label(attack), detector_label(target) if target else NONE)
     return Row(manipulation_label(manipulation), labels, tuple(cells))
-
-
-def _found(measured: Measured, manipulation: str, judge: str, target: str, attack: str) -> float | None:
-    """TPR on what was attacked: without an attack, on the same patches before one."""
-    if attack:
-        spread = measured.spread("tpr", manipulation, judge, target, attack)
-        return spread.mean if spread else None
-    for contest in measured.contests:
-        if missed := measured.spread("already", manipulation, judge, *contest):
-            return 1 - missed.mean
-    return None
-
-
-def _before(measured: Measured, manipulation: str) -> Cell:
-    """The PSNR that the attacks began with."""
-    for contest in measured.contests:
-        cell = quality_cell(measured, "psnr_before", manipulation, contest)
-        if cell.lines != (NONE,):
-            return cell
-    return Cell((NONE,))
 
 
 def trainings_table(measured: Measured) -> Table | None:
