@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 from rich.console import Console
 
 from counterforensics import report
@@ -26,7 +28,7 @@ from counterforensics.report import figures as report_figures
 from counterforensics.report import report_tables, terminal_tables, write_report
 from counterforensics.report import spectra as spectra_figure
 from counterforensics.report.costs import cost_pictures, cost_table, costs
-from counterforensics.report.drawing import worth_drawing
+from counterforensics.report.drawing import Picture, worth_drawing
 from counterforensics.report.figures import _learning_panel, learning_pictures
 from counterforensics.report.findings import findings
 from counterforensics.report.judged import roc
@@ -720,6 +722,28 @@ def test_an_attack_without_a_target_is_judged_by_all() -> None:
 
 
 SUCCESSES = {"mislnet": 0.2, "xception": 0.4}
+
+
+@pytest.mark.parametrize("kinds", [3, 14])
+def test_the_legend_of_many_attacks_stays_on_the_page_and_names_trainings_once(kinds: int) -> None:
+    (one,) = costs(
+        Measured(frame(row(detector="mislnet", attack="gan-kim", tpr=0.1, success=0.9, psnr=40.0))),
+        pd.DataFrame(columns=list(TIME_COLUMNS)),
+    )
+    settings = [f"size=small,members={count},features=False,co_occurrence=0" for count in range(kinds)]
+    shown = [dataclasses.replace(one, attack=f"gan-ensemble:{text}") for text in settings]
+    (picture,) = cost_pictures(shown)
+    pixels = decoded(picture)
+    assert (pixels[:, :4] == 255).all()
+    assert (pixels[:, -4:] == 255).all()
+    again = [dataclasses.replace(cost, attack=f"{cost.attack},seed=1") for cost in shown]
+    (picture,) = cost_pictures([*shown, *again])
+    np.testing.assert_array_equal(decoded(picture)[-200:], pixels[-200:])
+
+
+def decoded(picture: Picture) -> npt.NDArray[np.uint8]:
+    with Image.open(io.BytesIO(picture.png)) as png:
+        return np.asarray(png.convert("L"))
 
 
 def test_of_many_contests_the_first_attack_and_one_generator_of_each_kind_get_figures_of_their_own() -> None:

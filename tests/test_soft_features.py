@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -213,6 +218,23 @@ def test_neither_threads_nor_company_change_a_patch() -> None:
         assert torch.equal(co_occurrence(soft_levels(5, 64, 48)), shares)
         again = logits_and_gradient(network, patches)
         torch.testing.assert_close(again, (logits, gradient), rtol=1e-6, atol=1e-6 * gradient.abs().max().item())
+
+
+def test_what_is_loaded_from_a_cache_gives_what_was_compiled_to_the_last_bit(tmp_path: Path) -> None:
+    # Of small residuals, whose memberships are soft: hard ones sum to the same in any order.
+    code = """
+        import hashlib, torch
+        from counterforensics.features.soft import exact_quantiser, soft_s3_spam14hv
+        patches = torch.rand(2, 1, 40, 60, generator=torch.Generator().manual_seed(8)).mul(9).requires_grad_()
+        features = soft_s3_spam14hv(patches, exact_quantiser(), alpha=1.0)
+        (gradient,) = torch.autograd.grad(features.square().sum(), patches)
+        print(*(hashlib.sha256(found.detach().numpy().tobytes()).hexdigest() for found in (features, gradient)))
+    """
+    command = [sys.executable, "-c", dedent(code)]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    compiled, loaded = (subprocess.run(command, env=environment, capture_output=True, check=True) for _ in range(2))
+    assert list(tmp_path.rglob("*.nbi"))
+    assert compiled.stdout == loaded.stdout
 
 
 @pytest.mark.parametrize("network", [ProductNetwork(1.0, "sqrt"), FreeNetwork(1.0, "sqrt")], ids=["product", "free"])

@@ -77,6 +77,10 @@ class _CoOccurrence(torch.autograd.Function):
 # Below, a patch is one line of positions: its rows end to end, a 0 after each, further 0s at the end. The next
 # neighbour is 1 position on along the rows, a row on along the columns. A run that leaves its row or the patch has
 # a member that is 0, so it adds nothing to the shares, nor to the gradient of any other member.
+#
+# A function that may fuse or reorder its sums is inlined before anything is compiled. Called, it is there twice, by
+# itself and as a copy in its caller, and the two round differently: the first serves the process that compiled it,
+# the second all that load the caller from numba's cache.
 
 
 @numba.njit(cache=True, nogil=True)
@@ -116,7 +120,7 @@ def _pairs(line: Any, one: int, other: int, pairs: Any) -> None:
                 products[p] = left[p] * right[p]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _add_gradient(of_pairs: Any, line: Any, one: int, other: int, of_line: Any) -> None:
     """Add to the gradient of `line` what the gradient of `_pairs(line, one, other)` makes of it."""
     for a in range(LEVELS):
@@ -125,7 +129,7 @@ def _add_gradient(of_pairs: Any, line: Any, one: int, other: int, of_line: Any) 
         _add_products_of_rows(of_pairs, b, LEVELS, line, one, of_line[b, other : other + _BLOCK])
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+@numba.njit(inline="always")
 def _add_products_of_rows(x: Any, first: int, step: int, line: Any, start: int, result: Any) -> None:
     """result [block] += the sum over levels k of row `first + k step` of x times row k of a block of the line."""
     end = start + _BLOCK
@@ -136,7 +140,7 @@ def _add_products_of_rows(x: Any, first: int, step: int, line: Any, start: int, 
         result[p] += x0[p] * y0[p] + x1[p] * y1[p] + x2[p] * y2[p] + x3[p] * y3[p] + x4[p] * y4[p]
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@numba.njit(inline="always")
 def _add_products(first: Any, second: Any, shares: Any) -> None:
     """shares [25, 25] += first @ second.T, five dot products at a time."""
     for i in range(PAIRS):
@@ -157,7 +161,7 @@ def _add_products(first: Any, second: Any, shares: Any) -> None:
             shares[i, j + 4] += s4
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+@numba.njit(inline="always")
 def _weighted(weights: Any, pairs: Any, result: Any) -> None:
     """result [25, block] = weights @ pairs, five rows of pairs at a time."""
     for i in range(PAIRS):
@@ -170,7 +174,7 @@ def _weighted(weights: Any, pairs: Any, result: Any) -> None:
                 out[p] += w0 * y0[p] + w1 * y1[p] + w2 * y2[p] + w3 * y3[p] + w4 * y4[p]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
 def _shares(in_rows: bool, levels: Any, shares: Any) -> None:
     step, positions, runs = _geometry(in_rows, levels)
     line = _blank_line(step, positions)
@@ -185,7 +189,7 @@ def _shares(in_rows: bool, levels: Any, shares: Any) -> None:
         shares[n] /= np.float32(runs)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
 def _gradient(in_rows: bool, levels: Any, outer: Any, result: Any) -> None:
     step, positions, runs = _geometry(in_rows, levels)
     line = _blank_line(step, positions)

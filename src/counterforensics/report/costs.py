@@ -12,8 +12,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from counterforensics.report.drawing import INK, WIDTH, Picture, detector_colours, picture
-from counterforensics.report.labels import DETECTORS, attack_label, detector_label, ordered, short_labels, take_apart
+from counterforensics.report.drawing import INK, WIDTH, Picture, detector_colours, legend_columns, picture
+from counterforensics.report.labels import (
+    DETECTORS,
+    attack_label,
+    detector_label,
+    ordered,
+    short_labels,
+    take_apart,
+    whatever_the_seed,
+)
 from counterforensics.report.measured import Measured
 from counterforensics.report.tables import NONE, Cell, Column, Row, Table, percent
 
@@ -71,10 +79,11 @@ def cost_pictures(found: Sequence[Cost]) -> list[Picture]:
     shown = [cost for cost in found if cost.success is not None]
     if len(shown) < 2:
         return []
-    attacks = list(dict.fromkeys(cost.attack for cost in shown))
+    attacks = list(dict.fromkeys(whatever_the_seed(cost.attack) for cost in shown))
     markers = {attack: _MARKERS[place % len(_MARKERS)] for place, attack in enumerate(attacks)}
     colours = detector_colours(ordered((cost.target for cost in shown if cost.target), DETECTORS))
     labels = short_labels([*colours, *attacks])
+    columns = legend_columns(labels.values(), most=3)
 
     def draw(figure: Figure) -> None:
         distortion, time = figure.subplots(1, 2, sharey=True)
@@ -99,23 +108,25 @@ def cost_pictures(found: Sequence[Cost]) -> list[Picture]:
             *(Line2D([], [], color=INK, linestyle="", marker=markers[a], label=labels[a]) for a in attacks),
             *(Line2D([], [], color=c, linestyle="", marker="s", label=labels[t]) for t, c in colours.items()),
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=3)
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
     caption = (
         "A point is one attack (shape) on one target (colour), its success on that target, mean over the "
-        "manipulations; a dark one targets no detector, and its success is the mean over all judges. The further up, "
-        "the more of what was detected is concealed; the further right in the left panel, the less the patch has "
-        "changed; the further left in the right panel, the faster."
+        "manipulations; a dark one targets no detector, and its success is the mean over all judges. Trainings that "
+        "differ in the seed alone share a shape. The further up, the more of what was detected is concealed; the "
+        "further right in the left panel, the less the patch has changed; the further left in the right panel, the "
+        "faster."
     )
     lines = sum(1 + labels[name].count("\n") for name in (*attacks, *colours))
-    size = (WIDTH, 3.0 + 0.17 * math.ceil(lines / 3 + 1))
+    size = (WIDTH, 3.0 + 0.17 * math.ceil(lines / columns + 1))
     return [picture("attack-costs", "Success of the attacks against distortion and time", caption, size, draw)]
 
 
 def _point(axes: Axes, at: float | None, cost: Cost, markers: Mapping[str, str], colours: Mapping[str, str]) -> None:
     if at is not None and cost.success is not None and math.isfinite(at) and at > 0:
         colour = colours.get(cost.target, INK)
-        axes.plot(at, 100 * cost.success, marker=markers[cost.attack], color=colour, alpha=0.8, markersize=5)
+        marker = markers[whatever_the_seed(cost.attack)]
+        axes.plot(at, 100 * cost.success, marker=marker, color=colour, alpha=0.8, markersize=5)
 
 
 def _cost(measured: Measured, target: str, attack: str, taken: tuple[float | None, str]) -> Cost:

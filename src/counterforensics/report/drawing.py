@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +54,7 @@ _STYLE: Any = {
 }
 MOST_CONTESTS = 8  # (target, attack) pairs with ROC curves, histograms and patches of their own
 WIDTH = 7.2  # inches, the text width of a page
+_HANDLE, _LETTER = 0.5, 0.06  # inches in a legend: a handle and its margins, a letter of medium width
 DASHED = (0, (3, 1.5))
 
 Grid = npt.NDArray[np.object_]
@@ -117,6 +118,16 @@ def detector_colours(detectors: Sequence[str]) -> Mapping[str, str]:
         own = _DETECTOR_COLOURS.get(take_apart(name)[0])
         colours[name] = own if own and own not in colours.values() else next(spare)
     return {name: colours[name] for name in detectors}
+
+
+def legend_columns(labels: Iterable[str], most: int) -> int:
+    """How many columns of a legend stand side by side on a page: `most`, or fewer where a line of a label is long.
+
+    >>> legend_columns(["FGSM", "PGD\\n(epsilon = 1)"], most=3), legend_columns(["a" * 60], most=3)
+    (3, 1)
+    """
+    longest = max(len(line) for label in labels for line in label.splitlines())
+    return max(1, min(most, int(WIDTH / (_HANDLE + _LETTER * longest))))
 
 
 def contest_text(contest: tuple[str, str] | None) -> str:

@@ -25,6 +25,7 @@ from counterforensics.report.drawing import (
     WIDTH,
     Grid,
     Picture,
+    legend_columns,
     panels,
     picture,
 )
@@ -84,6 +85,7 @@ def _pictures(
     wide = min(4, len(manipulations))
     high = math.ceil(len(manipulations) / wide)
     labels = _labels(attacks, [line.of for line in lines])
+    columns = legend_columns(labels.values(), most=2 if len(attacks) > 4 else 3)
 
     def style(attack: str) -> dict[str, Any]:
         dashes, colour = divmod(attacks.index(attack), len(_COLOURS))
@@ -106,10 +108,10 @@ def _pictures(
             Line2D([], [], color=c, linewidth=2.4, label=state) for c, state in zip(colours, states, strict=True)
         ]
         handles += [Line2D([], [], **style(attack), label=labels[attack]) for attack in attacks]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2 if len(handles) > 6 else 3)
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
     rows = 4 + sum(1 + label.count("\n") for label in labels.values())
-    size = (WIDTH, 1.75 * high + 0.35 + 0.17 * math.ceil(rows / 2))
+    size = (WIDTH, 1.75 * high + 0.35 + 0.17 * math.ceil(rows / min(2, columns)))
     yield picture(key, title, caption, size, draw)
 
 
