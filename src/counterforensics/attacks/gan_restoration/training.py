@@ -61,7 +61,7 @@ class Schedule:
     the perceptual space.  restoring: the generator learns by fidelity alone.  deceiving: all together.
     rate, momentum: of Adam; over the second half of the last phase the rate falls to zero on a line, as in Zhu et al.
     (2017). momentum is the share of the gradient's running mean that stays at each step: with much of it the two
-    networks chase each other past where they would meet.
+    networks may chase each other past where they would meet (Radford et al. 2016).
     like: `pristine`, or `manipulated` where the manipulation moves pixels: what fidelity is to.
     """
 
