@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from counterforensics.report.drawing import INK, WIDTH, Picture, detector_colours, legend_columns, picture
+from counterforensics.report.drawing import INK, WIDTH, Picture, detector_colours, legend_room, picture
 from counterforensics.report.labels import (
     DETECTORS,
     attack_label,
@@ -83,7 +83,7 @@ def cost_pictures(found: Sequence[Cost]) -> list[Picture]:
     markers = {attack: _MARKERS[place % len(_MARKERS)] for place, attack in enumerate(attacks)}
     colours = detector_colours(ordered((cost.target for cost in shown if cost.target), DETECTORS))
     labels = short_labels([*colours, *attacks])
-    columns = legend_columns(labels.values(), most=3)
+    room = legend_room(labels.values(), most=3)
 
     def draw(figure: Figure) -> None:
         distortion, time = figure.subplots(1, 2, sharey=True)
@@ -108,7 +108,7 @@ def cost_pictures(found: Sequence[Cost]) -> list[Picture]:
             *(Line2D([], [], color=INK, linestyle="", marker=markers[a], label=labels[a]) for a in attacks),
             *(Line2D([], [], color=c, linestyle="", marker="s", label=labels[t]) for t, c in colours.items()),
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+        figure.legend(handles=handles, loc="outside lower center", ncols=room.columns)
 
     caption = (
         "A point is one attack (shape) on one target (colour), its success on that target, mean over the "
@@ -117,8 +117,7 @@ def cost_pictures(found: Sequence[Cost]) -> list[Picture]:
         "further right in the left panel, the less the patch has changed; the further left in the right panel, the "
         "faster."
     )
-    lines = sum(1 + labels[name].count("\n") for name in (*attacks, *colours))
-    size = (WIDTH, 3.0 + 0.17 * math.ceil(lines / columns + 1))
+    size = (WIDTH, 3.0 + room.height)
     return [picture("attack-costs", "Success of the attacks against distortion and time", caption, size, draw)]
 
 

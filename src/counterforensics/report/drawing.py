@@ -7,11 +7,12 @@ matplotlib's global list of figures.
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -54,7 +55,8 @@ _STYLE: Any = {
 }
 MOST_CONTESTS = 8  # (target, attack) pairs with ROC curves, histograms and patches of their own
 WIDTH = 7.2  # inches, the text width of a page
-_HANDLE, _LETTER = 0.5, 0.06  # inches in a legend: a handle and its margins, a letter of medium width
+# Inches in a legend: a handle and its margins, a letter of medium width, a line.
+_HANDLE, _LETTER, _LINE = 0.5, 0.06, 0.17
 DASHED = (0, (3, 1.5))
 
 Grid = npt.NDArray[np.object_]
@@ -69,6 +71,13 @@ class Picture:
     caption: str
     png: bytes
     pdf: bytes
+
+
+class Room(NamedTuple):
+    """What a legend takes: how many columns side by side, and how many inches from the figure's height."""
+
+    columns: int
+    height: float
 
 
 def picture(key: str, title: str, caption: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> Picture:
@@ -120,14 +129,15 @@ def detector_colours(detectors: Sequence[str]) -> Mapping[str, str]:
     return {name: colours[name] for name in detectors}
 
 
-def legend_columns(labels: Iterable[str], most: int) -> int:
-    """How many columns of a legend stand side by side on a page: `most`, or fewer where a line of a label is long.
+def legend_room(labels: Iterable[str], most: int) -> Room:
+    """What a legend takes below a figure: `most` columns, or fewer where a line of a label is long.
 
-    >>> legend_columns(["FGSM", "PGD\\n(epsilon = 1)"], most=3), legend_columns(["a" * 60], most=3)
+    >>> legend_room(["FGSM", "PGD\\n(epsilon = 1)"], most=3).columns, legend_room(["a" * 60], most=3).columns
     (3, 1)
     """
-    longest = max(len(line) for label in labels for line in label.splitlines())
-    return max(1, min(most, int(WIDTH / (_HANDLE + _LETTER * longest))))
+    lines = [line for label in labels for line in label.splitlines()]
+    columns = max(1, min(most, int(WIDTH / (_HANDLE + _LETTER * max(map(len, lines))))))
+    return Room(columns, _LINE * math.ceil(len(lines) / columns + 1))
 
 
 def contest_text(contest: tuple[str, str] | None) -> str:

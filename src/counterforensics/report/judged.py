@@ -25,6 +25,7 @@ from counterforensics.report.drawing import (
     contest_slug,
     contest_text,
     detector_colours,
+    legend_room,
     panels,
     picture,
     worth_drawing,
@@ -65,6 +66,8 @@ def _roc_picture(scores: Sequence[Scores], contest: tuple[str, str] | None, why:
     logarithmic, floor = _roc_axis(scores)
     wide = min(4, len(manipulations))
     high = math.ceil(len(manipulations) / wide)
+    legend = _roc_legend(colours, contest is not None)
+    room = legend_room(legend, most=4)
 
     def draw(figure: Figure) -> None:
         grid: Grid = figure.subplots(high, wide, squeeze=False, sharex=True, sharey=True)
@@ -83,21 +86,21 @@ def _roc_picture(scores: Sequence[Scores], contest: tuple[str, str] | None, why:
             axes.set_ylim(-0.02, 1.02)
             axes.grid(color="#E6E6E6", linewidth=0.5)
         figure.supylabel("TPR", fontsize=8)
-        handles = _roc_handles(colours, contest is not None)
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)))
+        handles = [Line2D([], [], label=label, **style) for label, style in legend.items()]
+        figure.legend(handles=handles, loc="outside lower center", ncols=room.columns)
 
     title = f"ROC curves{contest_text(contest)}"
     caption = _roc_caption(logarithmic, contest is not None) + _seed_text(scores) + why
-    return picture(f"roc{contest_slug(contest)}", title, caption, (WIDTH, 1.75 * high + 0.85), draw)
+    return picture(f"roc{contest_slug(contest)}", title, caption, (WIDTH, 1.75 * high + 0.34 + room.height), draw)
 
 
-def _roc_handles(colours: Mapping[str, str], attacked: bool) -> list[Line2D]:
+def _roc_legend(colours: Mapping[str, str], attacked: bool) -> dict[str, dict[str, Any]]:
+    """Each label with the style of its line."""
     labels = short_labels(colours)
-    handles = [Line2D([], [], color=colour, label=labels[name]) for name, colour in colours.items()]
+    legend: dict[str, dict[str, Any]] = {labels[name]: {"color": colour} for name, colour in colours.items()}
     if attacked:
-        handles.append(Line2D([], [], color=INK, label="manipulated"))
-        handles.append(Line2D([], [], color=INK, linestyle=DASHED, label="concealed"))
-    return [*handles, Line2D([], [], color=GREY, linewidth=0.8, linestyle=":", label="chance")]
+        legend |= {"manipulated": {"color": INK}, "concealed": {"color": INK, "linestyle": DASHED}}
+    return legend | {"chance": {"color": GREY, "linewidth": 0.8, "linestyle": ":"}}
 
 
 def _roc_caption(logarithmic: bool, attacked: bool) -> str:

@@ -25,7 +25,7 @@ from counterforensics.report.drawing import (
     WIDTH,
     Grid,
     Picture,
-    legend_columns,
+    legend_room,
     panels,
     picture,
 )
@@ -85,7 +85,7 @@ def _pictures(
     wide = min(4, len(manipulations))
     high = math.ceil(len(manipulations) / wide)
     labels = _labels(attacks, [line.of for line in lines])
-    columns = legend_columns(labels.values(), most=2 if len(attacks) > 4 else 3)
+    room = legend_room([*states, *labels.values()], most=2 if len(attacks) > 4 else 3)
 
     def style(attack: str) -> dict[str, Any]:
         dashes, colour = divmod(attacks.index(attack), len(_COLOURS))
@@ -108,11 +108,9 @@ def _pictures(
             Line2D([], [], color=c, linewidth=2.4, label=state) for c, state in zip(colours, states, strict=True)
         ]
         handles += [Line2D([], [], **style(attack), label=labels[attack]) for attack in attacks]
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+        figure.legend(handles=handles, loc="outside lower center", ncols=room.columns)
 
-    rows = 4 + sum(1 + label.count("\n") for label in labels.values())
-    size = (WIDTH, 1.75 * high + 0.35 + 0.17 * math.ceil(rows / min(2, columns)))
-    yield picture(key, title, caption, size, draw)
+    yield picture(key, title, caption, (WIDTH, 1.75 * high + 0.35 + room.height), draw)
 
 
 def _line(axes: Axes, frequencies: Power, power: Power, **style: Any) -> None:
