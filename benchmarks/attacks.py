@@ -1,4 +1,4 @@
-"""Attacks: against the passes that they cannot do without, and against other libraries on the same detector."""
+"""Attacks: against the forward and backward passes in them, and against other libraries on the same detector."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.cozzolino2017 import detector as random_cozzolino2017
 from benchmarks.cozzolino2017 import logits_and_gradient
 from benchmarks.side_by_side import Goal, Result, Spread, Timed, ratio, threads
 from counterforensics import load_detector
 from counterforensics.attacks import Attack, parse
 from counterforensics.bridge import Borrowed, Run, art_attack, foolbox_attack, torchattacks_attack
-from counterforensics.detectors import parse as parse_detector
 from counterforensics.detectors.base import Detector
 from counterforensics.evaluation import mse, psnr_of
 from counterforensics.photos.patches import Pairs, Patches
@@ -29,7 +29,7 @@ from counterforensics.pixels import to_pixels
 TARGET = "mislnet/median:7"
 NOTHING = Pairs(Patches(()), Patches(()))
 LIBRARIES = {"Foolbox": "foolbox", "torchattacks": "torchattacks", "ART": "art"}
-FEW = 8  # patches for what other libraries take one by one
+FEW = 8  # patches for attacks of other libraries that take them one by one
 GIBIBYTE = 2**30
 
 Concealing = Callable[[Tensor], Tensor]
@@ -62,7 +62,7 @@ def theirs(run: Run, detector: Detector) -> Concealing:
 def race(
     name: str, one: str, other: Concealing, patches: Tensor, goal: Goal, *, detector: Detector | None = None
 ) -> Result:
-    """How many times the time of `one` of ours the `other` takes, with what both achieve once stored."""
+    """How many times the time of `one` of ours the `other` takes, and the success of both once stored."""
     seen_by = "a cozzolino2017 with a random head" if detector else TARGET
     detector = detector or target()
     own = ours(one, detector)
@@ -88,7 +88,7 @@ def _achieved(detector: Detector, patches: Tensor, concealed: Tensor) -> str:
 
 
 def missing(library: str, name: str, goal: Goal) -> Result:
-    """What stands in the table where a library is not installed."""
+    """The line of the table where a library is not installed."""
     remark = f"skipped: {library} is not installed (pip install --no-deps -r oracles.txt)"
     return Result(name, f"against {library}'s", None, "times faster", goal, remark=remark)
 
@@ -123,7 +123,10 @@ def pgd_against(library: str) -> Callable[[Tensor], Result]:
             ),
             "ART": lambda: art_attack(
                 _of("art.attacks.evasion", "ProjectedGradientDescent"),
-                **{"eps": epsilon, "eps_step": step, "max_iter": 10, "verbose": False},
+                eps=epsilon,
+                eps_step=step,
+                max_iter=10,
+                verbose=False,
             ),
         }
         return race(library, "pgd:steps=10", theirs(runs[library](), target()), manipulated(patches), goal)
@@ -159,9 +162,10 @@ def jsma_against_torchattacks(patches: Tensor) -> Result:
     goal = Goal(at_least=20)
     if find_spec("torchattacks") is None:
         return missing("torchattacks", "JSMA", goal)
-    small, detector = patches[:1, :, :32, :32].contiguous(), parse_detector("cozzolino2017").build()
-    with torch.no_grad():  # what a trained network would make of so small a patch, nobody knows: a head at random
-        detector.head.weight.copy_(torch.randn(338, generator=torch.Generator().manual_seed(0)))
+    small = patches[:1, :, :32, :32].contiguous()
+    # No network was trained on patches so small. The head is random, with a bias that makes the verdict "manipulated".
+    detector = random_cozzolino2017("product")
+    with torch.no_grad():
         detector.head.bias.add_(0.3 - detector.logits(to_pixels(small))[0])
     borrowed = torchattacks_attack(_of("torchattacks", "JSMA"), targeted=True)
     return race("torchattacks", "jsma", theirs(borrowed, detector), small, goal, detector=detector)

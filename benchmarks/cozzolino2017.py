@@ -1,4 +1,4 @@
-"""Cozzolino2017: what the product form of its second layer saves, and what it then does in a second."""
+"""Cozzolino2017: the time that the product form of its second layer saves, and its patches a second."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 from benchmarks.side_by_side import Agreement, Goal, Result, Spread, Timed, ratio, threads
 from counterforensics.detectors.base import Detector
-from counterforensics.detectors.cozzolino2017 import Cozzolino2017
+from counterforensics.detectors.cozzolino2017 import Cozzolino2017, CozzolinoNetwork
 from counterforensics.pixels import to_pixels
 
-FEW = 2  # patches that the free form is timed on: it takes seconds for each
+FEW = 2  # patches for timing the free form: it takes seconds for each
 THREADS = 2
 
 
-def detector(parametrisation: str) -> Detector:
+def detector(parametrisation: str) -> CozzolinoNetwork:
     """With exact filters and a linear layer of random weights, always the same: time does not depend on them."""
     network = Cozzolino2017(parametrisation=parametrisation).build().eval()
     with torch.no_grad():
@@ -33,7 +33,7 @@ def logits_and_gradient(network: Detector, pixels: Tensor) -> tuple[Tensor, Tens
 
 
 def product_against_free(patches: Tensor) -> Result:
-    """Time of forward and input gradient with 625 free filters over that of the same function as a product.
+    """Time of forward and input gradient with 625 free filters over the time of the same function as a product.
 
     Both get the same few patches. The free form computes one co-occurrence of one patch at a time, and again
     for its gradient, as it must where memory is short.
@@ -48,8 +48,8 @@ def product_against_free(patches: Tensor) -> Result:
         )
         pair = zip(logits_and_gradient(product, pixels), logits_and_gradient(free, pixels), strict=True)
         agreements = [
-            Agreement(what, ((a - b).abs().max() / b.abs().max()).item(), 1e-5)
-            for what, (a, b) in zip(("logits", "gradients"), pair, strict=True)
+            Agreement(name, ((a - b).abs().max() / b.abs().max()).item(), 1e-5)
+            for name, (a, b) in zip(("logits", "gradients"), pair, strict=True)
         ]
     comparison = "forward and input gradient, product against 625 free filters; one thread"
     return Result("Cozzolino2017", comparison, measured, "times faster", Goal(at_least=100), tuple(agreements), times)
@@ -67,5 +67,5 @@ def on_two_threads(patches: Tensor) -> Result:
     with threads(THREADS):
         timed.call()
         measured = Spread.of([1 / timed.seconds_per_unit() for _ in range(15)])
-    remark = f"{THREADS} of {cores} cores; depends on the machine and on what else it does"
+    remark = f"{THREADS} of {cores} cores; depends on the machine and on its other work"
     return Result(name, comparison, measured, unit, goal, remark=remark)

@@ -30,9 +30,9 @@ RUN = """
 import sys, time
 from pathlib import Path
 from benchmarks.overhead import timed
-from counterforensics.study.config import load_study
-from counterforensics.study.memory import peak_memory
-from counterforensics.study.remote_store import open_store
+from counterforensics.study.settings import load_study
+from counterforensics.study.schedulers.memory import peak_memory
+from counterforensics.study.store.remote import open_store
 from counterforensics.study.run import run_study
 
 study, out, workers, cluster = sys.argv[1:]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -16,9 +15,11 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.side_by_side import Goal, Result, Spread
-from counterforensics.study import inspection, tasks
-from counterforensics.study.config import Study
+from counterforensics.photos.inspection import inspect
+from counterforensics.study import prepare
 from counterforensics.study.run import run_study
+from counterforensics.study.settings import Study
+from counterforensics.study.tasks import KINDS
 
 DEVICES, PHOTOS, SIDE = 4, 250, 130  # each photograph is cropped twice: 2,000 tasks
 
@@ -72,6 +73,8 @@ def timed() -> Iterator[tuple[list[float], list[float]]]:
 
         return run
 
-    kinds = {name: dataclasses.replace(kind, run=clocked(kind.run, ran)) for name, kind in tasks.KINDS.items()}
-    with patch.object(tasks, "KINDS", kinds), patch.object(inspection, "inspect", clocked(inspection.inspect, looked)):
+    with ExitStack() as stack:
+        for kind in KINDS.values():
+            stack.enter_context(patch.object(kind, "run", clocked(kind.run, ran)))
+        stack.enter_context(patch.object(prepare, "inspect", clocked(inspect, looked)))
         yield ran, looked

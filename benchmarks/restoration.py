@@ -22,7 +22,7 @@ def against_bare_forward(patches: Tensor) -> Result:
     generator.eval()
     many = patches.repeat(-(-PATCHES // len(patches)), 1, 1, 1)[:PATCHES]
     # As many at once as `restore` takes: in larger batches the bare pass is the slower one of the two.
-    batches = [to_pixels(some) for some in many.split(PATCHES_PER_PASS["cpu"])]
+    batches = [to_pixels(some) for some in torch.split(many, PATCHES_PER_PASS["cpu"])]
 
     def forward() -> Tensor:
         with torch.inference_mode():

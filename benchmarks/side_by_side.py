@@ -1,4 +1,4 @@
-"""Two ways to do one thing, timed in turns: what slows one of a pair slows the other, and the ratio stays."""
+"""Two ways to do one thing, timed in turns: a busy machine slows both of a pair, and the ratio stays."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Goal:
-    """What a measurement should be: at least a value, or at most."""
+    """The aim for a measurement: at least a value, or at most."""
 
     at_least: float | None = None
     at_most: float | None = None

@@ -1,4 +1,4 @@
-"""SPAM descent: what visiting a pixel costs, and what it would cost to compute the feature anew."""
+"""SPAM descent: the cost of visiting a pixel, against the cost of computing the feature anew."""
 
 from __future__ import annotations
 

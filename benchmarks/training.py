@@ -15,10 +15,10 @@ from torch import Tensor
 from benchmarks.side_by_side import Goal, Result, Spread, Timed, ratio
 from counterforensics.detectors import parse
 from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
-from counterforensics.detectors.training import Training, cross_entropy
+from counterforensics.detectors.training import DetectorTraining, cross_entropy
 from counterforensics.learning import accelerator
 from counterforensics.learning.batches import draw, prefetched
-from counterforensics.learning.course import SILENT
+from counterforensics.learning.monitor import SILENT
 from counterforensics.photos.patches import Pairs, Patches, PatchFile
 from counterforensics.pixels import to_pixels
 
@@ -44,26 +44,27 @@ def engine(name: str, patches: Tensor) -> Callable[[], object]:
     """One step of ours, from stored pairs to moved weights."""
     made = recipe(name)
     network = made.build()
-    made.begin(network, seed=0)
-    training = Training(
-        network, pairs_of(patches), made.optimiser_for(network), cross_entropy, made.schedule(), 0, SILENT
+    made.initialise(network, seed=0)
+    optimiser = made.optimiser_for(network)
+    training = DetectorTraining(
+        network, pairs_of(patches), optimiser, schedule=made.schedule(), seed=0, loss=cross_entropy, monitor=SILENT
     )
-    return lambda: training.take_step(training.batch(0).to(training.device)).item()
+    return lambda: training.take_step(training.batch(0)).item()
 
 
 def plain(name: str, patches: Tensor) -> Callable[[], object]:
     """One step as a tutorial writes it: float32, the layout that tensors come in, a whole batch at once."""
     made, device = recipe(name), accelerator.best_device()
     network = made.network().to(device).train()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=made.rate, weight_decay=made.decay)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=made.lr, weight_decay=made.weight_decay)
 
     def step() -> float:
-        batch = draw(pairs_of(patches), PAIRS_PER_STEP, np.random.default_rng(0), turned=True, crop=0)
+        batch = draw(pairs_of(patches), PAIRS_PER_STEP, np.random.default_rng(0), augment=True, crop=0)
         optimiser.zero_grad()
         labels = (batch.signs.to(device) + 1) / 2
         outputs = network.outputs(to_pixels(batch.patches).to(device))
         loss = torch.nn.functional.binary_cross_entropy_with_logits(outputs, labels)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         return loss.item()
 
@@ -107,7 +108,7 @@ def pipeline_against_xception(patches: Tensor) -> Result:
             files.append(PatchFile.open(path))
         pairs = Pairs(Patches(tuple(files)), Patches(tuple(files)))
         batches = prefetched(
-            draw(pairs, PAIRS_PER_STEP, np.random.default_rng(number), turned=True, crop=0)
+            draw(pairs, PAIRS_PER_STEP, np.random.default_rng(number), augment=True, crop=0)
             for number in itertools.count()
         )
         feed = Timed(lambda: next(batches), units=2 * PAIRS_PER_STEP, calls=100)
@@ -142,7 +143,7 @@ def _rate(network: DeepNetwork, batch: Tensor) -> float:
     for _ in range(20):
         with accelerator.autocast(batch.device, "bfloat16"):
             outputs = network.outputs(batch)
-        outputs.float().sum().backward()
+        outputs.float().sum().backward()  # type: ignore[no-untyped-call]
     torch.cuda.synchronize()
     return 20 * len(batch) / (time.perf_counter() - start)
 

@@ -17,12 +17,13 @@ from hypothesis import settings
 from PIL import Image
 
 from counterforensics.photos.folder import find_photos
+from counterforensics.photos.inspection import inspect
 from counterforensics.photos.simulated import simulated_photos
 from counterforensics.photos.splits import split_by_device
-from counterforensics.study.config import Study, load_study
-from counterforensics.study.inspection import inspect
-from counterforensics.study.plan import Plan, plan_study
+from counterforensics.study.plan import Plan
+from counterforensics.study.planning import plan_study
 from counterforensics.study.run import run_study
+from counterforensics.study.settings import Study, load_study
 
 # As in a task of a study. More threads wait for each other by spinning, and small tensors gain nothing from them.
 torch.set_num_threads(1)

@@ -23,7 +23,7 @@ from typing import Any
 
 import fsspec
 
-from counterforensics.study.journal import FOUND
+from counterforensics.study.schedulers.journal import FOUND
 
 SECONDS_TO_WAIT = 180.0
 USER = "laboratory"

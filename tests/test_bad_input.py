@@ -20,9 +20,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from counterforensics.study import tasks
-from counterforensics.study.config import load_study
-from counterforensics.study.store import FolderStore
+from counterforensics.study.settings import load_study
+from counterforensics.study.store.folder import FolderStore
+from counterforensics.study.tasks import JUDGE, MEASURE
 from tests.conftest import COZZOLINO, Command, picture, plan_of, tiny_settings, write_study
 
 Refused = Callable[..., str]
@@ -136,7 +136,8 @@ def reasons(lines: list[str], folder: Path) -> dict[str, str]:
     """File name -> reason, of lines `PATH: reason`."""
     start = f"{folder}/device-1/"
     assert all(line.startswith(start) for line in lines)
-    return dict(line.removeprefix(start).split(": ", 1) for line in lines)  # type: ignore[misc]
+    parts = [line.removeprefix(start).partition(": ") for line in lines]
+    return {name: reason for name, _, reason in parts}
 
 
 def check(found: dict[str, str], expected: dict[str, str]) -> None:
@@ -181,7 +182,7 @@ def test_run_lists_bad_photographs_and_uses_the_others(
     check(found, REASONS | {"small.png": "127x300 is smaller than 128x128, which a patch needs"})
     (row,) = (tmp_path / "out" / "rows.csv").read_text(encoding="utf-8").splitlines()[1:]
     count = 2 * (2 + len(GOOD))
-    assert row.startswith(f"tiny,0,jpeg:70,spam-svm,,,{count},{count},")
+    assert row.startswith(f"tiny,0,jpeg:70,spam-svm,,,spam-svm,,,{count},{count},")
 
 
 # --- one line and exit 2
@@ -230,6 +231,13 @@ def yaml_of(place: Place, content: str) -> tuple[object, ...]:
 
 def other_study(place: Place) -> tuple[object, ...]:
     return ("run", place.study(name="other"), "--out", place.finished)
+
+
+def folder_for_rows(place: Place) -> tuple[object, ...]:
+    """Ask for a run whose rows.csv is a folder."""
+    (place.finished / "rows.csv").unlink()
+    (place.finished / "rows.csv").mkdir()
+    return ("run", write_study(place.tmp / "s.yaml", tiny_settings()), "--out", place.finished)
 
 
 def garbled_settings(place: Place) -> tuple[object, ...]:
@@ -327,11 +335,7 @@ CASES = [
     Case("settings garbled", garbled_settings, "study.yaml is not a study's; remove it, or give another folder"),
     Case(
         "rows not writable",
-        lambda p: (
-            (p.finished / "rows.csv").unlink(),
-            (p.finished / "rows.csv").mkdir(),
-            ("run", write_study(p.tmp / "s.yaml", tiny_settings()), "--out", p.finished),
-        )[-1],
+        folder_for_rows,
         "rows.csv (Is a directory); finished work is kept",
     ),
 ]
@@ -354,14 +358,14 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(
     study = write_study(place.tmp / "s.yaml", tiny_settings())
     store = FolderStore(place.finished / "store")
     for task in plan_of(load_study(str(study))).tasks.values():
-        if task.kind in ("judge", "measure"):
+        if task.kind in (JUDGE, MEASURE):
             store.discard(task.key)
 
     def fill(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr(tasks, "KINDS", {**tasks.KINDS, "judge": tasks.Kind(tasks.KINDS["judge"].version, fill)})
+        patched.setattr(type(JUDGE), "run", fill)
         said = refused("run", study, "--out", place.finished)
     assert said.startswith(f"cannot write to {store.root} (No space left on device) at judge ")
     assert said.endswith("; finished work is kept: make room and run the same command again")

@@ -76,3 +76,16 @@ def test_fgsm_is_the_papers_at_epsilon_1_by_either_loss(attack: str, same: bool)
 def test_a_detector_with_settings_has_no_claim() -> None:
     assert find_claim("jpeg:70", "cozzolino2017:steps=0") is None
     assert table_number("cozzolino2017:steps=0", "fgsm") is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "same"),
+    [
+        ("size=small,lr=0.001,beta1=0.5", True),
+        ("rate=0.001,momentum=0.5", True),
+        ("seed=1", True),
+        ("noisy=true", False),
+    ],
+)
+def test_a_generator_is_the_papers_however_long_it_learned(settings: str, same: bool) -> None:
+    assert (as_claimed(f"gan-kim:{settings}") == "gan-kim") is same

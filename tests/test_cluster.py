@@ -24,13 +24,16 @@ import dask
 import pytest
 
 from counterforensics import __version__
+from counterforensics.attacks import ATTACKS
+from counterforensics.detectors import DETECTORS
 from counterforensics.errors import StudyError
+from counterforensics.names import Registry
 from counterforensics.photos.patches import SIZE
-from counterforensics.study import cluster
-from counterforensics.study.cluster import Cluster, connected
-from counterforensics.study.execution import Batch, Failed, Job
-from counterforensics.study.store import FolderStore
-from counterforensics.study.tasks import Task
+from counterforensics.study.schedulers import cluster
+from counterforensics.study.schedulers.cluster import Cluster, connected
+from counterforensics.study.schedulers.execute import Failed, Job, JobList
+from counterforensics.study.store.folder import FolderStore
+from counterforensics.study.tasks import CONCEAL, CROP, JUDGE, LEARN, MEASURE, Task, Worker
 from tests.conftest import Command, picture
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="distributed is not installed")
@@ -92,7 +95,7 @@ def test_a_store_that_may_only_be_read_is_refused_here_and_named_of_a_worker(
     key = "0" * 64
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "has", lambda known: known == key)
-        trouble = cluster._trouble(store, key, [])
+        trouble = cluster.trouble(store, key, [])
     assert trouble.startswith(f"cannot use the store {store} (")
     assert "Read-only file system" in trouble
 
@@ -101,7 +104,7 @@ def test_a_store_that_may_only_be_read_is_refused_here_and_named_of_a_worker(
 def test_an_address_where_nothing_listens_is_one_clear_line(
     tiny_yaml: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("counterforensics.study.cluster.SECONDS_TO_ANSWER", 1)
+    monkeypatch.setattr("counterforensics.study.schedulers.cluster.SECONDS_TO_ANSWER", 1)
     answer = command("run", tiny_yaml, "--out", tmp_path / "out", "--cluster", "tcp://127.0.0.1:9")
     assert answer.status == 2
     assert "no Dask scheduler answers at 'tcp://127.0.0.1:9'" in answer.err
@@ -170,31 +173,38 @@ class Harmless:
 
 
 def crop(photo: Any) -> Task:
-    settings = {"manipulation": "", "per_photo": 1, "seed": 0, "size": SIZE, "channels": "luma", "photo": photo.digest}
-    return Task("crop", settings, {}, f"crop {photo.name}", photo)
+    settings = {
+        "manipulation": None,
+        "per_photo": 1,
+        "seed": 0,
+        "size": SIZE,
+        "channels": "luma",
+        "photo": photo.digest,
+    }
+    return Task(CROP, settings, {}, f"crop {photo.name}", photo=photo)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_task_that_no_worker_survives_is_given_up_and_its_neighbours_go_on(tmp_path: Path) -> None:
-    import cloudpickle
+    import cloudpickle  # type: ignore[import-untyped]
 
     import tests.test_cluster
 
     cloudpickle.register_pickle_by_value(tests.test_cluster)
     poisoned = crop(tests.test_cluster.Poisoned("p"))
     harmless = [crop(tests.test_cluster.Harmless(str(number))) for number in range(3)]
-    heir = Task("judge", {}, {"patches": (poisoned.key,)}, "judge by nobody")
-    jobs = {
+    heir = Task(MEASURE, {}, {"patches": (poisoned.key,)}, "measure nobody")
+    by_key = {
         task.key: Job(task, tuple(key for keys in task.needs.values() for key in keys)) for task in [poisoned, heir]
     }
     store = FolderStore(tmp_path)
-    batch = Batch("a run", store, jobs | {task.key: Job(task, ()) for task in harmless})
+    jobs = JobList("a run", store, by_key | {task.key: Job(task, ()) for task in harmless})
     ended: dict[str, Failed | None] = {}
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
         connected("local", gpu=False, workers=2, say=lambda text: None) as there,
     ):
-        there.run(batch, ended.__setitem__, lambda text: None)
+        there.run(jobs, ended.__setitem__, lambda text: None)
     assert {task.key: ended[task.key] for task in harmless} == {task.key: None for task in harmless}
     assert all(store.has(task.key) for task in harmless)
     found = ended[poisoned.key]
@@ -253,7 +263,7 @@ def test_a_worker_that_does_not_see_what_it_needs_is_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     seen = FolderStore(tmp_path / store)
-    trouble = cluster._trouble(seen, "an unknown key", [folder])
+    trouble = cluster.trouble(seen, "an unknown key", [folder])
     assert words in trouble
     with pytest.raises(StudyError, match="the worker tcp://there:1 "):
         Cluster(Answering({}, {"tcp://there:1": trouble}), "tcp://there", False).check(seen, [])
@@ -275,7 +285,7 @@ def test_a_cluster_without_workers_says_that_it_waits(monkeypatch: pytest.Monkey
     said: list[str] = []
     with seen_twice() as (ours, there):
         ours.client.retire_workers(close_workers=True)
-        with there._watched(said.append):
+        with there.watched(said.append):
             while not said:
                 time.sleep(0.05)
     assert said[0].endswith("has no workers left; waiting for some, finished work is kept")
@@ -285,7 +295,7 @@ def test_a_cluster_without_workers_says_that_it_waits(monkeypatch: pytest.Monkey
 def test_a_cluster_that_lost_its_gpu_says_that_some_tasks_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "SECONDS_BETWEEN_LOOKS", 0.1)
     said: list[str] = []
-    with seen_twice() as (_, there), dataclasses.replace(there, offers_gpu=True)._watched(said.append):
+    with seen_twice() as (_, there), dataclasses.replace(there, offers_gpu=True).watched(said.append):
         while not said:
             time.sleep(0.05)
     assert said[0].endswith("offers a GPU any more; what needs one waits for it")
@@ -298,7 +308,7 @@ def test_a_worker_of_another_version_that_came_late_does_no_work(
     task, store, ended = crop(Harmless("late")), FolderStore(tmp_path), dict[str, Failed | None]()
     with connected("local", gpu=False, workers=1, say=lambda text: None) as there:
         monkeypatch.setitem(cluster.VERSIONS, "counterforensics", "0.0.1")
-        there.run(Batch("a run", store, {task.key: Job(task, ())}), ended.__setitem__, lambda text: None)
+        there.run(JobList("a run", store, {task.key: Job(task, ())}), ended.__setitem__, lambda text: None)
     failed = ended[task.key]
     assert failed is not None
     assert failed.reason.startswith("StudyError: the worker tcp://127.0.0.1:")
@@ -314,7 +324,7 @@ def test_workers_of_this_machine_that_do_not_come_back_are_started_again(monkeyp
         connected("local", gpu=False, workers=1, say=lambda text: None) as there,
     ):
         there.client.retire_workers(close_workers=True)
-        with there._watched(lambda text: None):
+        with there.watched(lambda text: None):
             assert there.client.submit(os.getpid).result(timeout=120) != os.getpid()
 
 
@@ -331,12 +341,19 @@ def test_what_was_lost_beside_another_runs_once_more_alone_and_every_job_ends_on
     from distributed.scheduler import KilledWorker
 
     def lost(key: str) -> KilledWorker:
-        return KilledWorker(key, SimpleNamespace(address="tcp://there:1"), 1)  # type: ignore[arg-type]
+        return KilledWorker(key, SimpleNamespace(address="tcp://there:1"), 1)
 
-    before = {"deadly": (), "heir": ("deadly",), "its heir": ("heir",), "beside": (), "child": ("beside",), "full": ()}
+    before: dict[str, tuple[str, ...]] = {
+        "deadly": (),
+        "heir": ("deadly",),
+        "its heir": ("heir",),
+        "beside": (),
+        "child": ("beside",),
+        "full": (),
+    }
     rounds: list[list[str]] = []
 
-    def one_round(self: Cluster, keys: list[str], batch: Batch, ended: Any, end: Any) -> dict[str, Exception]:
+    def one_round(self: Cluster, keys: list[str], jobs: JobList, ended: Any, end: Any) -> dict[str, Exception]:
         rounds.append(list(keys))
         found: dict[str, Exception] = {}
         for key in keys:
@@ -348,11 +365,11 @@ def test_what_was_lost_beside_another_runs_once_more_alone_and_every_job_ends_on
                 end(key, Failed("") if any(ended[needed] for needed in before[key]) else None)
         return found
 
-    monkeypatch.setattr(Cluster, "_round", one_round)
-    jobs = {key: Job(Task("crop", {"name": key}), needed) for key, needed in before.items()}
+    monkeypatch.setattr(Cluster, "run_round", one_round)
+    by_key = {key: Job(Task(CROP, {"name": key}), needed) for key, needed in before.items()}
     told: list[tuple[str, Failed | None]] = []
     Cluster(Topics(), "tcp://there", False).run(
-        Batch("a run", FolderStore(tmp_path), jobs), lambda *ending: told.append(ending), lambda text: None
+        JobList("a run", FolderStore(tmp_path), by_key), lambda *ending: told.append(ending), lambda text: None
     )
     ended = dict(told)
     assert len(told) == len(ended) == len(before)
@@ -373,24 +390,32 @@ def test_a_scheduler_that_goes_away_is_one_clear_line_whatever_was_asked_of_it(
     def gone(self: Cluster, *_: Any) -> dict[str, Exception]:
         raise operator.attrgetter(error)(importlib.import_module("distributed"))("Stream is closed")
 
-    monkeypatch.setattr(Cluster, "_round", gone)
-    batch = Batch("a run", FolderStore(tmp_path), {"a key": Job(Task("crop", {}), ())})
+    monkeypatch.setattr(Cluster, "run_round", gone)
+    jobs = JobList("a run", FolderStore(tmp_path), {"a key": Job(Task(CROP, {}), ())})
     with pytest.raises(StudyError, match="the scheduler at tcp://there went away; finished work is kept"):
-        Cluster(Topics(), "tcp://there", False).run(batch, lambda *_: None, lambda text: None)
+        Cluster(Topics(), "tcp://there", False).run(jobs, lambda *_: None, lambda text: None)
+
+
+def by(**texts: str) -> dict[str, Worker]:
+    """The workers of a task, from their text forms."""
+    registries: dict[str, Registry[Any]] = {"recipe": DETECTORS, "target": DETECTORS, "attack": ATTACKS}
+    return {role: Worker(registries[role].parse(text), text, {}, registries[role]) for role, text in texts.items()}
 
 
 @pytest.mark.parametrize(
     ("task", "wanted"),
     [
-        (Task("judge", {}, by="spam-svm"), False),
-        (Task("judge", {}, by="cozzolino2017"), True),
-        (Task("crop", {"manipulation": "median:7"}), False),
-        (Task("learn", {"attack": "gan-vgg"}), True),
-        (Task("conceal", {"attack": "gan-vgg:weights=folder"}), True),
-        (Task("conceal", {"attack": "fgsm"}, by="xception"), True),
-        (Task("conceal", {"attack": "spam-descent"}, by="spam-svm"), False),
+        (Task(JUDGE, {}, workers=by(recipe="spam-svm")), False),
+        (Task(JUDGE, {}, workers=by(recipe="cozzolino2017")), False),
+        (Task(JUDGE, {}, workers=by(recipe="mislnet")), True),
+        (Task(CROP, {}), False),
+        (Task(LEARN, {}, workers=by(attack="gan-vgg")), True),
+        (Task(CONCEAL, {}, workers=by(attack="gan-vgg:weights=folder")), True),
+        (Task(CONCEAL, {}, workers=by(attack="fgsm", target="xception")), True),
+        (Task(CONCEAL, {}, workers=by(attack="fgsm", target="cozzolino2017")), False),
+        (Task(CONCEAL, {}, workers=by(attack="spam-descent", target="spam-svm")), False),
     ],
-    ids=lambda value: getattr(value, "kind", str(value)),
+    ids=lambda value: f"{value.kind.name} {value.worker_name}" if isinstance(value, Task) else str(value),
 )
 def test_a_gpu_goes_to_what_can_use_it(task: Task, wanted: bool) -> None:
-    assert cluster._wants_gpu(task) is wanted
+    assert task.uses_gpu is wanted

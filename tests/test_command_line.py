@@ -14,7 +14,7 @@ import pytest
 
 import counterforensics
 from counterforensics import attacks, detectors, manipulations
-from counterforensics.study.outcome import ROW_COLUMNS
+from counterforensics.outcome import ROW_COLUMNS
 from tests.conftest import COZZOLINO, Command
 
 COMMANDS = ("run", "evaluate", "photos", "list")
@@ -89,6 +89,8 @@ def test_list_names_every_part(command: Command) -> None:
         "detectors": sorted(detectors.DETECTORS),
         "attacks": sorted(attacks.ATTACKS),
         "plug_ins": {"manipulations": [], "detectors": [], "attacks": []},
+        "plug_in_packages": {"manipulations": {}, "detectors": {}, "attacks": {}},
+        "broken_plug_ins": {"manipulations": {}, "detectors": {}, "attacks": {}},
         "paper_manipulations": list(manipulations.PAPER),
         "studies": ["demo", "paper"],
         "shipped_detectors": detectors.zoo.shipped(),
@@ -221,7 +223,7 @@ def test_run_on_a_folder_of_photographs_resumes_where_it_was_told_to(
     assert first.err == ""
     rows = (tmp_path / "o" / "rows.csv").read_text(encoding="utf-8").splitlines()
     assert rows[0] == ",".join(ROW_COLUMNS)
-    assert rows[1].startswith("folder,0,median:7,spam-svm,,,8,8,")
+    assert rows[1].startswith("folder,0,median:7,spam-svm,,,spam-svm,,,8,8,")
     assert len(rows) == 2
     assert command(*arguments) == first
 
@@ -229,13 +231,13 @@ def test_run_on_a_folder_of_photographs_resumes_where_it_was_told_to(
 def test_run_with_failed_tasks_lists_them_and_leaves_with_two(
     command: Command, finished: Path, tiny_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_report: None
 ) -> None:
-    from counterforensics.study import tasks
+    from counterforensics.study.tasks import CONCEAL
 
     def fail(*_: object) -> None:
         raise RuntimeError("no such luck")
 
-    kind = tasks.KINDS["conceal"]
-    monkeypatch.setattr(tasks, "KINDS", {**tasks.KINDS, "conceal": tasks.Kind(kind.version + 1, fail)})
+    monkeypatch.setattr(type(CONCEAL), "version", CONCEAL.version + 1)
+    monkeypatch.setattr(type(CONCEAL), "run", fail)
     shutil.copytree(finished, tmp_path / "o", symlinks=True)
     answer = command("run", tiny_yaml, "--out", tmp_path / "o")
     assert answer.status == 2

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +19,17 @@ from counterforensics import load_detector
 from counterforensics.detectors import DETECTORS, parse, text_form
 from counterforensics.detectors import imagenet as imagenet_weights
 from counterforensics.detectors.base import Network, Recipe, score
+from counterforensics.detectors.deep import DeepNetwork
 from counterforensics.detectors.spam_head import unit_energy
 from counterforensics.detectors.training import cross_entropy
 from counterforensics.errors import PixelError, StudyError, TrainingError, WeightsError
 from counterforensics.features import s3_spam14hv
 from counterforensics.learning import weights
-from counterforensics.learning.course import Course
+from counterforensics.learning.monitor import SILENT, TrainingMonitor
+from counterforensics.names import Registry
 from counterforensics.photos.patches import Pairs, Patches
+from counterforensics.pixels import luma
+from counterforensics.testing import DETECTOR_CHECKS, DetectorCase, check_detector
 from tests.toys import median_pairs, noisy_patches
 
 SMALL = {
@@ -42,26 +49,18 @@ RECIPES = [text for name in DETECTORS for text in SMALL.get(name, [name])]
 LEARNED = [text for text in RECIPES if text.startswith(("spam", "cozzolino2017"))]
 
 
-def side(text: str) -> int:
-    """A side that the detector takes, as small as it can learn from."""
-    small = 32 if text.startswith("xception") else 64
-    return getattr(parse(text), "side", None) or small
-
-
 @functools.cache
-def pairs_of(side: int) -> Pairs:
-    return median_pairs(size=side)
+def case_of(text: str) -> DetectorCase:
+    """The detector, trained once for all tests, on patches as small as it can learn from."""
+    return DetectorCase(text, 32 if text.startswith("xception") else None)
 
 
-def pairs(text: str = "spam-svm") -> Pairs:
-    return pairs_of(side(text))
-
-
-@functools.cache
 def trained(text: str) -> Network:
-    network = parse(text).train(pairs(text), seed=1)
-    assert isinstance(network, Network)
-    return network
+    return case_of(text).network
+
+
+def pairs() -> Pairs:
+    return case_of("spam-svm").pairs
 
 
 @pytest.fixture(params=RECIPES)
@@ -69,20 +68,15 @@ def text(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def fresh(text: str = "spam-svm") -> torch.Tensor:
-    return torch.from_numpy(noisy_patches(5, seed=99, size=side(text))).float()
-
-
-def test_a_detector_gives_one_finite_logit_a_patch(text: str) -> None:
-    logits = trained(text).logits(fresh(text))
-    assert logits.shape == (5,)
-    assert logits.dtype == torch.float32
-    assert torch.isfinite(logits).all()
+# `text` comes first, so that all contracts of one detector are tried one after the other.
+@pytest.mark.parametrize("check", DETECTOR_CHECKS, ids=lambda check: check.__name__)
+def test_a_detector_keeps_its_contract(text: str, check: Callable[[DetectorCase], None]) -> None:
+    check(case_of(text))
 
 
 @pytest.mark.parametrize("text", LEARNED)
 def test_a_detector_tells_median_filtered_from_pristine(text: str) -> None:
-    unseen = median_pairs(4, 8, size=side(text))
+    unseen = median_pairs(4, 8, size=case_of(text).side)
     correct = [
         (score(trained(text), unseen.pristine.batches(64)) <= 0).mean(),
         (score(trained(text), unseen.manipulated.batches(64)) > 0).mean(),
@@ -90,66 +84,96 @@ def test_a_detector_tells_median_filtered_from_pristine(text: str) -> None:
     assert np.mean(correct) > 0.9
 
 
-def test_a_batch_scores_as_its_patches_one_by_one(text: str) -> None:
-    pixels = fresh(text)
-    alone = torch.cat([trained(text).logits(one[None]) for one in pixels])
-    torch.testing.assert_close(trained(text).logits(pixels), alone, rtol=1e-4, atol=1e-4)
+def test_our_detectors_take_luma_and_rgb(text: str) -> None:
+    assert case_of(text).channels == (1, 3)
 
 
-def test_training_twice_gives_the_same_weights(text: str) -> None:
-    again = parse(text).train(pairs(text), seed=1).state_dict()
-    for name, tensor in trained(text).state_dict().items():
-        assert torch.equal(tensor, again[name]), name
-
-
-def test_a_trained_detector_is_ready_to_judge(text: str) -> None:
-    assert not trained(text).training
-
-
-def test_one_channel_detectors_read_the_luma_of_rgb(text: str) -> None:
-    grey = fresh(text)
-    torch.testing.assert_close(trained(text).logits(grey.expand(-1, 3, -1, -1)), trained(text).logits(grey))
-
-
-def test_the_flag_says_whether_there_is_a_gradient(text: str) -> None:
-    pixels = fresh(text).requires_grad_()
-    logits = trained(text).logits(pixels)
-    assert logits.requires_grad == trained(text).differentiable
+def test_nearly_every_pixel_has_a_gradient(text: str) -> None:
     if trained(text).differentiable:
-        (gradient,) = torch.autograd.grad(logits.sum(), pixels)
-        assert torch.isfinite(gradient).all()
+        pixels = case_of(text).pixels.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(trained(text).logits(pixels).sum(), pixels)
         assert (gradient != 0).double().mean() > 0.9
 
 
-def test_saved_and_loaded_it_scores_the_same(text: str, tmp_path: Path) -> None:
+def test_the_record_beside_the_weights_says_what_was_trained(text: str, tmp_path: Path) -> None:
     recipe = parse(text)
-    weights.save(
-        trained(text), tmp_path, name=text.partition(":")[0], settings=recipe, record={"manipulation": "median:5"}
-    )
-    again = load_detector(tmp_path)
-    assert torch.equal(again.logits(fresh(text)), trained(text).logits(fresh(text)))
-    assert json.loads((tmp_path / weights.record_of("detector")).read_text())["manipulation"] == "median:5"
+    name = text.partition(":")[0]
+    weights.save(trained(text), tmp_path, name=name, settings=recipe, record={"manipulation": "median:5"})
+    record = json.loads((tmp_path / weights.record_of("detector")).read_text())
+    assert (record["detector"], record["manipulation"]) == (name, "median:5")
+    assert record["settings"] == dataclasses.asdict(recipe)  # type: ignore[call-overload]
     assert text_form(recipe) == text
 
 
-@pytest.mark.parametrize("text", [text for text in RECIPES if getattr(parse(text), "start", None)])
-def test_a_recipe_goes_on_from_its_start_whoever_trained_it(text: str) -> None:
-    before = parse(text).start.train(pairs(), seed=3)  # type: ignore[attr-defined]
-    kept = {name: tensor.clone() for name, tensor in before.state_dict().items()}
-    given, alone = parse(text).train(pairs(), seed=3, start=before), parse(text).train(pairs(), seed=3)
-    for name, tensor in given.state_dict().items():
-        assert torch.equal(tensor, alone.state_dict()[name]), name
-        assert torch.equal(before.state_dict()[name], kept[name]), name
-
-
-def test_nothing_to_train_on_is_said(text: str) -> None:
+def test_nothing_to_train_on_is_said_in_our_words(text: str) -> None:
     with pytest.raises(TrainingError, match=r"got 0 pristine|no pairs to train on"):
         parse(text).train(Pairs(Patches(()), Patches(())), seed=0)
 
 
-def test_every_recipe_keeps_its_protocol(text: str) -> None:
-    assert isinstance(parse(text), Recipe)
-    assert isinstance(parse(text).build(), Network)
+# --- detectors that break the contract
+
+
+class WrongNetwork(Network):
+    """A network that is wrong in the way that `how` says."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.accelerated = how == "gpu"
+        self.weight = torch.nn.Parameter(torch.ones(()))
+        self.unsaved = 0.0
+
+    def logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        means = luma(pixels).mean((1, 2, 3)) * self.weight + self.unsaved
+        if self.how == "batch" and len(means):
+            means = means - means.mean()
+        return means[:, None] if self.how == "shape" else means
+
+
+@dataclass(frozen=True)
+class Wrong(Recipe):
+    """Trains a `WrongNetwork`."""
+
+    how: str
+
+    def build(self) -> WrongNetwork:
+        return WrongNetwork(self.how)
+
+    def train(self, pairs: Pairs, *, seed: int, monitor: TrainingMonitor = SILENT) -> WrongNetwork:
+        if not len(pairs) and self.how != "nothing":
+            raise TrainingError("no pairs to train on")
+        network = self.build()
+        if self.how == "seeded":
+            torch.manual_seed(seed)
+        if self.how == "random":
+            torch.nn.init.normal_(network.weight)
+        network.unsaved = float(self.how == "unsaved")
+        return network if self.how == "mode" else network.eval()
+
+
+WRONG = {
+    "gpu": "uses_gpu is False, but accelerated of its network is True",
+    "shape": "logits of 2 patches must have shape (2,), have (2, 1)",
+    "batch": "a patch's logit differs by",
+    "seeded": "it calls torch.manual_seed, which disturbs other tasks",
+    "random": "the same pairs and seed give other weights",
+    "mode": "train must return the network in evaluation mode",
+    "nothing": "training without pairs must raise TrainingError, raises nothing",
+    "unsaved": "saved and loaded it gives other logits",
+}
+
+
+@pytest.mark.parametrize("how", WRONG)
+def test_a_broken_contract_is_said(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Registry("detector", Recipe, {"wrong": Wrong})  # type: ignore[type-abstract]
+    monkeypatch.setattr("counterforensics.testing.DETECTORS", known)
+    monkeypatch.setattr("counterforensics.detectors.DETECTORS", known)
+    with pytest.raises(AssertionError) as raised:
+        check_detector(f"wrong:{how}")
+    assert str(raised.value).startswith(f"wrong:{how}: {WRONG[how]}")
+
+
+# --- weights in files
 
 
 @pytest.fixture
@@ -227,12 +251,12 @@ def test_damaged_weights_are_refused_with_the_reason(damage: str, stored: Path) 
         ("cozzolino2017:parametrisation=fixed", "must be product or free, got 'fixed'"),
         ("cozzolino2017:alpha=0", "alpha must be positive"),
         ("cozzolino2017:steps=-1", "steps must be at least 0"),
-        ("cozzolino2017:rate=7", "rates must lie between 0 and 1"),
+        ("cozzolino2017:lr=7", "rates must lie between 0 and 1"),
         ("bayar2016:normalisation=layer", "must be batch or local-response, got 'layer'"),
         ("xception:channels=green", "channels must be luma or rgb, got 'green'"),
         ("xception:crop=5", "crop must be 0 or at least 32, got 5"),
         ("mislnet:steps=-1", "steps must be at least 0, got -1"),
-        ("mislnet:rate=2", "rate must lie between 0 and 1, got 2"),
+        ("mislnet:lr=2", "lr must lie between 0 and 1, got 2"),
         ("mislnet:optimiser=lion", "optimiser must be adamw or sgd, got 'lion'"),
         ("mislnet:precision=float16", "precision must be bfloat16 or float32, got 'float16'"),
     ],
@@ -245,9 +269,9 @@ def test_impossible_settings_are_refused(text: str, said: str) -> None:
 
 def test_fine_tuning_moves_the_filters_only_where_it_validates_better() -> None:
     curve: list[float] = []
-    recipe = parse("cozzolino2017:svm_pairs=40,steps=4,pairs_per_step=4,rate=1,feature_rate=1")
-    course = Course(lambda point: curve.append(point["validation_loss"]))
-    wild = recipe.train(pairs(), seed=0, course=course)
+    recipe = parse("cozzolino2017:svm_pairs=40,steps=4,pairs_per_step=4,lr=1,feature_lr=1")
+    monitor = TrainingMonitor(lambda point: curve.append(point["validation_loss"]))
+    wild = recipe.train(pairs(), seed=0, monitor=monitor)
     start = parse("cozzolino2017:svm_pairs=40,steps=0").train(pairs(), seed=0)
     kept = copy.deepcopy(wild.state_dict())
     if min(curve) == curve[0]:
@@ -350,6 +374,7 @@ def test_a_patch_size_that_a_network_cannot_take_is_refused(name: str) -> None:
 
 def test_xception_of_rgb_refuses_luma_and_reads_all_channels() -> None:
     network = parse("xception:channels=rgb").build().eval()
+    assert isinstance(network, DeepNetwork)
     with pytest.raises(PixelError, match="reads RGB, got 1 channel"):
         network.logits(torch.zeros(1, 1, 32, 32))
     network.initialise(torch.Generator().manual_seed(0))
@@ -360,13 +385,27 @@ def test_xception_of_rgb_refuses_luma_and_reads_all_channels() -> None:
 
 # --- Xception from ImageNet's weights
 
+# timm's names for the layers of its `legacy_xception`.
+TIMM = {
+    **{"entry.0": "conv1", "entry.1": "bn1", "entry.3": "conv2", "entry.4": "bn2"},
+    **{f"entry.{5 + block}": f"block{block}" for block in (1, 2, 3)},
+    **{f"middle.{block - 4}": f"block{block}" for block in range(4, 12)},
+    **{"exit.0": "block12", "exit.1": "conv3", "exit.2": "bn3", "exit.4": "conv4", "exit.5": "bn4"},
+}
+
+
+def timm_name(ours: str) -> str:
+    part, place, rest = ours.split(".", 2)
+    return f"{TIMM[f'{part}.{place}']}.{rest}"
+
 
 def imagenet(path: Path, **changes: torch.Tensor | None) -> dict[str, torch.Tensor]:
     """A file as timm would write it, with weights of ours; a change of None leaves the tensor out."""
     network = parse("xception:shared_steps=0").build()
+    assert isinstance(network, DeepNetwork)
     network.initialise(torch.Generator().manual_seed(5))
     theirs = {
-        imagenet_weights._their_name(name): tensor.contiguous()
+        timm_name(name): tensor.contiguous()
         for name, tensor in network.state_dict().items()
         if not name.startswith("last.")
     }

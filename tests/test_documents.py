@@ -14,9 +14,11 @@ from PIL import Image
 
 from counterforensics.attacks.gan_restoration import SIZES, Size
 from counterforensics.detectors import bayar2016, cozzolino2017, deep, xception
-from counterforensics.detectors.training import Schedule
-from counterforensics.study import config
-from counterforensics.study.config import Study, load_study
+from counterforensics.detectors.base import score
+from counterforensics.detectors.training import TrainingSchedule
+from counterforensics.study import settings as study_settings
+from counterforensics.study.settings import Study, load_study, read_settings
+from counterforensics.testing import sample_pairs
 from tests.conftest import Command, picture, tiny_settings, write_study
 
 ROOT = Path(__file__).parents[1]
@@ -62,12 +64,12 @@ def test_make_has_every_target_that_the_documents_name() -> None:
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").count("make test") == 1
 
 
-def one_step(steps: int, pairs_per_step: int, **settings: Any) -> Schedule:
+def one_step(steps: int, pairs_per_step: int, **settings: Any) -> TrainingSchedule:
     """A schedule of no more than a step of two pairs."""
-    return Schedule(min(steps, 1), min(pairs_per_step, 2), **settings)
+    return TrainingSchedule(min(steps, 1), min(pairs_per_step, 2), **settings)
 
 
-def only_medians(text: str, read: Callable[[str], Any] = config._read) -> Any:
+def only_medians(text: str, read: Callable[[str], Any] = read_settings) -> Any:
     """A study as it stands, but for two of the paper's eight manipulations: the others show nothing else."""
     settings, base = read(text)
     return settings | ({"manipulations": ["median:7", "median:3"]} if text == "paper" else {}), base
@@ -90,12 +92,12 @@ def test_the_commands_of_the_readme_work_one_after_the_other(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_study(tmp_path / "my-study.yaml", tiny_settings(name="mine", manipulations=["median:7"]))
-    monkeypatch.setattr(config, "_read", only_medians)
+    monkeypatch.setattr(study_settings, "read_settings", only_medians)
     for trained in (cozzolino2017, deep):
-        monkeypatch.setattr(trained, "Schedule", one_step)
+        monkeypatch.setattr(trained, "TrainingSchedule", one_step)
     monkeypatch.setattr(bayar2016, "UNITS", 8)
     monkeypatch.setattr(xception, "MIDDLE_BLOCKS", 1)
-    monkeypatch.setitem(SIZES, "full", Size(4, 1, 1, 1, 1, 1, pairs_per_step=2, rate=1e-4))
+    monkeypatch.setitem(SIZES, "full", Size(4, 1, 1, 1, 1, 1, pairs_per_step=2, lr=1e-4))
     commands = [line.split("#")[0] for block in blocks("README.md", "sh") for line in block.splitlines()]
     commands = [line.replace("DIR", str(nine_devices)) for line in commands if line.startswith("counterforensics ")]
     assert len(commands) == 5
@@ -123,3 +125,28 @@ def test_the_documents_name_no_private_place() -> None:
     for path in DOCUMENTS:
         assert "/work/" not in path.read_text(encoding="utf-8"), path
         assert "/tmp/" not in path.read_text(encoding="utf-8"), path
+
+
+def test_the_files_that_new_plugin_writes_stand_in_contributing() -> None:
+    written = ROOT / "src" / "counterforensics" / "templates" / "plugin" / "src" / "my_plugin"
+    shown = blocks("CONTRIBUTING.md", "python")
+    for name in ("sharpen", "tiny_cnn", "random_noise"):
+        assert (written / f"{name}.py").read_text(encoding="utf-8") in shown
+
+
+def test_ten_lines_of_contributing_train_a_detector_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    code, *_ = blocks("CONTRIBUTING.md", "python")
+    lines = [line for line in code.splitlines() if line.strip() and not line.startswith(("import ", "from "))]
+    assert len(lines) == 10
+    found: dict[str, Any] = {}
+    exec(compile(code, "CONTRIBUTING.md", "exec"), found)
+    assert float(capsys.readouterr().out) > 0.9
+    unseen = sample_pairs(4, 4)
+    for patches, manipulated in ((unseen.pristine, False), (unseen.manipulated, True)):
+        assert ((score(found["network"], patches.batches(16)) > 0) == manipulated).mean() > 0.9
+
+
+def test_the_contract_test_of_contributing_runs() -> None:
+    lines = [line for block in blocks("CONTRIBUTING.md", "sh") for line in block.splitlines()]
+    (code,) = [shlex.split(line)[2] for line in lines if line.startswith("python -c ")]
+    exec(code, {})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -25,7 +26,12 @@ from counterforensics.evaluation import (
 )
 from tests.toys import noisy_patches
 
-LOGITS = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=12).map(np.float32)
+
+def logits(values: Sequence[float]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.array(values, dtype=np.float32)
+
+
+LOGITS = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=12).map(logits)
 
 
 @given(LOGITS, LOGITS)
@@ -35,8 +41,8 @@ def test_auc_is_the_share_of_pairs_in_the_right_order(pristine: np.ndarray, mani
 
 
 def test_counts_and_rates_of_a_known_case() -> None:
-    pristine = np.float32([-1, -1, 0, 2])
-    manipulated = np.float32([1, 1, 3, -1])
+    pristine = logits([-1, -1, 0, 2])
+    manipulated = logits([1, 1, 3, -1])
     photo = np.array([0, 0, 1, 1])
     found = rates(pristine, manipulated, photo, photo, seed=0)
     assert (found.n_pristine, found.n_manipulated, found.fp, found.tp) == (4, 4, 1, 3)
@@ -45,9 +51,9 @@ def test_counts_and_rates_of_a_known_case() -> None:
 
 def test_with_two_photographs_the_interval_ends_at_their_own_rates() -> None:
     # Resamples of two photographs: each alone a quarter of the time, both together half of it.
-    manipulated = np.float32([1] * 10 + [-1] * 10)
+    manipulated = logits([1] * 10 + [-1] * 10)
     photo = np.repeat([0, 1], 10)
-    found = rates(np.float32([-1] * 20), manipulated, photo, photo, seed=0)
+    found = rates(logits([-1] * 20), manipulated, photo, photo, seed=0)
     assert (found.tpr_low, found.tpr_high) == (0.0, 1.0)
 
 
@@ -63,7 +69,7 @@ def test_intervals_are_wider_by_photograph_than_by_patch() -> None:
 
 
 def test_the_interval_of_independent_photographs_is_the_binomial_one() -> None:
-    manipulated = np.repeat(np.float32([1, -1]), [300, 100])
+    manipulated = np.repeat(logits([1, -1]), [300, 100])
     photo = np.arange(400)
     found = rates(-np.ones(400, np.float32), manipulated, photo, photo, seed=2)
     half = 1.96 * math.sqrt(0.75 * 0.25 / 400)
@@ -78,7 +84,7 @@ def test_the_auc_interval_holds_the_auc_and_is_its_value_where_photographs_agree
     low, high = auc_interval(pristine, manipulated, photo, photo, seed=0)
     assert low < auc(pristine, manipulated) < high
     assert 0.02 < high - low < 0.2
-    alike = np.tile(np.float32([0, 1, 1]), 4), np.tile(np.float32([0, 1, 2]), 4), np.repeat(np.arange(4), 3)
+    alike = np.tile(logits([0, 1, 1]), 4), np.tile(logits([0, 1, 2]), 4), np.repeat(np.arange(4), 3)
     assert auc_interval(alike[0], alike[1], alike[2], alike[2], seed=0) == pytest.approx((auc(alike[0], alike[1]),) * 2)
 
 

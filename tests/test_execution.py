@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from counterforensics.errors import StudyError
-from counterforensics.study import execution
-from counterforensics.study.execution import RUN, Failed, attempt
+from counterforensics.study.schedulers import execute
+from counterforensics.study.schedulers.execute import RUN, Failed, attempt
 from counterforensics.study.status import status_of
-from counterforensics.study.store import FolderStore, Store
-from counterforensics.study.tasks import Task
+from counterforensics.study.store.folder import FolderStore, Store
+from counterforensics.study.tasks import TRAIN, Task
 
-TASK = Task("train", {"detector": "nobody"}, {"patches": ("ab" * 32,)}, "train nobody")
+TASK = Task(TRAIN, {"detector": "nobody"}, {"patches": ("ab" * 32,)}, "train nobody")
 RAN = "the run"
 
 
@@ -32,7 +32,7 @@ def keep(store: Store, key: str) -> None:
 
 def become(monkeypatch: pytest.MonkeyPatch, run: Callable[[Task, Store], None]) -> None:
     """Make this what running a task does."""
-    monkeypatch.setattr(execution, "run_task", lambda task, store, say: run(task, store))
+    monkeypatch.setattr(execute, "run_task", lambda task, store, say: run(task, store))
 
 
 def tried(store: Store) -> Failed | None:
@@ -88,7 +88,7 @@ def test_what_was_there_already_counts_as_done(store: FolderStore, tmp_path: Pat
     keep(store, TASK.key)
     assert tried(store) is None
     record = {"run": RAN, "store": str(store), "began": "2026-01-01T00:00:00+00:00", "ended": ""}
-    tasks = {"tasks": {TASK.key: [TASK.kind, TASK.label]}}
+    tasks = {"tasks": {TASK.key: [TASK.kind.name, TASK.label]}}
     (tmp_path / RUN).write_text(json.dumps(record | tasks), encoding="utf-8")
     found = status_of(tmp_path)
     assert found.kinds["train"] == {"total": 1, "done": 1, "running": 0, "failed": 0}

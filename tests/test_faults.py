@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from counterforensics.study.run import run_study
+from counterforensics.study.settings import load_study
 from tests.conftest import tiny_settings, write_study
 from tests.laboratory import Laboratory, laboratory, wait, why_not
 
@@ -37,7 +39,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
 RUN = """
 import sys
 from pathlib import Path
-from counterforensics.study.config import load_study
+from counterforensics.study.settings import load_study
 from counterforensics.study.progress import Progress
 from counterforensics.study.run import run_study
 
@@ -150,18 +152,22 @@ def test_a_run_whose_scheduler_goes_away_says_so_and_the_next_one_goes_on(
 
 
 def test_what_asks_for_a_gpu_runs_where_one_is_offered_and_nothing_else_is_held_up(
-    lab: Laboratory, finished: Path, tiny_yaml: Path, tmp_path: Path
+    lab: Laboratory, tmp_path: Path
 ) -> None:
+    deep = "mislnet:steps=1,pairs_per_step=2"
+    settings = {"detectors": ["spam-svm", deep], "attacks": [{"attack": "fgsm", "targets": [deep]}]}
+    study = write_study(tmp_path / "deep.yaml", tiny_settings(manipulations=["median:7"], **settings))
     lab.start_worker(3, "--resources", "GPU=1")
     offers = lab.workers[3].popen.pid
     store = lab.bucket()
     try:
-        printed = ended(start(lab, tiny_yaml, tmp_path / "out", store))
+        printed = ended(start(lab, study, tmp_path / "out", store))
         notes = lab.attempts(store)
     finally:
         lab.unplug(3)
+    run_study(load_study(str(study)), tmp_path / "here")
     assert "4 workers, 1 with a GPU" in printed
-    assert (tmp_path / "out" / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
-    on_gpu = {note["process"] for note in notes if "cozzolino2017" in note["who"]}
+    assert (tmp_path / "out" / "rows.csv").read_bytes() == (tmp_path / "here" / "rows.csv").read_bytes()
+    on_gpu = {note["process"] for note in notes if "mislnet" in note["worker_name"]}
     assert on_gpu == {offers}
-    assert {note["process"] for note in notes if note["who"] == "spam-svm"} - {offers}
+    assert {note["process"] for note in notes if note["worker_name"] == "spam-svm"} - {offers}

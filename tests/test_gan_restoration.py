@@ -21,6 +21,7 @@ from counterforensics.attacks import load_generator, parse, restore
 from counterforensics.attacks.gan_restoration import GENERATORS, SIZES, GanRestoration, Generator, Size, training
 from counterforensics.attacks.gan_restoration.discriminators import (
     ALPHA,
+    CROP,
     FLOOR,
     CoOccurrences,
     Discriminator,
@@ -28,22 +29,29 @@ from counterforensics.attacks.gan_restoration.discriminators import (
     HighPass,
     Scaled,
 )
-from counterforensics.attacks.gan_restoration.training import Restoration, as_stored, co_occurrence_distance
+from counterforensics.attacks.gan_restoration.training import (
+    DiscriminatorWatch,
+    RestorationTraining,
+    as_stored,
+    co_occurrence_distance,
+)
 from counterforensics.errors import AttackError, CounterforensicsError, StudyError, TrainingError, WeightsError
 from counterforensics.features.soft import exact_quantiser, soft_s3_spam14hv
-from counterforensics.learning import accelerator, course, weights
-from counterforensics.learning.course import Course
+from counterforensics.learning import accelerator, monitor, weights
+from counterforensics.learning.monitor import TrainingMonitor
+from counterforensics.outcome import COLLAPSED, DIVERGED, PLANNED, TRAINING_COLUMNS
 from counterforensics.photos.patches import Pairs, Patches
-from counterforensics.study.config import load_study
 from counterforensics.study.run import run_study
+from counterforensics.study.settings import load_study
 from tests.conftest import tiny_settings, tiny_study, write_study
 from tests.toys import median_pairs
 
-TINY = "size=small,steps=6,pairs_per_step=2,rate=0.001"
+TINY = "size=small,steps=6,pairs_per_step=2,lr=0.001"
 
 
 def attack(name: str, **changes: Any) -> GanRestoration:
-    return GENERATORS[name](**{"size": "small", "steps": 6, "pairs_per_step": 2, "rate": 0.001} | changes)
+    settings: dict[str, Any] = {"size": "small", "steps": 6, "pairs_per_step": 2, "lr": 0.001}
+    return GENERATORS[name](**settings | changes)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,7 +59,9 @@ def tiny() -> Iterator[None]:
     """Make `small` as small as networks can be: what holds for them holds for the others."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(
-            SIZES, "small", Size(8, 1, 2, seeing=300, restoring=600, deceiving=2400, pairs_per_step=2, rate=1e-3)
+            SIZES,
+            "small",
+            Size(8, 1, 2, pretrain_steps=300, warmup_steps=600, adversarial_steps=2400, pairs_per_step=2, lr=1e-3),
         )
         yield
 
@@ -77,31 +87,31 @@ def test_the_full_generator_has_the_layers_that_were_described() -> None:
 
 
 def test_the_full_vgg_is_the_published_one() -> None:
-    opponent = GENERATORS["gan-vgg"]().opponent()
-    assert isinstance(opponent, Discriminator)
-    convolutions = [layer for layer in opponent.layers if isinstance(layer, torch.nn.Conv2d)]
+    discriminator = GENERATORS["gan-vgg"]().discriminator()
+    assert isinstance(discriminator, Discriminator)
+    convolutions = [layer for layer in discriminator.layers if isinstance(layer, torch.nn.Conv2d)]
     assert len(convolutions) == 13
     # The published network (configuration D) has 14,714,688 in its convolutions; ours sees one channel, not three.
     assert sum(p.numel() for layer in convolutions for p in layer.parameters()) == 14_714_688 - 2 * 9 * 64
-    assert [layer.out_features for layer in opponent.head if isinstance(layer, torch.nn.Linear)] == [4096, 4096, 1]
+    assert [layer.out_features for layer in discriminator.head if isinstance(layer, torch.nn.Linear)] == [4096, 4096, 1]
 
 
 def test_the_full_kim_discriminator_has_the_layers_that_were_described() -> None:
-    opponent = GENERATORS["gan-kim"]().opponent()
-    assert isinstance(opponent, Discriminator)
-    convolutions = [layer for layer in opponent.layers if isinstance(layer, torch.nn.Conv2d)]
+    discriminator = GENERATORS["gan-kim"]().discriminator()
+    assert isinstance(discriminator, Discriminator)
+    convolutions = [layer for layer in discriminator.layers if isinstance(layer, torch.nn.Conv2d)]
     assert [layer.out_channels for layer in convolutions] == [64, 64, 128, 128, 256, 256, 512, 512]
     assert [layer.stride[0] for layer in convolutions] == [1, 2] * 4
-    assert [layer.out_features for layer in opponent.head if isinstance(layer, torch.nn.Linear)] == [1024, 1]
+    assert [layer.out_features for layer in discriminator.head if isinstance(layer, torch.nn.Linear)] == [1024, 1]
 
 
 def ensemble(**changes: Any) -> list[Discriminator]:
     """The members of an ensemble, at random."""
-    opponent = attack("gan-ensemble", **changes).opponent()
-    assert isinstance(opponent, Ensemble)
-    opponent.initialise(torch.Generator().manual_seed(0))
-    assert opponent(torch.zeros(2, 1, 64, 64)).shape == (2, len(opponent.members))
-    return [member for member in opponent.members if isinstance(member, Discriminator)]
+    discriminator = attack("gan-ensemble", **changes).discriminator()
+    assert isinstance(discriminator, Ensemble)
+    discriminator.initialise(torch.Generator().manual_seed(0))
+    assert discriminator(torch.zeros(2, 1, 64, 64)).shape == (2, len(discriminator.members))
+    return [member for member in discriminator.members if isinstance(member, Discriminator)]
 
 
 def test_no_two_members_of_the_ensemble_see_the_same() -> None:
@@ -194,7 +204,7 @@ def test_co_occurrences_differ_by_nothing_from_their_own_and_by_more_the_more_is
 
 def darker_pairs(by: int = 6) -> Pairs:
     """Pairs that anything can restore: every patch lost `by` grey levels."""
-    pristine = [np.clip(stack, 60, 200) for stack in median_pairs().pristine.stacks]  # type: ignore[call-overload]
+    pristine = [np.clip(np.asarray(stack), 60, 200) for stack in median_pairs().pristine.stacks]
     darker = tuple((stack - by).astype(np.uint8) for stack in pristine)
     return Pairs(Patches(tuple(pristine)), Patches(darker), frozenset({8, 9}))
 
@@ -202,12 +212,28 @@ def darker_pairs(by: int = 6) -> Pairs:
 def test_what_was_taken_is_given_back(name: str) -> None:
     pairs = darker_pairs()
     curve: list[Mapping[str, float]] = []
-    learned = attack(name, steps=40, pairs_per_step=4, rate=0.003).learn(pairs, seed=0, course=Course(curve.append))
+    learned = attack(name, steps=40, pairs_per_step=4, lr=0.003).learn(
+        pairs, seed=0, monitor=TrainingMonitor(curve.append)
+    )
     darker, pristine = (torch.from_numpy(some[np.arange(8)]) for some in (pairs.manipulated, pairs.pristine))
     left = (restore(darker, learned).int() - pristine.int()).float()
     assert left.square().mean() < 6**2 / 2
     assert curve[-1]["validation_psnr"] > 10 * math.log10(255**2 / 6**2) + 3
-    assert learned.facts["ended"] == "as planned"
+    assert learned.facts["ended"] == PLANNED
+
+
+def test_the_facts_say_how_it_learned_and_how_good_what_is_kept_is(name: str) -> None:
+    curve: list[Mapping[str, float]] = []
+    settings = attack(name)
+    facts = settings.learn(median_pairs(), seed=0, monitor=TrainingMonitor(curve.append)).facts
+    assert facts.keys() <= set(TRAINING_COLUMNS)
+    assert "reason" not in facts
+    assert facts["perceptual_net"] == ("none" if name == "gan-ensemble" else "discriminator")
+    assert facts["augmentation"] == f"flips and 90-degree turns, random {CROP}x{CROP} squares"
+    assert facts["steps"] == facts["best_step"] == settings.schedule().steps
+    assert facts["patches"] == settings.patches_seen
+    assert facts["validation_psnr"] == curve[-1]["validation_psnr"]
+    assert facts["validation_detected"] == curve[-1]["validation_detected"]
 
 
 class Killed(BaseException):
@@ -218,7 +244,7 @@ class Killed(BaseException):
 def test_killed_and_resumed_it_learns_what_it_would_have_learned(
     name: str, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(course, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr(monitor, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
     pairs, settings = median_pairs(), attack(name)
     whole = settings.learn(pairs, seed=3)
     kept = iter(range(100))
@@ -228,10 +254,10 @@ def test_killed_and_resumed_it_learns_what_it_would_have_learned(
             raise Killed
 
     with pytest.raises(Killed):
-        settings.learn(pairs, seed=3, course=Course(folder=tmp_path, kept=kill))
+        settings.learn(pairs, seed=3, monitor=TrainingMonitor(folder=tmp_path, kept=kill))
     curve: list[Mapping[str, float]] = []
     said: list[str] = []
-    resumed = settings.learn(pairs, seed=3, course=Course(curve.append, said.append, tmp_path))
+    resumed = settings.learn(pairs, seed=3, monitor=TrainingMonitor(curve.append, said.append, tmp_path))
     assert said[0] == f"goes on from step {step} of {settings.schedule().steps}"
     assert curve[-1]["step"] == settings.schedule().steps
     for key, tensor in whole.state_dict().items():
@@ -239,18 +265,19 @@ def test_killed_and_resumed_it_learns_what_it_would_have_learned(
 
 
 def test_the_rate_falls_to_zero_over_the_second_half_of_deceiving(name: str) -> None:
-    schedule = dataclasses.replace(attack(name).schedule(), seeing=10, restoring=20, deceiving=100, rate=0.5)
-    rates = [schedule.rate_at(step) for step in range(schedule.steps)]
+    schedule = dataclasses.replace(
+        attack(name).schedule(), pretrain_steps=10, warmup_steps=20, adversarial_steps=100, lr=0.5
+    )
+    rates = [schedule.lr * schedule.share_of_lr(step) for step in range(schedule.steps)]
     assert rates[: 10 + 20 + 50 + 1] == [0.5] * 81
     assert rates[-1] == pytest.approx(0.01)
     np.testing.assert_allclose(np.diff(rates[80:]), -0.01)
 
 
-def in_progress(name: str, **changes: Any) -> Restoration:
-    """A training that is about to deceive."""
-    settings = attack(name, **changes)
-    under_way = Restoration(settings, median_pairs(), seed=0, course=course.SILENT)
-    under_way.step = under_way.schedule.seeing + under_way.schedule.restoring
+def in_progress(name: str, **changes: Any) -> RestorationTraining:
+    """A training before its first adversarial step."""
+    under_way = attack(name, **changes).training(median_pairs(), seed=0)
+    under_way.step = under_way.schedule.first_adversarial_step
     return under_way
 
 
@@ -259,30 +286,40 @@ def test_the_loss_is_the_sum_of_its_parts(name: str, monkeypatch: pytest.MonkeyP
     under_way = in_progress(name, adversarial=0.3, **({"co_occurrence": 0.2} if "ens" in name else {"perceptual": 0.7}))
     under_way.precision = "float32"  # as by hand, on a processor that has bfloat16, too
     torch.nn.init.normal_(under_way.generator.last.weight, std=0.1, generator=torch.Generator().manual_seed(0))
-    losses: dict[str, torch.Tensor] = {}
-    monkeypatch.setattr(under_way, "_improve", losses.__setitem__)  # the networks stay as they are
-    pristine, manipulated = (patches[:, 0, None].float() for patches in torch.from_numpy(under_way._batch(0)).unbind(1))
-    loss = under_way._deceive(pristine, manipulated)
+    for optimiser in under_way.optimisers.values():
+        optimiser.param_groups[0]["lr"] = 0.0  # the networks stay as they are
+    of_discriminator: list[Tensor] = []
+
+    def discriminator_loss(pristine: Tensor, restored: Tensor) -> Tensor:
+        assert not restored.requires_grad
+        of_discriminator.append(RestorationTraining.discriminator_loss(under_way, pristine, restored))
+        return of_discriminator[-1]
+
+    monkeypatch.setattr(under_way, "discriminator_loss", discriminator_loss)
+    batch = under_way.batch(0)
+    loss = under_way.take_step(batch)
+    pristine, manipulated = (patches.float() for patches in batch.unbind(1))
     under_way.generator.train()
-    opponent, critic = under_way.opponent.eval(), under_way.critic.eval()
+    discriminator, perceptual_net = under_way.discriminator.eval(), under_way.perceptual_net.eval()
     with torch.no_grad():
         stored = under_way.generator(manipulated).clamp(0, 255).round()
         assert not torch.equal(stored, under_way.generator(manipulated))
         restored = under_way.generator(manipulated)
         expected = ((restored - pristine) / 255).square().mean()
-        expected += 0.3 * torch.log1p(opponent(stored).exp()).mean()  # small where it takes them for pristine
+        expected += 0.3 * torch.log1p(discriminator(stored).exp()).mean()  # small where it takes them for pristine
         if name == "gan-ensemble":
             roots = [(soft_s3_spam14hv(x, exact_quantiser(), alpha=1.0) + 1e-4).sqrt() for x in (stored, pristine)]
             expected += 0.2 * (roots[0] - roots[1]).square().sum(1).mean()
         else:
-            seen = [critic.features(x) for x in (stored, pristine)]
+            assert isinstance(perceptual_net, Discriminator)
+            seen = [perceptual_net.features(x) for x in (stored, pristine)]
             expected += 0.7 * (seen[0] - seen[1]).square().mean() / seen[1].square().mean()
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
     # The discriminator is to call what a file would hold manipulated (above 0), and pristine patches not.
     with torch.no_grad():
-        real, false = opponent.train()(torch.cat([pristine, stored])).chunk(2)
+        real, false = discriminator.train()(torch.cat([pristine, stored])).chunk(2)
         theirs = (torch.log1p(real.exp()).mean() + torch.log1p((-false).exp()).mean()) / 2
-    torch.testing.assert_close(losses["opponent"], theirs, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(of_discriminator, [theirs], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -297,18 +334,32 @@ def test_the_loss_is_the_sum_of_its_parts(name: str, monkeypatch: pytest.MonkeyP
 def test_a_collapse_is_that_of_every_member(
     real: list[list[float]], false: list[list[float]], same: int, sure: int
 ) -> None:
-    under_way = in_progress("gan-ensemble")
-    under_way._judge_opponent(torch.tensor(real), torch.tensor(false))
-    assert (under_way.watched.same, under_way.watched.sure) == (same, sure)
+    watch = DiscriminatorWatch()
+    watch.look(torch.tensor(real), torch.tensor(false))
+    assert (watch.same, watch.sure) == (same, sure)
+    assert watch.steps == max(same, sure)
+
+
+def test_a_discriminator_is_watched_from_its_first_adversarial_step_on(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "SAME", math.inf)
+    under_way = in_progress(name)
+    under_way.step -= 1
+    under_way.take_step(under_way.batch(0))
+    assert under_way.watch == DiscriminatorWatch()
+    under_way.step += 1
+    under_way.take_step(under_way.batch(1))
+    assert under_way.watch == DiscriminatorWatch(same=1)
 
 
 def test_bfloat16_learns_nearly_what_float32_does(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accelerator, "_has_bfloat16", lambda _: False)
+    monkeypatch.setattr(accelerator, "has_bfloat16", lambda _: False)
     whole = attack(name).learn(median_pairs(), seed=0)
-    monkeypatch.setattr(accelerator, "_has_bfloat16", lambda _: True)
+    monkeypatch.setattr(accelerator, "has_bfloat16", lambda _: True)
     half = attack(name).learn(median_pairs(), seed=0)
     assert (whole.facts["precision"], half.facts["precision"]) == ("float32", "bfloat16")
-    assert half.facts["ended"] == "as planned"
+    assert half.facts["ended"] == PLANNED
     assert {tensor.dtype for tensor in half.parameters()} == {torch.float32}
     learned, apart = whole.last.weight, half.last.weight - whole.last.weight  # it begins with zeros
     assert 0 < apart.norm() < 0.1 * learned.norm()
@@ -326,11 +377,12 @@ def test_a_discriminator_that_collapses_ends_the_training_with_what_was_good(
     monkeypatch.setattr(training, "STEPS_OF_COLLAPSE", 3)
     monkeypatch.setattr(training, "SAME", math.inf)
     said: list[str] = []
-    learned = attack(name, steps=40).learn(median_pairs(), seed=0, course=Course(say=said.append))
-    assert "the discriminator collapsed at step" in str(learned.facts["ended"])
-    assert "tells nothing from anything" in str(learned.facts["ended"])
-    assert said[-1] == learned.facts["ended"]
-    assert 0 < int(learned.facts["kept_step"]) == int(learned.facts["steps"]) < 40
+    learned = attack(name, steps=40).learn(median_pairs(), seed=0, monitor=TrainingMonitor(say=said.append))
+    assert learned.facts["ended"] == COLLAPSED
+    assert "the discriminator collapsed at step" in str(learned.facts["reason"])
+    assert "tells nothing from anything" in str(learned.facts["reason"])
+    assert said[-1] == f"{learned.facts['reason']}; the state of step {learned.facts['best_step']} is kept"
+    assert 0 < int(learned.facts["best_step"]) == int(learned.facts["steps"]) < 40
 
 
 def test_what_is_kept_after_a_collapse_can_restore(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,11 +390,12 @@ def test_what_is_kept_after_a_collapse_can_restore(name: str, monkeypatch: pytes
     monkeypatch.setattr(training, "SURE", -math.inf)
     settings = attack(name, steps=40)
     learned = settings.learn(median_pairs(), seed=0)
-    assert "is sure of every patch" in str(learned.facts["ended"])
-    assert "which never met the discriminator, is kept" in str(learned.facts["ended"])
+    assert learned.facts["ended"] == COLLAPSED
+    assert "is sure of every patch" in str(learned.facts["reason"])
+    assert str(learned.facts["reason"]).endswith("; what is kept never met the discriminator")
     # It never deceived anybody: what is left is what fidelity alone taught.
     schedule = settings.schedule()
-    assert learned.facts["kept_step"] == schedule.seeing + schedule.restoring
+    assert learned.facts["best_step"] == schedule.pretrain_steps + schedule.warmup_steps
     assert learned.last.weight.abs().max() > 0
 
 
@@ -352,7 +405,7 @@ def test_killed_around_a_collapse_it_ends_as_it_would_have(
 ) -> None:
     monkeypatch.setattr(training, "STEPS_OF_COLLAPSE", 4)
     monkeypatch.setattr(training, "SAME", math.inf)
-    monkeypatch.setattr(course, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr(monitor, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
     settings, pairs, kept = attack("gan-ensemble", steps=40), median_pairs(), iter(range(100))
     whole = settings.learn(pairs, seed=0)
 
@@ -361,18 +414,39 @@ def test_killed_around_a_collapse_it_ends_as_it_would_have(
             raise Killed
 
     with pytest.raises(Killed):
-        settings.learn(pairs, seed=0, course=Course(folder=tmp_path, kept=kill))
-    resumed = settings.learn(pairs, seed=0, course=Course(folder=tmp_path))
-    assert all(resumed.facts[name] == whole.facts[name] for name in ("ended", "steps", "kept_step"))
+        settings.learn(pairs, seed=0, monitor=TrainingMonitor(folder=tmp_path, kept=kill))
+    resumed = settings.learn(pairs, seed=0, monitor=TrainingMonitor(folder=tmp_path))
+    assert whole.facts["ended"] == COLLAPSED
+    assert {**resumed.facts, "seconds": 0} == {**whole.facts, "seconds": 0}
     assert all(torch.equal(tensor, resumed.state_dict()[key]) for key, tensor in whole.state_dict().items())
 
 
-def test_a_generator_that_holds_nan_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: Restoration) -> None:
-        self.kept.last.weight.data.fill_(math.nan)
+def spoil_generator(monkeypatch: pytest.MonkeyPatch, first: int) -> None:
+    """From this step on, let the generator that is kept hold NaN."""
+    original = RestorationTraining.take_step
 
-    monkeypatch.setattr(Restoration, "_keep_mean", broken)
-    with pytest.raises(TrainingError, match="the generator holds NaN or infinity after step"):
+    def take_step(self: RestorationTraining, batch: Tensor) -> Tensor:
+        loss = original(self, batch)
+        if self.step >= first:
+            self.network.last.weight.data.fill_(math.nan)
+        return loss
+
+    monkeypatch.setattr(RestorationTraining, "take_step", take_step)
+
+
+def spoil_loss(monkeypatch: pytest.MonkeyPatch, first: int) -> None:
+    """From this step on, let the generator's loss be NaN."""
+    original = RestorationTraining.fidelity
+
+    def fidelity(self: RestorationTraining, restored: Tensor, pristine: Tensor, manipulated: Tensor) -> Tensor:
+        return original(self, restored, pristine, manipulated) * (math.nan if self.step >= first else 1)
+
+    monkeypatch.setattr(RestorationTraining, "fidelity", fidelity)
+
+
+def test_a_generator_that_holds_nan_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil_generator(monkeypatch, first=0)
+    with pytest.raises(TrainingError, match="the network holds NaN or infinity after step"):
         attack("gan-kim").learn(median_pairs(), seed=0)
 
 
@@ -382,36 +456,25 @@ def test_nan_ends_the_training_with_what_was_good(
     what: str, between_looks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And where it is found, which is up to the clock, changes nothing."""
-    improve, mean, nan = Restoration._improve, Restoration._keep_mean, 31
-
-    def broken_loss(self: Restoration, side: str, loss: torch.Tensor) -> None:
-        improve(self, side, loss.mul_(math.nan if self.step == nan and side == "generator" else 1))
-
-    def broken_generator(self: Restoration) -> None:
-        mean(self)
-        if self.step >= nan:
-            self.kept.last.weight.data.fill_(math.nan)
-
-    monkeypatch.setattr(course, "STEPS_BETWEEN_LOOKS", between_looks)
-    if what == "loss":
-        monkeypatch.setattr(Restoration, "_improve", broken_loss)
-    else:
-        monkeypatch.setattr(Restoration, "_keep_mean", broken_generator)
+    nan = 31
+    monkeypatch.setattr(monitor, "STEPS_BETWEEN_LOOKS", between_looks)
+    spoil = spoil_loss if what == "loss" else spoil_generator
+    spoil(monkeypatch, first=nan)
     settings = attack("gan-kim", steps=40)
     good = max(step for step in settings.schedule().validated_at if step <= nan)
     learned = settings.learn(median_pairs(), seed=0)
     step = nan if what == "loss" else min(step for step in settings.schedule().validated_at if step > nan)
     wrong = f"the loss became nan at step {step}" if what == "loss" else f"holds NaN or infinity after step {step}"
-    assert wrong in str(learned.facts["ended"])
-    assert str(learned.facts["ended"]).endswith(f"; the generator of step {good} is kept")
-    assert (learned.facts["steps"], learned.facts["kept_step"]) == (good, good)
+    assert learned.facts["ended"] == DIVERGED
+    assert wrong in str(learned.facts["reason"])
+    assert (learned.facts["steps"], learned.facts["best_step"]) == (good, good)
     assert all(torch.isfinite(tensor).all() for tensor in learned.state_dict().values())
 
 
 def test_fidelity_to_the_manipulated_patch_needs_no_aligned_pairs() -> None:
     pairs = median_pairs()
     elsewhere = Pairs(pairs.pristine, Patches(pairs.manipulated.stacks[::-1]), pairs.held_out)
-    assert attack("gan-ensemble", like="manipulated").learn(elsewhere, seed=0).facts["ended"] == "as planned"
+    assert attack("gan-ensemble", like="manipulated").learn(elsewhere, seed=0).facts["ended"] == PLANNED
     one, other = (torch.from_numpy(some[np.arange(6)]).float() for some in (pairs.pristine, pairs.manipulated))
     assert co_occurrence_distance(one, one.flip(0), together=True).item() == pytest.approx(0, abs=1e-9)
     assert co_occurrence_distance(one, one.flip(0)) > 0
@@ -419,16 +482,15 @@ def test_fidelity_to_the_manipulated_patch_needs_no_aligned_pairs() -> None:
 
 
 def test_a_loss_that_is_no_number_is_an_error_that_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
-    nothing = torch.tensor(math.nan, requires_grad=True)
-    monkeypatch.setattr(Restoration, "_fidelity", lambda *_: nothing * 1)
-    monkeypatch.setattr(Restoration, "_held_out", lambda self: {})
-    with pytest.raises(TrainingError, match="the loss became nan at step 4; a smaller rate may help"):
+    spoil_loss(monkeypatch, first=0)
+    with pytest.raises(TrainingError, match="the loss became nan at step 4; a smaller lr may help"):
         attack("gan-kim", steps=30).learn(median_pairs(), seed=0)
 
 
 def test_without_held_out_photographs_it_learns_too() -> None:
     learned = attack("gan-kim").learn(median_pairs(held_out=0), seed=0)
-    assert learned.facts["kept_step"] == learned.facts["steps"]
+    assert learned.facts["best_step"] == learned.facts["steps"]
+    assert not any(name.startswith("validation") for name in learned.facts)
 
 
 REFUSED: Mapping[str, tuple[Callable[[], object], type[CounterforensicsError], str]] = {
@@ -440,7 +502,7 @@ REFUSED: Mapping[str, tuple[Callable[[], object], type[CounterforensicsError], s
     "no pairs": (
         lambda: attack("gan-kim").learn(median_pairs(photos=2, held_out=2), seed=0),
         TrainingError,
-        "no pairs to learn from",
+        "no pairs to train on",
     ),
     "size": (lambda: attack("gan-vgg", size="big"), AttackError, "gan-vgg: size must be full or small, got 'big'"),
     "like": (lambda: parse("gan-vgg:like=original"), AttackError, "like must be pristine or manipulated"),
@@ -489,7 +551,7 @@ def test_a_generator_is_loaded_as_it_was_saved_and_not_as_another_size(name: str
 # --- in a study
 
 
-GAN, FOLDER = f"gan-kim:{TINY}", "gan-kim-size-small-steps-6-pairs_per_step-2-rate-0.001"
+GAN, FOLDER = f"gan-kim:{TINY}", "gan-kim-size-small-steps-6-pairs_per_step-2-lr-0.001"
 
 
 @pytest.fixture(scope="module")
@@ -510,8 +572,8 @@ def restored(settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory)
     return folder / "out"
 
 
-def rows_of(out: Path) -> list[dict[str, str]]:
-    with (out / "rows.csv").open(encoding="utf-8") as file:
+def rows_of(out: Path, table: str = "rows.csv") -> list[dict[str, str]]:
+    with (out / table).open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -524,13 +586,14 @@ def test_a_study_learns_one_generator_and_only_for_the_manipulations_that_it_is_
     attacked = [row for row in rows_of(restored) if row["attack"]]
     assert [(row["manipulation"], row["target"]) for row in attacked] == [("median:7", "")]
     assert 0 < float(attacked[0]["psnr"]) < math.inf
-    assert attacked[0]["learned"].endswith(
-        "; perceptual space: features of the discriminator when it had learned to detect the manipulation; "
-        "9 steps of 2 pairs, as planned"
-    )
-    assert not any(row["learned"] for row in rows_of(restored) if not row["attack"])
+    (trained,) = (row for row in rows_of(restored, "trainings.csv") if row["role"] == "generator")
+    assert (trained["manipulation"], trained["part"], trained["perceptual_net"]) == ("median:7", GAN, "discriminator")
+    assert [trained[name] for name in ("steps", "best_step", "pairs_per_step", "patches")] == ["9", "9", "2", "36"]
+    assert (trained["ended"], trained["reason"]) == (PLANNED, "")
+    assert 0 < float(trained["validation_psnr"]) < math.inf
+    assert 0 <= float(trained["validation_detected"]) <= 1
     generator = load_generator(restored / "generators" / "0" / FOLDER / "median:7")
-    assert generator.facts["ended"] == "as planned"
+    assert generator.facts["ended"] == PLANNED
 
 
 def test_a_new_judge_does_not_learn_the_generator_again(
@@ -553,7 +616,7 @@ def test_a_generator_from_a_folder_gives_the_same_figures(
     study = load_study(str(write_study(tmp_path / "named.yaml", settings | {"attacks": [named]})))
     assert run_study(study, tmp_path / "out", workers=2).failures == ()
     (ours,), (theirs,) = ([row for row in rows_of(out) if row["attack"]] for out in (tmp_path / "out", restored))
-    told = {"attack"}  # which names the folder
+    told = {"attack", "attack_label"}  # the attack names the folder
     assert {key: ours[key] for key in ours.keys() - told} == {key: theirs[key] for key in theirs.keys() - told}
 
 
@@ -614,13 +677,20 @@ def test_a_generator_that_saw_other_photographs_of_a_test_device_is_refused(
             run_study(study, tmp_path / "out", workers=2)
 
 
+def record_of(text: str) -> Mapping[str, Any] | None:
+    """The record of the generator that this attack takes from a folder."""
+    parsed = parse(text)
+    assert isinstance(parsed, GanRestoration)
+    return parsed.pretrained_record()
+
+
 def test_what_is_said_of_a_generator_from_a_folder_is_true(restored: Path) -> None:
     folder = restored / "generators" / "0" / FOLDER / "median:7"
-    for said in ("", "steps=6,", "rate=0.001,seed=3,"):  # how it learned may be left out
-        parse(f"gan-kim:size=small,{said}weights={folder}").taken()
-    for untrue in ("steps=7", "rate=0.01", "momentum=0.5", "adversarial=0", "like=manipulated"):
+    for said in ("", "steps=6,", "lr=0.001,seed=3,"):  # how it learned may be left out
+        assert record_of(f"gan-kim:size=small,{said}weights={folder}") is not None
+    for untrue in ("steps=7", "lr=0.01", "beta1=0.5", "adversarial=0", "like=manipulated"):
         with pytest.raises(WeightsError, match=f"not {untrue.split('=')[0]}="):
-            parse(f"gan-kim:size=small,{untrue},weights={folder}").taken()
+            record_of(f"gan-kim:size=small,{untrue},weights={folder}")
 
 
 def test_a_generator_that_is_not_there_is_named_as_the_study_names_it(settings: dict[str, Any], tmp_path: Path) -> None:
@@ -649,9 +719,9 @@ def test_where_pixels_move_nothing_is_compared_with_the_pristine_patch(tmp_path:
 
 def test_a_study_refuses_what_a_generator_cannot_learn_before_it_begins(tmp_path: Path) -> None:
     gan = [{"attack": "gan-kim"}]
-    with pytest.raises(StudyError, match=r"gan-kim is to be like=pristine, and resize:1.5 moves pixels"):
+    with pytest.raises(AttackError, match=r"gan-kim is to be like=pristine, and resize:1.5 moves pixels"):
         tiny_study(tmp_path, manipulations=["resize:1.5"], attacks=gan)
-    with pytest.raises(StudyError, match="gan-kim learns on patches of at least 64, got size 48"):
+    with pytest.raises(AttackError, match="gan-kim learns on patches of at least 64, got size 48"):
         tiny_study(tmp_path, attacks=gan, patches={"per_photo": 4, "size": 48})
     tiny_study(tmp_path, manipulations=["resize:1.5"], attacks=[{"attack": "gan-kim:like=manipulated"}])
 

@@ -76,7 +76,7 @@ def test_moments_are_those_of_all_rows_however_they_are_cut(width: int, first: i
 
 
 def test_rows_come_back_as_they_were_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear_svm, "_ROWS", 4)
+    monkeypatch.setattr(linear_svm, "ROWS_AT_ONCE", 4)
     whole = np.arange(30, dtype=np.float32).reshape(10, 3)
     rows = rows_of(whole[:7], whole[7:])
     assert len(rows) == 10
@@ -90,7 +90,7 @@ def test_the_answer_does_not_depend_on_how_rows_are_cut(monkeypatch: pytest.Monk
     negative, positive = two_classes(1, 200, 10, 0.3)
     found = []
     for chunk in (7, 1000):
-        monkeypatch.setattr(linear_svm, "_ROWS", chunk)
+        monkeypatch.setattr(linear_svm, "ROWS_AT_ONCE", chunk)
         several = rows_of(negative), rows_of(positive)
         found.append(fit_linear_svm(*several, *moments(several), c=0.1)[0])
     torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
@@ -98,6 +98,6 @@ def test_the_answer_does_not_depend_on_how_rows_are_cut(monkeypatch: pytest.Monk
 
 def test_one_that_does_not_converge_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear_svm, "MOST_PASSES", 1)
-    several = tuple(map(rows_of, two_classes(0, 50, 5, 0.1)))
+    negative, positive = map(rows_of, two_classes(0, 50, 5, 0.1))
     with pytest.raises(TrainingError, match=r"the SVM with c = 0\.5 did not converge in 1 steps; try a smaller c"):
-        fit_linear_svm(*several, *moments(several), c=0.5)
+        fit_linear_svm(negative, positive, *moments([negative, positive]), c=0.5)

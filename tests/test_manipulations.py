@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,26 +13,77 @@ from PIL import Image
 from scipy import ndimage
 
 from counterforensics.errors import PixelError
-from counterforensics.manipulations import BACKEND, PAPER, parse
+from counterforensics.manipulations import BACKEND, MANIPULATIONS, PAPER, parse
+from counterforensics.manipulations.base import Manipulation
+from counterforensics.names import Registry
+from counterforensics.pixels import Pixels
+from counterforensics.testing import MANIPULATION_CHECKS, ManipulationCase, check_manipulation
+
+# Every manipulation at the paper's settings, and one that makes a photograph smaller.
+TEXTS = (*PAPER, "resize:0.5")
 
 
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
     draw = np.random.default_rng(0)
     smooth = ndimage.gaussian_filter(draw.normal(size=(96, 140, 3)), (3, 3, 0))
-    return np.clip(128 + 400 * smooth + draw.normal(0, 4, smooth.shape), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(128 + 400 * smooth + draw.normal(0, 4, smooth.shape), 0, 255), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("text", PAPER)
-def test_a_manipulation_gives_uint8_rgb_and_leaves_its_argument_alone(text: str, photo: np.ndarray) -> None:
-    before = photo.copy()
-    after = parse(text)(photo)
-    assert after.dtype == np.uint8
-    assert after.ndim == 3
-    assert after.shape[2] == 3
-    assert np.array_equal(photo, before)
-    assert after.shape != photo.shape or not np.array_equal(after, photo)
-    assert np.array_equal(after, parse(text)(photo))
+def test_every_manipulation_is_tried() -> None:
+    assert {text.partition(":")[0] for text in TEXTS} == set(MANIPULATIONS)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("check", MANIPULATION_CHECKS, ids=lambda check: check.__name__)
+def test_a_manipulation_keeps_its_contract(check: Callable[[ManipulationCase], None], text: str) -> None:
+    check(ManipulationCase(text))
+
+
+# --- manipulations that break it
+
+
+@dataclass(frozen=True)
+class Wrong(Manipulation):
+    """A manipulation that is wrong in the way that `how` says."""
+
+    how: str
+
+    def __call__(self, photo: Pixels) -> Pixels:
+        result: Pixels = WRONG[self.how][0](photo)
+        return result
+
+
+def painted(photo: Pixels) -> Pixels:
+    """Overwrites its argument."""
+    photo[0] = 0
+    return photo.copy()
+
+
+WRONG: dict[str, tuple[Callable[[Pixels], Any], str]] = {
+    "float": (lambda photo: photo / 2, "it must return uint8 [h, w, 3], returns float64 (96, 140, 3)"),
+    "grey": (lambda photo: photo[..., 0], "it must return uint8 [h, w, 3], returns uint8 (96, 140)"),
+    "painted": (painted, "it changes the photograph that it is given"),
+    "nothing": (lambda photo: photo.copy(), "it leaves a noisy photograph as it was"),
+    "random": (
+        lambda photo: photo ^ np.random.randint(0, 2, photo.shape, dtype=np.uint8),  # noqa: NPY002
+        "it gives another result for the same photograph",
+    ),
+    "mirrored": (lambda photo: photo[:, ::-1], "it moves what is shown; say `moves_pixels = True`"),
+    "cropped": (lambda photo: photo[8:, 8:], "the result is 120x120 for 128x128; say `moves_pixels = True`"),
+}
+
+
+@pytest.mark.parametrize("how", WRONG)
+def test_a_broken_contract_is_said(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Registry("manipulation", Manipulation, {"wrong": Wrong})  # type: ignore[type-abstract]
+    monkeypatch.setattr("counterforensics.testing.MANIPULATIONS", known)
+    with pytest.raises(AssertionError) as raised:
+        check_manipulation(f"wrong:{how}")
+    assert str(raised.value).startswith(f"wrong:{how}: {WRONG[how][1]}")
+
+
+# --- each against another library or a closed form
 
 
 @pytest.mark.parametrize("text", PAPER)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from counterforensics.study import memory
+from counterforensics.study.schedulers import memory
 
 
 def test_the_peak_is_at_least_what_was_held_and_never_falls() -> None:
@@ -23,13 +23,13 @@ def test_the_peak_is_at_least_what_was_held_and_never_falls() -> None:
 
 
 def test_releasing_and_reusing_are_harmless_without_glibc(monkeypatch: pytest.MonkeyPatch) -> None:
-    for known in (memory._of_glibc, memory.reuse):
+    for known in (memory.of_glibc, memory.reuse):
         known.cache_clear()
     monkeypatch.setattr("ctypes.CDLL", lambda name: object())
     memory.release()
     memory.reuse()
-    assert memory._of_glibc("malloc_trim") is None
-    for known in (memory._of_glibc, memory.reuse):
+    assert memory.of_glibc("malloc_trim") is None
+    for known in (memory.of_glibc, memory.reuse):
         known.cache_clear()
 
 
@@ -40,9 +40,10 @@ from pathlib import Path
 
 import numpy as np
 
-from counterforensics.study.memory import peak_memory
-from counterforensics.study.remote_store import open_store
-from counterforensics.study.tasks import PATCHES, Task, run_task
+from counterforensics.study.schedulers.memory import peak_memory
+from counterforensics.study.store.remote import open_store
+from counterforensics.study.tasks import COMPARE, Task, run_task
+from counterforensics.study.tasks.files import PATCHES
 
 store = open_store(Path(sys.argv[1]))
 for count in (128, 640):
@@ -50,7 +51,7 @@ for count in (128, 640):
     with store.writing(f"{count:064}", "patches") as folder:
         np.save(folder / PATCHES, patches)
     needs = {role: (f"{count:064}",) for role in ("pristine", "manipulated", "concealed")}
-    run_task(Task("compare", {"aligned": True}, needs), store, print)
+    run_task(Task(COMPARE, {"aligned": True}, needs), store, print)
     print(peak_memory() - patches.nbytes)
 """
 

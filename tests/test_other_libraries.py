@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from counterforensics.attacks import DeepFool, Pgd, deepfool, fgsm, jsma, pgd
+from counterforensics.attacks import Attack, deepfool, fgsm, jsma, pgd
+from counterforensics.attacks.base import Diagnostics
 from counterforensics.bridge import (
     Borrowed,
     Classifier,
@@ -77,8 +78,15 @@ def borrowed(run: Run, target: Any, patches: Tensor) -> Any:
     return Borrowed(run).prepare(target, NOTHING, seed=0).conceal(patches, None)
 
 
+def unrounded(attack: Callable[..., Tensor], target: Network, patches: Tensor, **settings: Any) -> Tensor:
+    """The real numbers that an attack of ours finds before they are rounded, in grey levels."""
+    diagnostics = Diagnostics()
+    attack(patches, target, **settings, lattice=False, diagnostics=diagnostics)
+    return diagnostics.unrounded
+
+
 def on_real_numbers(run: Run, target: Network, patches: Tensor) -> Tensor:
-    """What a borrowed attack gives before it is stored, in grey levels."""
+    """The real numbers that a borrowed attack finds before they are rounded, in grey levels."""
     labels = torch.ones(len(patches), dtype=torch.int64)
     return run(Classifier(target), to_pixels(patches) / 255, labels).detach() * 255
 
@@ -91,9 +99,7 @@ def test_fgsm_is_the_same_noise_as_theirs(theirs: dict[str, Any], target: Networ
 
 
 def test_pgd_on_real_numbers_is_theirs(theirs: dict[str, Any], target: Network, patches: Tensor) -> None:
-    walk = Pgd(epsilon=1, steps=1, step=0.3, lattice=False, confidence=float("inf")).walk
-    pixels = to_pixels(patches)
-    ours = walk(pixels, pixels, target)[0]
+    ours = unrounded(pgd, target, patches, epsilon=1, steps=1, step=0.3, confidence=float("inf"))
     for run in pgd_of(theirs, 0.3, 1):
         close = (on_real_numbers(run, target, patches) - ours).abs() < 1e-3
         assert close.double().mean() > 0.999
@@ -102,9 +108,7 @@ def test_pgd_on_real_numbers_is_theirs(theirs: dict[str, Any], target: Network, 
 def test_pgd_succeeds_as_often_as_theirs_and_keeps_more_once_stored(
     theirs: dict[str, Any], target: Network, patches: Tensor
 ) -> None:
-    pixels = to_pixels(patches)
-    attack = Pgd(epsilon=1, steps=3, step=0.3, lattice=False)
-    free = (target.logits(attack.walk(pixels, pixels, target)[0]) <= 0).double().mean()
+    free = (target.logits(unrounded(pgd, target, patches, epsilon=1, steps=3, step=0.3)) <= 0).double().mean()
     stored = (target.logits(to_pixels(pgd(patches, target, epsilon=1, steps=3))) <= 0).sum()
     for run in pgd_of(theirs, 0.3, 3):
         found = borrowed(run, target, patches)
@@ -116,7 +120,7 @@ def test_deepfool_on_real_numbers_is_theirs_and_all_of_theirs_is_lost_once_store
     theirs: dict[str, Any], target: Network, patches: Tensor
 ) -> None:
     pixels = to_pixels(patches)
-    ours = DeepFool(lattice=False).walk(pixels, target)[0]
+    ours = unrounded(deepfool, target, patches)
     assert (target.logits(ours) <= 1e-5).all()  # a real number at the boundary: as exact as float32 sums are
     length = (ours - pixels).flatten(1).norm(dim=1)
     (foolbox, *_) = deepfool_of(theirs)
@@ -185,6 +189,15 @@ def test_the_seed_is_torchs_for_a_borrowed_attack_and_nobody_elses(target: Netwo
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+def test_a_borrowed_attack_is_an_attack() -> None:
+    attack = Borrowed(lambda classifier, images, labels: images)
+    assert isinstance(attack, Attack)
+    assert attack.needs_target
+    assert not attack.needs_pairs
+    assert not attack.needs_originals
+    attack.check_target(BlindDetector())
+
+
 def test_what_cannot_be_borrowed_is_said(target: Network) -> None:
     with pytest.raises(AttackError, match="a classifier has 1 or 2 outputs, got 3"):
         Classifier(target, outputs=3)
@@ -202,7 +215,6 @@ def test_a_detector_without_gradients_is_for_attacks_that_ask_for_none(patches: 
         return torch.autograd.grad(loss, images)[0]
 
     bright = patches // 4 + 140
-    found = Borrowed(darker).prepare(BlindDetector(), NOTHING, seed=0).conceal(bright, None)
-    assert found.kept.all()
+    assert borrowed(darker, BlindDetector(), bright).kept.all()
     with pytest.raises(AttackError, match="an attack of another library needs gradients, and BlindDetector has none"):
-        Borrowed(follows).prepare(BlindDetector(), NOTHING, seed=0).conceal(bright, None)
+        borrowed(follows, BlindDetector(), bright)

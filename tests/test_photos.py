@@ -170,7 +170,9 @@ def test_alpha_is_dropped_where_it_is_opaque_and_refused_elsewhere(mode: str) ->
     image = Image.fromarray(picture(9)).convert(mode)
     expected = np.asarray(Image.fromarray(picture(9)).convert(mode[:-1]).convert("RGB"))
     np.testing.assert_array_equal(decode(encoded(image, "PNG"), Path("a.png")), expected)
-    image.putpixel((3, 5), (*image.getpixel((3, 5))[:-1], 254))
+    pixel = image.getpixel((3, 5))
+    assert isinstance(pixel, tuple)
+    image.putpixel((3, 5), (*pixel[:-1], 254))
     with pytest.raises(PhotoError, match="transparent pixels; only opaque photographs work"):
         decode(encoded(image, "PNG"), Path("a.png"))
 

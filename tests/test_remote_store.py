@@ -18,10 +18,10 @@ import fsspec
 import pytest
 
 from counterforensics.errors import StudyError
-from counterforensics.study import remote_store
-from counterforensics.study.remote_store import RemoteStore, open_store
 from counterforensics.study.run import run_study
-from counterforensics.study.store import ENTRY, FolderStore, Store
+from counterforensics.study.store import remote
+from counterforensics.study.store.folder import ENTRY, FolderStore, Store
+from counterforensics.study.store.remote import RemoteStore, open_store
 from tests.conftest import tiny_study
 from tests.laboratory import USER, Process, listens, wait
 
@@ -123,7 +123,7 @@ def test_a_process_that_dies_before_the_record_leaves_no_entry(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as dying:
-        dying.setattr(store._files, "pipe_file", died)
+        dying.setattr(store.files, "pipe_file", died)
         with pytest.raises(KeyboardInterrupt):
             keep(store)
     assert len(objects(store)) == 1
@@ -134,12 +134,12 @@ def test_a_process_that_dies_before_the_record_leaves_no_entry(
 
 def damage_file(store: RemoteStore) -> None:
     (place,) = (path for path in objects(store) if path.endswith("result.txt"))
-    store._files.pipe_file(place, b"a resulT")
+    store.files.pipe_file(place, b"a resulT")
 
 
 def remove_file(store: RemoteStore) -> None:
     (place,) = (path for path in objects(store) if path.endswith("result.txt"))
-    store._files.rm_file(place)
+    store.files.rm_file(place)
 
 
 @pytest.mark.parametrize("damage", [damage_file, remove_file])
@@ -158,7 +158,7 @@ def test_a_damaged_entry_is_noticed_when_it_is_read_and_can_be_written_anew(
 @pytest.mark.parametrize("record", [b"{", b"[]", b'{"files": []}', b"\xff"])
 def test_a_damaged_record_is_noticed_before_anything_is_read(store: RemoteStore, record: bytes) -> None:
     keep(store)
-    store._files.pipe_file(f"{store._base}/{KEY}/{ENTRY}", record)
+    store.files.pipe_file(f"{store.base}/{KEY}/{ENTRY}", record)
     assert not store.has(KEY)
     assert store.is_damaged(KEY)
     store.discard(KEY)
@@ -211,16 +211,16 @@ def refusing(times: int, error: Exception, original: Callable[..., Any]) -> Call
 def test_a_store_that_refuses_for_a_while_is_asked_again(store: RemoteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
     monkeypatch.setattr("time.sleep", waited.append)
-    original = store._files.put_file
-    monkeypatch.setattr(store._files, "put_file", refusing(3, ConnectionError("try later"), original))
+    original = store.files.put_file
+    monkeypatch.setattr(store.files, "put_file", refusing(3, ConnectionError("try later"), original))
     keep(store)
     assert store.has(KEY)
-    assert waited == list(remote_store._WAITS[:3])
+    assert waited == list(remote.WAITS[:3])
 
 
 def test_a_store_that_refuses_for_good_is_a_clear_error(store: RemoteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    monkeypatch.setattr(store._files, "put_file", refusing(100, ConnectionError("down"), store._files.put_file))
+    monkeypatch.setattr(store.files, "put_file", refusing(100, ConnectionError("down"), store.files.put_file))
     with pytest.raises(StudyError, match=r"the store \w+://\w+ refuses \(ConnectionError: down\); finished work"):
         keep(store)
 
@@ -228,14 +228,14 @@ def test_a_store_that_refuses_for_good_is_a_clear_error(store: RemoteStore, monk
 def test_an_entry_whose_record_was_written_though_the_answer_was_lost_is_whole(
     store: RemoteStore, elsewhere: RemoteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written, answers = store._files.pipe_file, iter([ConnectionError("reset")])
+    written, answers = store.files.pipe_file, iter([ConnectionError("reset")])
 
     def lost(*arguments: Any, **named: Any) -> None:
         written(*arguments, **named)
         for error in answers:
             raise error
 
-    monkeypatch.setattr(store._files, "pipe_file", lost)
+    monkeypatch.setattr(store.files, "pipe_file", lost)
     keep(store)
     assert (elsewhere.folder(KEY) / "result.txt").read_text(encoding="utf-8") == "a result"
     assert sorted(path.rpartition("/")[2] for path in objects(store)) == [ENTRY, "result.txt"]
@@ -244,7 +244,7 @@ def test_an_entry_whose_record_was_written_though_the_answer_was_lost_is_whole(
 def test_a_server_may_say_in_words_of_its_own_that_another_was_first(
     store: RemoteStore, elsewhere: RemoteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = elsewhere._files.pipe_file
+    written = elsewhere.files.pipe_file
 
     def said(place: str, content: bytes, mode: str = "overwrite") -> None:
         try:
@@ -254,7 +254,7 @@ def test_a_server_may_say_in_words_of_its_own_that_another_was_first(
 
     keep(store, "first")
     monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("waited"))
-    monkeypatch.setattr(elsewhere._files, "pipe_file", said)
+    monkeypatch.setattr(elsewhere.files, "pipe_file", said)
     keep(elsewhere, "second")
     assert (elsewhere.folder(KEY) / "result.txt").read_text(encoding="utf-8") == "first"
     assert len(objects(store)) == 2
@@ -276,7 +276,7 @@ def test_two_processes_at_the_same_task_keep_apart_what_they_go_on_from(
 def test_no_task_waits_long_for_a_note(store: RemoteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
     monkeypatch.setattr("time.sleep", waited.append)
-    monkeypatch.setattr(store._files, "pipe_file", refusing(100, ConnectionError("down"), keep))
+    monkeypatch.setattr(store.files, "pipe_file", refusing(100, ConnectionError("down"), keep))
     with pytest.raises(StudyError, match="refuses"):
         store.note("a.json", {})
     assert sum(waited) < 2
@@ -286,7 +286,7 @@ def test_a_store_that_may_not_be_written_is_not_asked_twice(
     store: RemoteStore, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("waited"))
-    monkeypatch.setattr(store._files, "pipe_file", refusing(100, PermissionError("read-only"), keep))
+    monkeypatch.setattr(store.files, "pipe_file", refusing(100, PermissionError("read-only"), keep))
     with pytest.raises(StudyError, match=rf"cannot use the store {url} \(PermissionError: read-only\); check the addr"):
         RemoteStore(url)
     with pytest.raises(StudyError, match=r"refuses \(PermissionError: read-only\); finished work is kept"):
@@ -321,7 +321,7 @@ def test_a_study_in_a_remote_store_gives_the_same_rows(
     assert (tmp_path / "out" / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
     assert not (tmp_path / "out" / "store").exists()
     assert json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))["store"] == url
-    monkeypatch.setattr("counterforensics.study.execution.run_task", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("counterforensics.study.schedulers.execute.run_task", lambda *_: pytest.fail("computed again"))
     again = run_study(tiny_study(tmp_path), tmp_path / "out", store=url)
     assert again.rows.equals(outcome.rows)
     for link in (tmp_path / "out" / "detectors").glob("*/*/*"):

@@ -97,8 +97,8 @@ def test_co_occurrence_and_its_gradient_are_those_of_the_matrix_product(height: 
     shares, expected = co_occurrence(kernel, along), co_occurrence_by_matrix_product(product, along)
     torch.testing.assert_close(shares, expected, rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(shares.sum((1, 2)), torch.ones(3), rtol=1e-5, atol=0)
-    shares.backward(outer)
-    expected.backward(outer)
+    torch.autograd.backward(shares, outer)
+    torch.autograd.backward(expected, outer)
     assert kernel.grad is not None
     assert product.grad is not None
     assert_close_by_largest(kernel.grad, product.grad, 1e-5)
@@ -175,7 +175,8 @@ def test_memberships_have_the_gradient_of_a_softmax(alpha: float) -> None:
     gradients = []
     for function in (memberships, memberships_by_softmax):
         given = [tensor.clone().requires_grad_() for tensor in (residual.transpose(1, 2), levels, offsets)]
-        function(*given, alpha).backward(outer.transpose(2, 3))
+        shares = function(given[0], given[1], given[2], alpha)
+        torch.autograd.backward(shares, outer.transpose(2, 3))
         gradients.append([tensor.grad for tensor in given])
     for actual, expected in zip(*gradients, strict=True):
         torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
@@ -190,8 +191,8 @@ def test_a_membership_too_small_to_count_keeps_its_gradient(tiny: float, along: 
         levels[:, 1, 2:7, 3:9] = tiny
         levels.requires_grad_()
     outer = torch.rand(2, 25, 25, generator=seeded(7)) + 0.5
-    co_occurrence(kernel, along).backward(outer)
-    co_occurrence_by_matrix_product(product, along).backward(outer)
+    torch.autograd.backward(co_occurrence(kernel, along), outer)
+    torch.autograd.backward(co_occurrence_by_matrix_product(product, along), outer)
     assert kernel.grad is not None
     assert product.grad is not None
     assert (kernel.grad[:, 1, 2:7, 3:9] > 0).all()

@@ -56,7 +56,8 @@ def merged(levels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     for row in levels.tolist():
         for j in range(len(row) - 3):
             counts[bins[tuple(row[j : j + 4])]] += 1
-    return counts / counts.sum()
+    shares: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = counts / counts.sum()
+    return shares
 
 
 def test_the_feature_equals_the_oracle() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from counterforensics.errors import LeakageError, NameNotFoundError, PhotoError
+from counterforensics.photos.base import Photo
 from counterforensics.photos.splits import Split, audit, split_by_device
 
 
@@ -39,7 +40,7 @@ def photos_of(**devices: int) -> list[Named]:
 FOUR = photos_of(a=3, b=2, c=4, d=1)
 
 
-def devices(photos: tuple[Named, ...]) -> set[str]:
+def devices(photos: tuple[Photo, ...]) -> set[str]:
     return {photo.device for photo in photos}
 
 
@@ -63,7 +64,8 @@ def test_every_photo_has_one_role_and_no_device_two_sides(
     split = split_by_device(photos, test=test, validation=validation, seed=seed)
     assert len(devices(split.test)) == test
     assert not devices(split.test) & devices((*split.train, *split.validation))
-    assert sorted((*split.train, *split.validation, *split.test), key=photos.index) == photos
+    everybody: list[Photo] = [*split.train, *split.validation, *split.test]
+    assert sorted(everybody, key=list[Photo](photos).index) == photos
     learn = len(split.train) + len(split.validation)
     assert len(split.validation) == (max(round(validation * learn), 1) if validation > 0 and learn > 1 else 0)
 
@@ -137,7 +139,7 @@ def test_a_clean_split_passes_the_audit() -> None:
     ],
 )
 def test_the_same_pixels_under_two_devices_stop_the_run(roles: tuple[tuple[str, str], ...], message: str) -> None:
-    by_role: dict[str, tuple[Named, ...]] = {"train": (), "validation": (), "test": ()}
+    by_role: dict[str, tuple[Photo, ...]] = {"train": (), "validation": (), "test": ()}
     for device, role in roles:
         by_role[role] += (Named(device, 0),)
     with pytest.raises(LeakageError) as caught:

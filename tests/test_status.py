@@ -12,13 +12,14 @@ from typing import ClassVar
 import pytest
 
 from counterforensics.errors import TrainingError
-from counterforensics.study import journal, status
-from counterforensics.study.config import load_study
-from counterforensics.study.execution import RUN
+from counterforensics.study import status
 from counterforensics.study.run import run_study
+from counterforensics.study.schedulers import journal
+from counterforensics.study.schedulers.execute import RUN
+from counterforensics.study.settings import load_study
 from counterforensics.study.status import status_of
-from counterforensics.study.store import FolderStore
-from counterforensics.study.tasks import Task, run_task
+from counterforensics.study.store.folder import FolderStore
+from counterforensics.study.tasks import TRAIN, Task, run_task
 from tests.conftest import Command, tiny_study
 
 
@@ -39,17 +40,19 @@ def test_what_is_running_and_what_failed_is_named(
     seen: list[str] = []
 
     def broken(task: Task, store: FolderStore, say: Callable[[str], None]) -> None:
-        if task.kind == "train":
+        if task.kind is TRAIN:
             seen.append(command("status", tmp_path / "out").out)
             raise TrainingError("no such luck")
         run_task(task, store, say)
 
-    monkeypatch.setattr("counterforensics.study.execution.run_task", broken)
+    monkeypatch.setattr("counterforensics.study.schedulers.execute.run_task", broken)
     run_study(tiny_study(tmp_path), tmp_path / "out", workers=1)
     assert "has not ended" in seen[0]
     assert "Running: train" in seen[0]
     answer = command("status", tmp_path / "out").out
-    assert "ended" in answer
+    record = json.loads((tmp_path / "out" / RUN).read_text(encoding="utf-8"))
+    assert f"ended {record['ended']}" in answer
+    assert "has not ended" not in answer
     assert answer.count("no such luck") == len(seen)
     found = status_of(tmp_path / "out")
     assert found.kinds["train"]["failed"] == len(seen)
@@ -69,7 +72,8 @@ def test_a_run_that_was_killed_shows_what_it_was_at(finished: Path, tmp_path: Pa
     assert [note["label"] for note in found.running] == [label]
     assert found.kinds[kind]["done"] == 0
     store.note("c.json", {**note, "outcome": "done", "said": ""})
-    assert status_of(tmp_path).kinds[kind] | {"total": 0} == {"total": 0, "done": 1, "running": 0, "failed": 0}
+    counts = {**status_of(tmp_path).kinds[kind], "total": 0}
+    assert counts == {"total": 0, "done": 1, "running": 0, "failed": 0}
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", "{}"])

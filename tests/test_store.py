@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from counterforensics.errors import StudyError
-from counterforensics.study.store import ENTRY, FolderStore
+from counterforensics.study.store.folder import ENTRY, FolderStore
 
 KEY = hashlib.sha256(b"a task").hexdigest()
 
@@ -69,6 +69,16 @@ def test_a_task_that_fails_leaves_nothing(store: FolderStore) -> None:
     assert unfinished(store) == []
 
 
+def replaced_by_a_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("a file", encoding="utf-8")
+
+
+def emptied(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -80,8 +90,8 @@ def test_a_task_that_fails_leaves_nothing(store: FolderStore) -> None:
         lambda folder: (folder / ENTRY).write_text("[]", encoding="utf-8"),
         lambda folder: (folder / ENTRY).write_text('{"files": []}', encoding="utf-8"),
         lambda folder: (folder / ENTRY).write_bytes(b"\xff"),
-        lambda folder: (shutil.rmtree(folder), folder.write_text("a file", encoding="utf-8")),
-        lambda folder: (shutil.rmtree(folder), folder.mkdir()),
+        replaced_by_a_file,
+        emptied,
     ],
     ids=[
         "altered",

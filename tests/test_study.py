@@ -23,12 +23,14 @@ import torch
 from counterforensics import detectors
 from counterforensics.errors import LeakageError, NameNotFoundError, PhotoError, StudyError
 from counterforensics.evaluation import mse, psnr_of, radial_spectrum, residual_spectrum, ssim
-from counterforensics.study import execution, run, tasks
-from counterforensics.study.config import load_study
-from counterforensics.study.outcome import ROW_COLUMNS, TIME_COLUMNS, Outcome
+from counterforensics.outcome import LABEL_COLUMNS, PLANNED, ROW_COLUMNS, TIME_COLUMNS, TRAINING_COLUMNS, Outcome
+from counterforensics.study.out_folder import claim
 from counterforensics.study.run import run_study
-from counterforensics.study.store import FolderStore, Store
-from counterforensics.study.tasks import KINDS, Kind, Task
+from counterforensics.study.schedulers import execute
+from counterforensics.study.settings import Study, load_study
+from counterforensics.study.store.folder import FolderStore, Store
+from counterforensics.study.tasks import COMPARE, CONCEAL, JUDGE, TRAIN, Kind, Say, Task, run_task
+from counterforensics.study.tasks.files import LIKENESS, PATCHES, SPECTRA, save
 from tests.conftest import COZZOLINO, plan_of, tiny_settings, tiny_study, write_study
 
 FGSM_2 = [{"attack": "fgsm:epsilon=2", "targets": [COZZOLINO]}]
@@ -39,16 +41,16 @@ def rows_of(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def kinds_missing(study: run.Study, out: Path) -> Counter[str]:
+def kinds_missing(study: Study, out: Path) -> Counter[str]:
     plan = plan_of(study)
     missing, damaged = plan.missing(FolderStore(out / "store"))
     assert damaged == []
-    return Counter(plan.tasks[key].kind for key in missing)
+    return Counter(plan.tasks[key].kind.name for key in missing)
 
 
-def entries(out: Path, study: run.Study, kind: str) -> list[Path]:
+def entries(out: Path, study: Study, kind: str) -> list[Path]:
     plan = plan_of(study)
-    folders = [FolderStore(out / "store").folder(key) for key, task in plan.tasks.items() if task.kind == kind]
+    folders = [FolderStore(out / "store").folder(key) for key, task in plan.tasks.items() if task.kind.name == kind]
     assert all(folder.is_dir() for folder in folders)
     return folders
 
@@ -57,18 +59,27 @@ def entries(out: Path, study: run.Study, kind: str) -> list[Path]:
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The kinds of the tasks that are run, as they are run."""
     kinds: list[str] = []
-    original = execution.run_task
+    original = run_task
 
     def recorded(task: Task, store: Store, say: Callable[[str], None]) -> None:
-        kinds.append(task.kind)
+        kinds.append(task.kind.name)
         original(task, store, say)
 
-    monkeypatch.setattr(execution, "run_task", recorded)
+    monkeypatch.setattr(execute, "run_task", recorded)
     return kinds
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, kind: str, run_kind: Callable[[Task, Store, Path], None]) -> None:
-    monkeypatch.setattr(tasks, "KINDS", {**KINDS, kind: Kind(KINDS[kind].version, run_kind)})
+RunKind = Callable[[Task, Store, Path, Say], None]
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, kind: Kind, instead: Callable[[RunKind, Task, Store, Path], None]) -> None:
+    """Run tasks of this kind by `instead`, which is given the original."""
+    original = kind.run
+
+    def run_instead(_: Kind, task: Task, store: Store, folder: Path, say: Say) -> None:
+        instead(original, task, store, folder)
+
+    monkeypatch.setattr(type(kind), "run", run_instead)
 
 
 # --- rows
@@ -201,16 +212,16 @@ def test_a_change_computes_what_depends_on_it(
 
 
 def test_a_key_depends_on_version_settings_and_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    task = Task("judge", {"a": 1}, {"patches": ("k1", "k2")}, "for people")
+    task = Task(JUDGE, {"a": 1}, {"patches": ("k1", "k2")}, "for people")
     assert dataclasses.replace(task, label="other words").key == task.key
     others = [
-        dataclasses.replace(task, kind="train"),
+        dataclasses.replace(task, kind=TRAIN),
         dataclasses.replace(task, settings={"a": 2}),
         dataclasses.replace(task, needs={"patches": ("k2", "k1")}),
         dataclasses.replace(task, needs={"judge": ("k1", "k2")}),
     ]
     keys = {task.key, *(other.key for other in others)}
-    monkeypatch.setattr(tasks, "KINDS", {**KINDS, "judge": Kind(KINDS["judge"].version + 1, KINDS["judge"].run)})
+    monkeypatch.setattr(type(JUDGE), "version", JUDGE.version + 1)
     keys.add(dataclasses.replace(task).key)
     assert len(keys) == 6
 
@@ -223,17 +234,17 @@ def test_what_is_compared_is_the_mean_over_all_patches(tmp_path: Path, aligned: 
     }
     for role, patches in states.items():
         with store.writing(role, "patches") as folder:
-            np.save(folder / tasks.PATCHES, patches)
-    task = Task("compare", {"aligned": aligned}, {role: (role,) for role in states})
-    tasks.run_task(task, store, print)
+            np.save(folder / PATCHES, patches)
+    task = Task(COMPARE, {"aligned": aligned}, {role: (role,) for role in states})
+    run_task(task, store, print)
     pristine, manipulated, concealed = map(torch.from_numpy, states.values())
     expected = [radial_spectrum(some) for some in (pristine, manipulated, concealed)]
     likeness = {"ssim": ssim(concealed, manipulated)}
     if aligned:
         expected += [residual_spectrum(some, pristine) for some in (manipulated, concealed)]
         likeness |= {"ssim_pristine": ssim(concealed, pristine), "ssim_before": ssim(manipulated, pristine)}
-    np.testing.assert_allclose(np.load(store.folder(task.key) / tasks.SPECTRA), expected, rtol=1e-9)
-    found = json.loads((store.folder(task.key) / tasks.LIKENESS).read_text(encoding="utf-8"))
+    np.testing.assert_allclose(np.load(store.folder(task.key) / SPECTRA), expected, rtol=1e-9)
+    found = json.loads((store.folder(task.key) / LIKENESS).read_text(encoding="utf-8"))
     for name, each in likeness.items():
         assert found[name] == pytest.approx(each.mean().item(), rel=1e-9)
     psnrs = {"psnr_pristine": concealed, "psnr_before": manipulated} if aligned else {}
@@ -291,9 +302,9 @@ def test_damaged_patches_cost_a_finished_study_a_picture_and_no_row(
     first, second = (folder / "patches.npy" for folder in entries(copy, study, "conceal"))
     first.write_bytes(b"")
     outcome = run_study(study, copy)
-    assert [strip.manipulation for strip in outcome.strips] == ["jpeg:70"]
+    assert [shown.manipulation for shown in outcome.patches] == ["jpeg:70"]
     second.write_bytes(second.read_bytes()[:-1])
-    assert list(run_study(study, copy).strips) == []
+    assert list(run_study(study, copy).patches) == []
     assert (copy / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
 
 
@@ -303,24 +314,24 @@ def test_damaged_patches_cost_a_finished_study_a_picture_and_no_row(
 def test_a_failing_task_leaves_a_hole_and_its_neighbours_go_on(
     finished: Path, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(task: Task, store: Store, folder: Path) -> None:
+    def fail(original: RunKind, task: Task, store: Store, folder: Path) -> None:
         if "median" in task.label:
             raise RuntimeError("no such luck")
-        KINDS["conceal"].run(task, store, folder)
+        original(task, store, folder, print)
 
     study = tiny_study(tmp_path, attacks=FGSM_2)
-    failing(monkeypatch, "conceal", fail)
+    failing(monkeypatch, CONCEAL, fail)
     outcome = run_study(study, copy)
     (failure,) = outcome.failures
     assert failure.startswith("conceal median:7 by fgsm:epsilon=2: RuntimeError: no such luck (test_study.py:")
-    figures = ROW_COLUMNS[6:]
+    figures = ROW_COLUMNS[ROW_COLUMNS.index("n_pristine") :]
     for row in rows_of(copy):
         hole = (row["manipulation"], row["attack"]) == ("median:7", "fgsm:epsilon=2")
         assert all(row[name] == "" for name in figures) == hole
     assert [row for row in rows_of(copy) if not row["attack"]] == [
         row for row in rows_of(finished) if not row["attack"]
     ]
-    assert [strip.manipulation for strip in outcome.strips] == ["jpeg:70"]
+    assert [shown.manipulation for shown in outcome.patches] == ["jpeg:70"]
     monkeypatch.undo()
     assert kinds_missing(study, copy) == Counter(conceal=1, compare=1, judge=2, measure=2)
     assert run_study(study, copy).failures == ()
@@ -336,13 +347,13 @@ def test_a_full_disk_stops_the_study_and_the_next_run_goes_on(
     (copy / "rows.csv").unlink()
     written = []
 
-    def fill(task: Task, store: Store, folder: Path) -> None:
-        KINDS["judge"].run(task, store, folder)
+    def fill(original: RunKind, task: Task, store: Store, folder: Path) -> None:
+        original(task, store, folder, print)
         written.append(task.key)
         if len(written) > 3:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    failing(monkeypatch, "judge", fill)
+    failing(monkeypatch, JUDGE, fill)
     with pytest.raises(StudyError, match=r"cannot write to .*store \(No space left on device\) at judge .*"):
         run_study(study, copy, workers=1)
     assert not (copy / "rows.csv").exists()
@@ -356,7 +367,7 @@ def test_a_full_disk_stops_the_study_and_the_next_run_goes_on(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_large_array_on_a_full_disk_says_that_the_disk_is_full() -> None:
     with pytest.raises(OSError, match="No space left on device") as caught:
-        tasks._save(Path("/dev/full"), np.zeros((64, 1, 128, 128), dtype=np.uint8))
+        save(Path("/dev/full"), np.zeros((64, 1, 128, 128), dtype=np.uint8))
     assert caught.value.errno == errno.ENOSPC
 
 
@@ -385,7 +396,7 @@ def test_a_run_killed_before_its_settings_were_in_place_can_start_again(tmp_path
     out.mkdir()
     (out / ".study.yaml.12345").write_text("name: ti", encoding="utf-8")
     study = load_study(str(tiny_yaml))
-    run._claim(out, study)
+    claim(out, study)
     assert (out / "study.yaml").read_text(encoding="utf-8") == study.as_yaml()
 
 
@@ -393,9 +404,9 @@ def test_a_run_killed_before_its_settings_were_in_place_can_start_again(tmp_path
 def test_a_study_knows_its_own_folder_whatever_its_name(tmp_path: Path, name: str) -> None:
     study = tiny_study(tmp_path, name=name)
     for _ in range(2):
-        run._claim(tmp_path / "out", study)
+        claim(tmp_path / "out", study)
     with pytest.raises(StudyError, match=f"belongs to the study {name!r}, not 'other'; give another with --out"):
-        run._claim(tmp_path / "out", tiny_study(tmp_path, name="other"))
+        claim(tmp_path / "out", tiny_study(tmp_path, name="other"))
 
 
 # --- photographs in folders
@@ -442,7 +453,7 @@ DEEP_SETTINGS = {"detectors": ["spam-svm", DEEP], "attacks": [{"attack": "fgsm",
 
 def test_all_manipulations_of_a_study_share_one_start(tmp_path: Path, computed: list[str]) -> None:
     study = tiny_study(tmp_path, **DEEP_SETTINGS)
-    trained = [task for task in plan_of(study).tasks.values() if task.kind == "train"]
+    trained = [task for task in plan_of(study).tasks.values() if task.kind is TRAIN]
     starts = [task for task in trained if "manipulations" in task.settings]
     assert len(trained) == 2 + 2 + 1
     assert [task.settings["manipulations"] for task in starts] == [["median:7", "jpeg:70"]]
@@ -454,10 +465,14 @@ def test_all_manipulations_of_a_study_share_one_start(tmp_path: Path, computed: 
     assert not (tmp_path / "out" / "store" / "partial").exists() or not [
         *(tmp_path / "out" / "store" / "partial").iterdir()
     ]
-    said = set(outcome.rows.loc[outcome.rows["detector"] == DEEP, "training"])
-    (text,) = said
-    assert text.endswith("flips and 90-degree turns; 4 patches after a start on 4")
-    assert (outcome.rows.loc[outcome.rows["detector"] == "spam-svm", "training"] == "").all()
+    trainings = outcome.trainings
+    deep = trainings[(trainings["role"] == "detector") & (trainings["name"] == "mislnet")]
+    start = trainings[trainings["role"] == "start"]
+    assert set(deep["augmentation"]) == {"flips and 90-degree turns"}
+    assert (set(deep["patches"]), set(deep["start_patches"])) == ({4}, {4})
+    assert list(start["manipulation"]) == ["all"]
+    assert set(deep["start"]) == {f"{start['part'].iloc[0]} for 2 manipulations together"}
+    assert trainings.loc[trainings["name"] == "spam-svm", "steps"].isna().all()
     both = (tmp_path / "out" / "rows.csv").read_bytes()
     run_study(study, tmp_path / "alone", workers=1)
     assert (tmp_path / "alone" / "rows.csv").read_bytes() == both
@@ -485,7 +500,7 @@ def test_a_training_depends_on_the_content_of_the_files_it_reads(tmp_path: Path)
     keys = []
     for content in (b"one", b"one", b"two"):
         file.write_bytes(content)
-        keys.append({key for key, task in plan_of(study).tasks.items() if task.kind == "train"})
+        keys.append({key for key, task in plan_of(study).tasks.items() if task.kind is TRAIN})
     assert keys[0] == keys[1]
     assert not keys[0] & keys[2]
 
@@ -533,10 +548,55 @@ def test_how_long_attacks_took_stands_beside_the_rows_and_not_in_them(attacked: 
 def test_success_counts_what_the_judge_detected_before(attacked: tuple[Path, Outcome]) -> None:
     scores = {judged.detector: judged for judged in attacked[1].scores}
     rows = attacked[1].rows
-    for row in rows[rows["attack"] != ""].itertuples():
-        judged = scores[row.detector]
+    for row in rows[rows["attack"] != ""].to_dict("records"):
+        judged = scores[row["detector"]]
         detected = judged.manipulated > 0
-        assert row.already == pytest.approx(1 - detected.mean())
-        after = judged.concealed[row.target, row.attack]
+        assert row["already"] == pytest.approx(1 - detected.mean())
+        after = judged.concealed[row["target"], row["attack"]]
         if detected.any():
-            assert row.success == pytest.approx((after[detected] <= 0).mean())
+            assert row["success"] == pytest.approx((after[detected] <= 0).mean())
+
+
+# --- trainings and labels
+
+
+def test_every_training_of_a_study_is_a_line_of_facts(finished: Path) -> None:
+    trainings = pd.read_csv(finished / "trainings.csv", keep_default_na=False)
+    assert tuple(trainings.columns) == TRAINING_COLUMNS
+    roles = trainings.groupby(["role", "manipulation"])["part"].agg(sorted).to_dict()
+    start = COZZOLINO.replace("steps=2,pairs_per_step=4", "steps=0")
+    for manipulation in ("median:7", "jpeg:70"):
+        assert roles["detector", manipulation] == sorted(["spam-svm", COZZOLINO])
+        assert roles["start", manipulation] == [start]
+    tuned = trainings[(trainings["part"] == COZZOLINO) & (trainings["manipulation"] == "median:7")].iloc[0]
+    assert (tuned["name"], tuned["label"], tuned["start"]) == ("cozzolino2017", "cozzolino2017", start)
+    assert (tuned["steps"], tuned["patches"], tuned["pairs"]) == ("2", "16", 24)
+    assert tuned["ended"] == PLANNED
+    assert 0 <= float(tuned["validation_auc"]) <= 1
+    assert 0 <= float(tuned["validation_acc"]) <= 1
+    assert float(tuned["seconds"]) >= 0
+
+
+def test_labels_stand_in_rows_and_in_a_table_of_their_own(tmp_path: Path) -> None:
+    detectors = ["spam-svm", {"detector": COZZOLINO, "label": "Mine"}]
+    attacks = [{"attack": "fgsm:epsilon=2", "label": "Twice", "targets": ["Mine"]}]
+    study = tiny_study(tmp_path, detectors=detectors, attacks=attacks, manipulations=["median:7"])
+    run_study(study, tmp_path / "out")
+    rows = rows_of(tmp_path / "out")
+    assert {(row["detector"], row["label"]) for row in rows} == {("spam-svm", "spam-svm"), (COZZOLINO, "Mine")}
+    shown = {(row["target"], row["target_label"], row["attack"], row["attack_label"]) for row in rows}
+    assert shown == {("", "", "", ""), (COZZOLINO, "Mine", "fgsm:epsilon=2", "Twice")}
+    labels = pd.read_csv(tmp_path / "out" / "labels.csv", keep_default_na=False)
+    assert tuple(labels.columns) == LABEL_COLUMNS
+    assert labels[["role", "label", "name", "settings"]].values.tolist() == [
+        ["detector", "spam-svm", "spam-svm", ""],
+        ["detector", "Mine", "cozzolino2017", COZZOLINO.partition(":")[2]],
+        ["attack", "Twice", "fgsm", "epsilon=2"],
+    ]
+
+
+def test_another_label_computes_nothing(finished: Path, copy: Path, tmp_path: Path, computed: list[str]) -> None:
+    renamed = [{"detector": "spam-svm", "label": "The SVM"}, COZZOLINO]
+    run_study(tiny_study(tmp_path, detectors=renamed), copy)
+    assert computed == []
+    assert {row["label"] for row in rows_of(copy)} == {"The SVM", "cozzolino2017"}

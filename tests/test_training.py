@@ -1,11 +1,13 @@
-"""The training loop: what it keeps, how it goes on when it is killed, and what it does when memory or numbers fail."""
+"""Training: what it keeps, how it goes on when it is killed, and what it does when memory or numbers fail."""
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,20 +17,25 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
+from counterforensics import outcome
 from counterforensics.detectors import training
+from counterforensics.detectors.base import Network
 from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
+from counterforensics.detectors.training import DetectorTraining, TrainingSchedule, fit
 from counterforensics.errors import TrainingError
-from counterforensics.learning import accelerator
-from counterforensics.learning.batches import central, draw, prefetched
+from counterforensics.learning import accelerator, loop
+from counterforensics.learning.batches import Batch, central, draw, prefetched
 from counterforensics.learning.checkpoint import FILE
-from counterforensics.learning.course import SILENT, Course
 from counterforensics.learning.layers import ConstrainedConv2d, GhostBatchNorm2d, SeededDropout
+from counterforensics.learning.monitor import SILENT, TrainingMonitor
 from counterforensics.photos.patches import Pairs, Patches
-from counterforensics.pixels import luma
+from counterforensics.pixels import luma, to_pixels
+from counterforensics.ranking import auc
 from tests.toys import median_pairs
 
-Points = list[dict[str, float]]
+Points = list[Mapping[str, float]]
 
 
 class TinyNetwork(DeepNetwork):
@@ -62,9 +69,9 @@ class Tiny(DeepRecipe):
 
 
 def trained(
-    recipe: Tiny = Tiny(), *, pairs: Pairs | None = None, course: Course = SILENT, seed: int = 3
+    recipe: Tiny = Tiny(), *, pairs: Pairs | None = None, monitor: TrainingMonitor = SILENT, seed: int = 3
 ) -> dict[str, Tensor]:
-    return recipe.train(pairs or median_pairs(), seed=seed, course=course).state_dict()
+    return recipe.train(pairs or median_pairs(), seed=seed, monitor=monitor).state_dict()
 
 
 def turned_round(pairs: Pairs) -> Pairs:
@@ -96,39 +103,39 @@ def test_a_training_killed_at_any_steps_ends_with_the_weights_of_one_never_kille
     curve: Points = []
     for kill in kills:
         with pytest.raises(KilledError):
-            _train_until(kill, recipe, Course(folder=folder))
-    assert_same(trained(recipe, course=Course(curve.append, folder=folder)), trained(recipe))  # type: ignore[arg-type]
+            _train_until(kill, recipe, TrainingMonitor(folder=folder))
+    assert_same(trained(recipe, monitor=TrainingMonitor(curve.append, folder=folder)), trained(recipe))
     steps = [point["step"] for point in curve]
     assert steps == sorted(set(steps))
     assert steps[0] == 0
     assert steps[-1] == recipe.steps
 
 
-def _train_until(step: int, recipe: Tiny, course: Course) -> None:
+def _train_until(step: int, recipe: Tiny, monitor: TrainingMonitor) -> None:
     """Train with a checkpoint after every step, and die when `step` begins."""
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("counterforensics.learning.course.SECONDS_BETWEEN_CHECKPOINTS", -1.0)
-        original = training.Training.batch
+        patch.setattr("counterforensics.learning.monitor.SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+        original = DetectorTraining.batch
 
-        def batch(self: training.Training, number: int) -> object:
+        def batch(self: DetectorTraining, number: int) -> Batch:
             if number >= step:
                 raise KilledError
             return original(self, number)
 
-        patch.setattr(training.Training, "batch", batch)
-        trained(recipe, course=course)
+        patch.setattr(DetectorTraining, "batch", batch)
+        trained(recipe, monitor=monitor)
 
 
 SCRIPT = """
     import sys, time
     from pathlib import Path
-    from counterforensics.learning import course
-    from counterforensics.learning.course import Course
+    from counterforensics.learning import monitor
+    from counterforensics.learning.monitor import TrainingMonitor
     from tests.test_training import Tiny
     from tests.toys import median_pairs
-    course.SECONDS_BETWEEN_CHECKPOINTS = -1.0
-    Tiny(steps=4000).train(median_pairs(), seed=3, course=Course(folder=Path(sys.argv[1])))
+    monitor.SECONDS_BETWEEN_CHECKPOINTS = -1.0
+    Tiny(steps=4000).train(median_pairs(), seed=3, monitor=TrainingMonitor(folder=Path(sys.argv[1])))
 """
 
 
@@ -142,40 +149,40 @@ def test_a_killed_process_leaves_a_checkpoint_whole(tmp_path: Path) -> None:
     recipe = Tiny(steps=4000)
     checkpoint = (tmp_path / FILE).read_bytes()
     with pytest.raises(KilledError):
-        _train_until(0, recipe, Course(say=said.append, folder=tmp_path))
+        _train_until(0, recipe, TrainingMonitor(say=said.append, folder=tmp_path))
     assert said[0].startswith("goes on from step ")
     assert (tmp_path / FILE).read_bytes() == checkpoint
 
 
 @pytest.mark.parametrize("spoil", [lambda content: content[:-9], lambda content: b"", lambda content: b"x" * 99])
-def test_a_damaged_checkpoint_begins_anew(tmp_path: Path, spoil: object) -> None:
+def test_a_damaged_checkpoint_begins_anew(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
     with pytest.raises(KilledError):
-        _train_until(5, Tiny(), Course(folder=tmp_path))
+        _train_until(5, Tiny(), TrainingMonitor(folder=tmp_path))
     path = tmp_path / FILE
-    path.write_bytes(spoil(path.read_bytes()))  # type: ignore[operator]
-    assert_same(trained(course=Course(folder=tmp_path)), trained())
+    path.write_bytes(spoil(path.read_bytes()))
+    assert_same(trained(monitor=TrainingMonitor(folder=tmp_path)), trained())
 
 
 @pytest.mark.parametrize(
     ("recipe", "pairs", "seed"),
-    [(Tiny(), median_pairs(), 4), (Tiny(rate=5e-4), median_pairs(), 3), (Tiny(), turned_round(median_pairs()), 3)],
-    ids=["seed", "rate", "patches"],
+    [(Tiny(), median_pairs(), 4), (Tiny(lr=5e-4), median_pairs(), 3), (Tiny(), turned_round(median_pairs()), 3)],
+    ids=["seed", "lr", "patches"],
 )
 def test_a_checkpoint_of_another_training_is_not_taken_up(
     recipe: Tiny, pairs: Pairs, seed: int, tmp_path: Path
 ) -> None:
     with pytest.raises(KilledError):
-        _train_until(5, Tiny(), Course(folder=tmp_path))
+        _train_until(5, Tiny(), TrainingMonitor(folder=tmp_path))
     own = trained(recipe, pairs=pairs, seed=seed)
-    assert_same(trained(recipe, pairs=pairs, seed=seed, course=Course(folder=tmp_path)), own)
+    assert_same(trained(recipe, pairs=pairs, seed=seed, monitor=TrainingMonitor(folder=tmp_path)), own)
 
 
 def test_a_training_killed_in_the_start_that_it_makes_goes_on_there(tmp_path: Path) -> None:
     recipe = Tiny(steps=4, shared_steps=8)
     with pytest.raises(KilledError):
-        _train_until(5, recipe, Course(folder=tmp_path))
+        _train_until(5, recipe, TrainingMonitor(folder=tmp_path))
     said: list[str] = []
-    assert_same(trained(recipe, course=Course(say=said.append, folder=tmp_path)), trained(recipe))
+    assert_same(trained(recipe, monitor=TrainingMonitor(say=said.append, folder=tmp_path)), trained(recipe))
     assert "goes on from step 5 of 8" in said
 
 
@@ -202,7 +209,7 @@ def test_a_batch_too_large_for_memory_passes_in_parts_with_the_same_result(
 
     monkeypatch.setattr(TinyNetwork, "outputs", outputs)
     said: list[str] = []
-    assert_same(trained(recipe, course=Course(say=said.append)), whole, within=2e-4)
+    assert_same(trained(recipe, monitor=TrainingMonitor(say=said.append)), whole, within=2e-4)
     assert set(passed) == set(passes)
     assert [text.partition(";")[0] for text in said] == [
         f"out of memory with {size} patches at once" for size in passes[:-1]
@@ -210,10 +217,12 @@ def test_a_batch_too_large_for_memory_passes_in_parts_with_the_same_result(
 
 
 def test_memory_for_not_even_one_group_is_an_error_that_says_what_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = TinyNetwork.outputs
+
     def outputs(self: TinyNetwork, pixels: Tensor) -> Tensor:
         if self.training:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return self.last(self.features(pixels))
+        return original(self, pixels)
 
     monkeypatch.setattr(TinyNetwork, "outputs", outputs)
     with pytest.raises(TrainingError, match="has no memory for 32 patches at once; free some"):
@@ -224,17 +233,17 @@ def test_a_loss_that_is_not_finite_stops_says_where_and_keeps_the_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(KilledError):
-        _train_until(6, Tiny(), Course(folder=tmp_path))
+        _train_until(6, Tiny(), TrainingMonitor(folder=tmp_path))
     kept = (tmp_path / FILE).read_bytes()
-    original = training.Training._pass
+    original = DetectorTraining.take_step
 
-    def poisoned(self: training.Training, *arguments: object) -> Tensor:
-        share = original(self, *arguments)  # type: ignore[arg-type]
-        return share * float("nan") if self.step == 8 else share
+    def poisoned(self: DetectorTraining, batch: Batch) -> Tensor:
+        loss = original(self, batch)
+        return loss * float("nan") if self.step == 8 else loss
 
-    monkeypatch.setattr(training.Training, "_pass", poisoned)
+    monkeypatch.setattr(DetectorTraining, "take_step", poisoned)
     with pytest.raises(TrainingError, match=r"the loss became nan at step 8; .* the checkpoint of step 6 is kept"):
-        trained(course=Course(folder=tmp_path))
+        trained(monitor=TrainingMonitor(folder=tmp_path))
     assert (tmp_path / FILE).read_bytes() == kept
 
 
@@ -243,45 +252,113 @@ def test_a_loss_that_is_not_finite_stops_says_where_and_keeps_the_checkpoint(
 
 def test_the_state_that_validates_best_is_kept() -> None:
     curve: Points = []
-    network = Tiny(steps=20, rate=0.5).train(median_pairs(), seed=3, course=Course(curve.append))  # type: ignore[arg-type]
+    network = Tiny(steps=20, lr=0.5).train(median_pairs(), seed=3, monitor=TrainingMonitor(curve.append))
     best = min(curve, key=lambda point: point["validation_loss"])
     assert network.facts["best_step"] == best["step"]
     again: Points = []
-    start = network.only(0)
-    Tiny(steps=1, rate=0.0).train(median_pairs(), seed=3, course=Course(again.append), start=start)  # type: ignore[arg-type]
+    start = network.select_output(0)
+    Tiny(steps=1, lr=0.0).fine_tune(start, median_pairs(), seed=3, monitor=TrainingMonitor(again.append))
     assert again[0]["validation_loss"] == pytest.approx(best["validation_loss"], rel=1e-6)
 
 
 def test_training_ends_early_where_nothing_gets_better() -> None:
     curve: Points = []
-    recipe = Tiny(steps=400, rate=0.0, decay=0.0, patience=3)
-    network = recipe.train(median_pairs(), seed=3, course=Course(curve.append))  # type: ignore[arg-type]
-    # Without a rate only the normalisations move; three validations in a row without a better one end it.
+    recipe = Tiny(steps=400, lr=0.0, weight_decay=0.0, patience=3)
+    network = recipe.train(median_pairs(), seed=3, monitor=TrainingMonitor(curve.append))
+    # At a learning rate of 0 only the normalisations move; three validations in a row without a better one end it.
     best = int(network.facts["best_step"])
     assert sum(point["step"] > best for point in curve) == 3
     assert network.facts["steps"] == curve[-1]["step"] < 400
+    assert network.facts["ended"] == outcome.EARLY
 
 
 def test_without_held_out_photographs_the_last_state_is_kept() -> None:
     network = Tiny().train(median_pairs(held_out=0), seed=3)
     assert network.facts["best_step"] == network.facts["steps"] == 12
+    assert not any(name.startswith("validation") for name in network.facts)
 
 
 def test_the_facts_say_what_was_seen_and_how() -> None:
     facts = Tiny().train(median_pairs(), seed=3).facts
     assert facts["patches"] == 12 * 2 * 16
+    assert facts["pairs_per_step"] == 16
     assert facts["augmentation"] == "flips and 90-degree turns"
     assert facts["precision"] in ("float32", "bfloat16")
+    assert facts["ended"] == outcome.PLANNED
+    assert facts.keys() <= set(outcome.TRAINING_COLUMNS)
+
+
+def test_the_validation_in_the_facts_is_that_of_the_state_that_is_kept() -> None:
+    curve: Points = []
+    facts = Tiny(steps=20, lr=0.5).train(median_pairs(), seed=3, monitor=TrainingMonitor(curve.append)).facts
+    (best,) = (point for point in curve if point["step"] == facts["best_step"])
+    assert facts["best_step"] != curve[-1]["step"]
+    assert facts["validation_loss"] == best["validation_loss"]
+    assert facts["validation_acc"] == best["validation_accuracy"]
+    assert facts["validation_auc"] == best["validation_auc"]
+
+
+def test_the_area_in_the_curve_is_that_of_the_held_out_pairs() -> None:
+    curve: Points = []
+    pairs = median_pairs()
+    network = Tiny(precision="float32").train(pairs, seed=3, monitor=TrainingMonitor(curve.append))
+    held_out = pairs.validation()
+    with torch.no_grad():
+        pristine, manipulated = (
+            network.logits(to_pixels(torch.from_numpy(some[np.arange(len(some))]))).numpy()
+            for some in (held_out.pristine, held_out.manipulated)
+        )
+    (kept,) = (point for point in curve if point["step"] == network.facts["best_step"])
+    by_hand = np.mean((manipulated[:, None] > pristine) + 0.5 * (manipulated[:, None] == pristine))
+    assert kept["validation_auc"] == pytest.approx(by_hand)
+    assert kept["validation_auc"] == pytest.approx(auc(pristine, manipulated))
+
+
+def test_trainings_end_in_the_words_of_the_table_of_trainings() -> None:
+    words = (loop.PLANNED, loop.EARLY, loop.COLLAPSED, loop.DIVERGED)
+    assert words == (outcome.PLANNED, outcome.EARLY, outcome.COLLAPSED, outcome.DIVERGED)
+
+
+def test_a_progress_line_says_how_far_training_is_and_how_well_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("counterforensics.learning.monitor.SECONDS_BETWEEN_REPORTS", -1.0)
+    said: list[str] = []
+    Tiny().train(median_pairs(), seed=3, monitor=TrainingMonitor(say=said.append))
+    assert len(said) == 12
+    figures = r"loss \d\.\d{4}, validation loss \d\.\d{4}, validation accuracy [01]\.\d{4}, validation auc [01]\.\d{4}"
+    for step, line in enumerate(said, 1):
+        assert re.fullmatch(rf"step {step} of 12, {figures}, [\d.]+ patches/s, \d+ min left", line), line
+
+
+# --- a detector of one's own
+
+
+def test_a_detector_of_ones_own_trains_in_ten_lines() -> None:
+    class Mine(Network):
+        def __init__(self) -> None:
+            super().__init__()
+            maps = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            self.scores = nn.Sequential(maps, nn.Linear(8, 1), nn.Flatten(0))
+
+        def logits(self, pixels: Tensor) -> Tensor:
+            return torch.as_tensor(self.scores(luma(pixels) - avg_pool2d(luma(pixels), 3, 1, 1)))
+
+    network = Mine()
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.02)
+    assert fit(network, median_pairs(), optimiser, schedule=TrainingSchedule(steps=50), seed=0) is network
+    unseen = median_pairs(4, 8, held_out=0)
+    pristine, median = (torch.from_numpy(some[np.arange(32)]) for some in (unseen.pristine, unseen.manipulated))
+    assert (network.logits(to_pixels(median)) > network.logits(to_pixels(pristine))).float().mean() > 0.9
+    assert float(network.facts["validation_auc"]) > 0.9
 
 
 # --- a start that manipulations share
 
 
 def several() -> Pairs:
-    """The pairs of two manipulations: median filtered, and a constant added."""
+    """The pairs of two manipulations: a median filter, and half the brightness."""
     median = median_pairs()
-    brighter = Patches(tuple(stack // 2 for stack in median.pristine.stacks))  # type: ignore[operator]
-    return Pairs.together([median, Pairs(median.pristine, brighter, median.held_out)])
+    darker = Patches(tuple(np.asarray(stack) // 2 for stack in median.pristine.stacks))
+    return Pairs.together([median, Pairs(median.pristine, darker, median.held_out)])
 
 
 def test_pairs_together_keep_their_order_and_their_held_out_photographs() -> None:
@@ -296,12 +373,12 @@ def test_pairs_together_keep_their_order_and_their_held_out_photographs() -> Non
 
 
 def test_a_start_learns_an_output_for_each_manipulation_and_one_can_be_taken_alone() -> None:
-    start = Tiny(steps=150, outputs=2, rate=0.02).train(several(), seed=1)
+    start = Tiny(steps=150, outputs=2, lr=0.02).train(several(), seed=1)
     unseen = median_pairs(4, 8, held_out=0)
     pristine, median = (torch.from_numpy(some[np.arange(32)]).float() for some in (unseen.pristine, unseen.manipulated))
     darker = (pristine / 2).floor()
     for output, manipulated in enumerate((median, darker)):
-        alone = start.only(output).eval()
+        alone = start.select_output(output).eval()
         torch.testing.assert_close(alone.logits(pristine), start.outputs(pristine)[:, output])
         assert (alone.logits(manipulated) > alone.logits(pristine)).float().mean() > 0.9
     torch.testing.assert_close(start.logits(median), start.outputs(median).amax(1))
@@ -313,7 +390,7 @@ def test_a_start_learns_an_output_for_each_manipulation_and_one_can_be_taken_alo
 def test_a_batch_holds_both_states_of_a_cell_turned_alike() -> None:
     pairs = median_pairs(held_out=0)
     same = Pairs(pairs.pristine, pairs.pristine)
-    batch = draw(same, 40, np.random.default_rng(0), turned=True, crop=32)
+    batch = draw(same, 40, np.random.default_rng(0), augment=True, crop=32)
     assert batch.patches.shape == (80, 1, 32, 32)
     pristine, manipulated = (batch.patches[batch.signs[:, 0] == sign].flatten(1).tolist() for sign in (-1, 1))
     assert len(pristine) == 40
@@ -324,7 +401,7 @@ def test_a_batch_mixes_its_patches_so_that_no_group_of_them_gives_a_verdict_away
     pairs = median_pairs(held_out=0)
     positions = {patch.tobytes(): index for index, patch in enumerate(pairs.pristine[np.arange(len(pairs))])}
     same = Pairs(pairs.pristine, pairs.pristine)
-    batch = draw(same, 32, np.random.default_rng(0), turned=False, crop=0)
+    batch = draw(same, 32, np.random.default_rng(0), augment=False, crop=0)
     drawn = np.array([positions[patch.numpy().tobytes()] for patch in batch.patches])
     assert 4 < (batch.signs[: GhostBatchNorm2d.GROUP] > 0).sum() < GhostBatchNorm2d.GROUP - 4
     assert (np.diff(drawn) == 0).mean() < 0.2  # the two of a pair, side by side
@@ -334,9 +411,9 @@ def test_a_batch_mixes_its_patches_so_that_no_group_of_them_gives_a_verdict_away
 def test_a_batch_shows_a_patch_in_each_of_the_eight_ways_a_square_lies() -> None:
     square = np.arange(9, dtype=np.uint8).reshape(1, 1, 3, 3)
     one = Pairs(Patches((square,)), Patches((square,)))
-    batch = draw(one, 200, np.random.default_rng(0), turned=True, crop=0)
+    batch = draw(one, 200, np.random.default_rng(0), augment=True, crop=0)
     assert len({tuple(patch.flatten().tolist()) for patch in batch.patches}) == 8
-    untouched = draw(one, 5, np.random.default_rng(0), turned=False, crop=0)
+    untouched = draw(one, 5, np.random.default_rng(0), augment=False, crop=0)
     assert (untouched.patches == torch.from_numpy(square)).all()
 
 
@@ -347,7 +424,7 @@ def test_validation_sees_the_middle_of_what_training_crops() -> None:
 
 
 def test_each_output_weighs_pristine_and_manipulated_alike() -> None:
-    batch = draw(several(), 4000, np.random.default_rng(0), turned=False, crop=16)
+    batch = draw(several(), 4000, np.random.default_rng(0), augment=False, crop=16)
     pristine, manipulated = (batch.weights[batch.signs[:, 0] == sign].sum(0) for sign in (-1, 1))
     assert torch.equal(batch.weights.sum(1), torch.ones(8000))
     torch.testing.assert_close(pristine, torch.tensor([2000.0, 2000.0]))
@@ -355,11 +432,11 @@ def test_each_output_weighs_pristine_and_manipulated_alike() -> None:
 
 
 def test_an_error_in_the_thread_that_draws_is_raised_where_the_batch_is_awaited() -> None:
-    def batches() -> object:
-        yield draw(several(), 1, np.random.default_rng(0), turned=False, crop=0)
+    def batches() -> Iterator[Batch]:
+        yield draw(several(), 1, np.random.default_rng(0), augment=False, crop=0)
         raise OSError("no space")
 
-    ahead = prefetched(batches())  # type: ignore[arg-type]
+    ahead = prefetched(batches())
     next(ahead)
     with pytest.raises(OSError, match="no space"):
         next(ahead)
@@ -415,7 +492,7 @@ def test_bfloat16_is_used_where_the_hardware_has_it_alone() -> None:
     assert accelerator.precision_on(processor, "float32") == "float32"
     with pytest.MonkeyPatch.context() as patch:
         for has in (True, False):
-            patch.setattr(accelerator, "_has_bfloat16", lambda _, has=has: has)
+            patch.setattr(accelerator, "has_bfloat16", lambda _, has=has: has)
             assert accelerator.precision_on(processor, "bfloat16") == ("bfloat16" if has else "float32")
 
 

@@ -13,7 +13,8 @@ import torch
 from tools.ship_zoo import FIGURES, ship
 
 from counterforensics import load_detector
-from counterforensics.detectors import DETECTORS, zoo
+from counterforensics.detectors import zoo
+from counterforensics.detectors.mislnet import MislNet
 from counterforensics.errors import WeightsError
 from counterforensics.learning import weights
 from counterforensics.manipulations import PAPER
@@ -74,7 +75,7 @@ def test_the_list_names_the_shipped_detectors(small_zoo: Path, command: Command)
 
 
 def test_large_tensors_take_half_the_room_and_small_ones_keep_their_bits(tmp_path: Path) -> None:
-    recipe = DETECTORS["mislnet"]()
+    recipe = MislNet()
     network = recipe.build()
     network.initialise(torch.Generator().manual_seed(0))
     folders = {half: tmp_path / str(half) for half in (True, False)}

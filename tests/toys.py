@@ -44,7 +44,8 @@ def noisy_patches(count: int, *, seed: int = 0, size: int = 64, channels: int = 
     """Smooth ramps under noise: uint8 [count, channels, size, size]."""
     draw = np.random.default_rng(seed)
     smooth = ndimage.gaussian_filter(draw.normal(size=(count, channels, size, size)), (0, 0, 4, 4))
-    return np.clip(128 + 500 * smooth + draw.normal(0, 3, smooth.shape), 0, 255).astype(np.uint8)
+    patches: np.ndarray = np.clip(128 + 500 * smooth + draw.normal(0, 3, smooth.shape), 0, 255).astype(np.uint8)
+    return patches
 
 
 def median_pairs(

@@ -5,20 +5,20 @@
     concealed = attack.prepare(detector, pairs, seed=0).conceal(patches, None)
     concealed.lost           # which patches the attack had concealed until they were stored
 
-Other libraries work on float images in 0..1, and what they report holds until a file is written. What is borrowed here
-is rounded to grey levels and judged again. None of these libraries is needed unless its attacks are.
+Other libraries work on float images in 0..1, and their success holds until a file is written. The patches of a borrowed
+attack are rounded to grey levels and judged again. Each library is needed for its own attacks only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from counterforensics.attacks.base import Concealed, Concealer, check_target
+from counterforensics.attacks.base import Attack, Concealed, PreparedAttack, check_given, check_target
 from counterforensics.detectors.base import Detector
 from counterforensics.errors import AttackError
 from counterforensics.learning.accelerator import device_of
@@ -28,7 +28,7 @@ from counterforensics.pixels import to_patches, to_pixels
 PEAK = 255.0
 MANIPULATED = 1  # the class, where there are two outputs; 0 is pristine
 
-# What an attack of another library comes down to: (classifier, images in 0..1, labels) -> images.
+# An attack of another library, as a function: (classifier, images in 0..1, labels) -> images.
 Run = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
@@ -58,7 +58,7 @@ class Classifier(nn.Module):
 
 @dataclass(frozen=True)
 class Rounded(Concealed):
-    """What a borrowed attack gave, as stored, and what rounding took from it."""
+    """The patches of a borrowed attack, as stored, and how many of its successes rounding took."""
 
     fooled: Tensor | None = None  # bool [n]: concealed before rounding
     kept: Tensor | None = None  # bool [n]: concealed after it
@@ -70,27 +70,19 @@ class Rounded(Concealed):
 
 
 @dataclass(frozen=True)
-class Borrowed:
+class Borrowed(Attack):
     """An attack of another library as one of ours; made in Python, as its settings are not words and numbers.
 
-    run: see `Run`; one of the functions below makes it.  outputs: what the classifier that it gets has.
+    run: see `Run`; one of the functions below makes it.  outputs: of the classifier that it gets, 1 or 2.
+    It may be prepared for any detector. Whether it needs gradients shows when it asks for them.
     """
 
     run: Run
     outputs: int = 2
 
-    needs_target: ClassVar[bool] = True
-    needs_pairs: ClassVar[bool] = False
-    needs_originals: ClassVar[bool] = False
-
-    def check_target(self, target: Detector) -> None:
-        """As `Attack.check_target`: whether it needs gradients shows when it asks for them."""
-
-    def prepare(self, target: Detector | None, pairs: Pairs, *, seed: int) -> Concealer:
+    def prepare(self, target: Detector | None, pairs: Pairs, *, seed: int) -> PreparedAttack:
         """Nothing to learn: `pairs` are not used. `seed` becomes torch's before every batch, and is then forgotten."""
-        if target is None:
-            raise AttackError("an attack of another library needs a target detector, got none")
-        classifier = Classifier(target, self.outputs)
+        classifier = Classifier(check_given("an attack of another library", target), self.outputs)
 
         def conceal(patches: Tensor, originals: Tensor | None) -> Rounded:
             images = to_pixels(patches) / PEAK
@@ -100,12 +92,14 @@ class Borrowed:
             with torch.random.fork_rng():
                 torch.manual_seed(seed)
                 found = self.run(classifier, images, labels).detach().to(images)
-            stored = to_patches(found * PEAK)
+            unrounded = found * PEAK
+            stored = to_patches(unrounded)
             with torch.no_grad():
-                verdicts = (classifier.detector.logits(pixels) <= 0 for pixels in (found * PEAK, to_pixels(stored)))
-                return Rounded(stored, None, *verdicts)
+                fooled = classifier.detector.logits(unrounded) <= 0
+                kept = classifier.detector.logits(to_pixels(stored)) <= 0
+            return Rounded(stored, fooled=fooled, kept=kept)
 
-        return Concealer(conceal)
+        return PreparedAttack(conceal)
 
 
 def foolbox_attack(attack: Any, *, epsilon: float | None = None) -> Run:

@@ -6,16 +6,16 @@ import dataclasses
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, Protocol, runtime_checkable
 
 import typer
 from rich import filesize
 from rich.console import Console
 from rich.table import Table
 
-from counterforensics import __version__
+from counterforensics import __version__, names
 from counterforensics.errors import CounterforensicsError
 
 app = typer.Typer(
@@ -65,11 +65,12 @@ def run(
 ) -> None:
     """Run a study: rows.csv, report.html, tables and figures. Run it again and it resumes."""
     from counterforensics.report import terminal_tables, write_report
-    from counterforensics.study.config import load_study
     from counterforensics.study.progress import Progress
     from counterforensics.study.run import run_study
+    from counterforensics.study.settings import load_study
 
     settings = load_study(study, photos=photos or [])
+    _say_broken_plug_ins()
     folder = out or Path("runs") / settings.name
     outcome = run_study(settings, folder, workers=workers, progress=Progress(), store=store, cluster=cluster, gpu=gpu)
     report = write_report(outcome, folder)
@@ -93,14 +94,15 @@ def plan(
     store: StorePlace = None,
     as_json: Json = False,
 ) -> None:
-    """What a run would do and cost: tasks, patches, disk, memory, and time from measured rates."""
-    from counterforensics.study.config import load_study
-    from counterforensics.study.forecast import forecast_study
+    """What a run would do and cost: tasks, patches, disk, memory, and time as measured earlier."""
+    from counterforensics.study.estimate import estimate_study
     from counterforensics.study.progress import Progress
+    from counterforensics.study.settings import load_study
 
     settings = load_study(study, photos=photos or [])
+    _say_broken_plug_ins()
     folder = out or Path("runs") / settings.name
-    found = forecast_study(settings, folder, workers=workers, store=store, progress=Progress(quiet=as_json))
+    found = estimate_study(settings, folder, workers=workers, store=store, progress=Progress(quiet=as_json))
     if as_json:
         print(json.dumps(dataclasses.asdict(found), indent=2))
         return
@@ -115,13 +117,12 @@ def plan(
     room = "" if found.room is None else f" of {filesize.decimal(found.room)} that are free"
     lines = [
         f"Disk: {filesize.decimal(found.disk)}{room} in {found.store}",
-        f"Time: {_duration(found.seconds)} with {found.workers} workers; rates of {found.measured_here} of "
+        f"Time: {_duration(found.seconds)} with {found.workers} workers; the durations of {found.measured_here} of "
         f"{found.left} tasks were measured in this store, the others come with the package",
     ]
     console.print("\n".join(lines), highlight=False, soft_wrap=True)
-    _say(
-        console, "No rate is known of", (f"{kind} {who}" for kind, cost in found.kinds.items() for who in cost.unknown)
-    )
+    unknown = (f"{kind} {name}" for kind, cost in found.kinds.items() for name in cost.unknown)
+    _say(console, "No duration is known of", unknown)
     _say(console, "Left out", found.left_out)
 
 
@@ -227,33 +228,88 @@ def status(
 @app.command("list", epilog="Example: `counterforensics list --json`")
 def list_parts(as_json: Json = False) -> None:
     """Manipulations, detectors, attacks (plug-ins among them) and built-in studies."""
-    from counterforensics import attacks, detectors, manipulations, names
-    from counterforensics.study.config import BUILT_IN
+    from counterforensics import manipulations
+    from counterforensics.detectors import zoo
+    from counterforensics.study.settings import BUILT_IN
 
-    groups = {
+    shipped = zoo.shipped()
+    if as_json:
+        others = {"paper_manipulations": list(manipulations.PAPER), "studies": list(BUILT_IN)}
+        print(json.dumps({**_parts(), **others, "shipped_detectors": shipped}, indent=2))
+        return
+    console = Console()
+    for table in _tables_of_parts():
+        console.print(table)
+    console.print(f"The paper's manipulations: {', '.join(manipulations.PAPER)}", highlight=False)
+    console.print(f"Built-in studies: {', '.join(BUILT_IN)}", highlight=False)
+    console.print(f"Shipped detectors: {', '.join(shipped) or 'none'}", highlight=False)
+
+
+def _registries() -> dict[str, names.Registry[Any]]:
+    from counterforensics import attacks, detectors, manipulations
+
+    return {
         "manipulations": manipulations.MANIPULATIONS,
         "detectors": detectors.DETECTORS,
         "attacks": attacks.ATTACKS,
     }
-    parts: dict[str, Any] = {group: sorted(known) for group, known in groups.items()}
-    parts["plug_ins"] = {group: sorted(names.plug_ins(group)) for group in groups}
-    parts["paper_manipulations"] = list(manipulations.PAPER)
-    parts["studies"] = list(BUILT_IN)
-    parts["shipped_detectors"] = detectors.zoo.shipped()
-    if as_json:
-        print(json.dumps(parts, indent=2))
-        return
-    console = Console()
-    for group, known in groups.items():
+
+
+def _parts() -> dict[str, Any]:
+    """The names of all parts and plug-ins, with the packages that plug-ins came with, and the broken ones."""
+    registries = _registries()
+    parts: dict[str, Any] = {group: sorted(known) for group, known in registries.items()}
+    parts["plug_ins"] = {group: sorted(known.plug_ins) for group, known in registries.items()}
+    parts["plug_in_packages"] = {
+        group: {name: plug_in.distribution for name, plug_in in sorted(known.plug_ins.items())}
+        for group, known in registries.items()
+    }
+    parts["broken_plug_ins"] = {group: dict(sorted(known.broken.items())) for group, known in registries.items()}
+    return parts
+
+
+def _tables_of_parts() -> Iterator[Table]:
+    """A table of each kind of part; a plug-in shows the package that it came with."""
+    for group, known in _registries().items():
         table = Table(title=group, title_justify="left")
-        table.add_column("name")
-        table.add_column("settings and defaults")
+        headings = ["name", "settings and defaults", *(["plug-in of"] if known.plug_ins else [])]
+        for heading in headings:
+            table.add_column(heading)
         for name in sorted(known):
-            table.add_row(name, names.settings_of(known[name]))
-        console.print(table)
-    console.print(f"The paper's manipulations: {', '.join(manipulations.PAPER)}", highlight=False)
-    console.print(f"Built-in studies: {', '.join(BUILT_IN)}", highlight=False)
-    console.print(f"Shipped detectors: {', '.join(parts['shipped_detectors']) or 'none'}", highlight=False)
+            cells = [name, names.settings_with_defaults(known[name])]
+            if known.plug_ins:
+                cells.append((known.plug_ins[name].distribution or "?") if name in known.plug_ins else "")
+            table.add_row(*cells)
+        yield table
+
+
+new = typer.Typer(no_args_is_help=True, help="Write the beginning of a package of plug-ins, or of a study.")
+app.add_typer(new, name="new")
+
+
+@new.command("plugin", epilog="Example: `counterforensics new plugin my-plugin`")
+def new_plugin(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder that is to hold the package.")],
+) -> None:
+    """Write a package with a manipulation, a detector and an attack of your own, and their tests."""
+    from counterforensics.scaffold import write_plug_in
+
+    _print_lines(write_plug_in(path))
+
+
+@new.command("study", epilog="Example: `counterforensics new study my-study.yaml`")
+def new_study(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file that is to hold the study, NAME.yaml.")],
+) -> None:
+    """Write a study that runs as it is on simulated cameras and shows every key."""
+    from counterforensics.scaffold import write_study
+
+    _print_lines(write_study(path))
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
 
 
 def _table_of_tasks(*headings: str) -> Table:
@@ -271,23 +327,44 @@ def _say(console: Console, heading: str, lines: Iterable[str]) -> None:
         console.print(f"{heading}: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
+@runtime_checkable
+class _Complaint(Protocol):
+    """What typer's own errors about arguments share: the class that they derive from is not public."""
+
+    def format_message(self) -> str: ...
+
+
 def main() -> None:
     """The entry point: an error of the user's is one line and exit 2."""
+    _broken_said.clear()
     try:
         status = app(standalone_mode=False)
     except CounterforensicsError as error:
         _leave(str(error), 2)
     except Exception as error:
-        # Typer's own complaints about arguments; the class that they share is not public.
-        if not hasattr(error, "format_message"):
+        if not isinstance(error, _Complaint):
             raise
         _leave(f"{error.format_message() or 'no command given'} (counterforensics --help shows the commands)", 2)
     if status == INTERRUPTED:
         _leave("stopped; finished work is kept, the same command goes on", INTERRUPTED)
+    _say_broken_plug_ins()
     sys.exit(status)
 
 
 def _leave(message: str, status: int) -> NoReturn:
     """Print one line on standard error and end with `status`."""
-    print(f"counterforensics: {' '.join(message.split())}", file=sys.stderr)
+    line = " ".join(message.split())
+    _say_broken_plug_ins(besides=line)
+    print(f"counterforensics: {line}", file=sys.stderr)
     sys.exit(status)
+
+
+_broken_said: set[str] = set()
+
+
+def _say_broken_plug_ins(*, besides: str = "") -> None:
+    """Name each plug-in that was met and cannot be used, once, on standard error; not one that `besides` names."""
+    for line in names.broken_plug_ins():
+        if line not in _broken_said and line not in besides:
+            _broken_said.add(line)
+            print(f"counterforensics: {line}", file=sys.stderr)

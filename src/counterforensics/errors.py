@@ -30,6 +30,10 @@ class NameNotFoundError(CounterforensicsError):
     """A name (manipulation, detector, attack, study, key) is not one we know."""
 
 
+class PlugInError(CounterforensicsError):
+    """A plug-in cannot be used."""
+
+
 class PixelError(CounterforensicsError, ValueError):
     """An array is not what a function takes: dtype, shape or range."""
 

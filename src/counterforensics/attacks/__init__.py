@@ -1,11 +1,8 @@
-"""The attacks. A new one is one file with a function, a dataclass and one line of `ATTACKS`."""
+"""The attacks. A new one is one file with a dataclass of settings, a function, and one line of `ATTACKS`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from counterforensics import names
-from counterforensics.attacks.base import Attack, Concealed, Concealer, LearnedAttack
+from counterforensics.attacks.base import Attack, Concealed, Diagnostics, LearnedAttack, PreparedAttack
 from counterforensics.attacks.deepfool import DeepFool, deepfool
 from counterforensics.attacks.fgsm import Fgsm, fgsm
 from counterforensics.attacks.gan_restoration import GENERATORS, GanEnsemble, GanKim, GanVgg, load_generator, restore
@@ -13,17 +10,21 @@ from counterforensics.attacks.jsma import Jsma, jsma
 from counterforensics.attacks.pgd import Pgd, pgd
 from counterforensics.attacks.spam_descent import SpamDescent, spam_descent
 from counterforensics.attacks.spam_gradient import SpamGradient, spam_gradient
+from counterforensics.names import Registry
 
-ATTACKS: Mapping[str, names.Factory] = {
-    "fgsm": Fgsm,
-    "pgd": Pgd,
-    "deepfool": DeepFool,
-    "jsma": Jsma,
-    "spam-descent": SpamDescent,
-    "spam-gradient": SpamGradient,
-    **GENERATORS,
-    **names.plug_ins("attacks"),
-}
+ATTACKS: Registry[Attack] = Registry(
+    "attack",
+    Attack,  # type: ignore[type-abstract]
+    {
+        "fgsm": Fgsm,
+        "pgd": Pgd,
+        "deepfool": DeepFool,
+        "jsma": Jsma,
+        "spam-descent": SpamDescent,
+        "spam-gradient": SpamGradient,
+        **GENERATORS,
+    },
+)
 
 
 def parse(text: str) -> Attack:
@@ -32,21 +33,20 @@ def parse(text: str) -> Attack:
     >>> parse("fgsm:epsilon=2")
     Fgsm(epsilon=2, loss='logit')
     """
-    attack: Attack = names.parse("attack", text, ATTACKS)
-    return attack
+    return ATTACKS.parse(text)
 
 
 def text_form(attack: Attack) -> str:
     """The text that `parse` turns back into `attack`."""
-    return names.text_form(attack, ATTACKS)
+    return ATTACKS.text_form(attack)
 
 
 __all__ = [
     "ATTACKS",
     "Attack",
     "Concealed",
-    "Concealer",
     "DeepFool",
+    "Diagnostics",
     "Fgsm",
     "GanEnsemble",
     "GanKim",
@@ -54,6 +54,7 @@ __all__ = [
     "Jsma",
     "LearnedAttack",
     "Pgd",
+    "PreparedAttack",
     "SpamDescent",
     "SpamGradient",
     "deepfool",

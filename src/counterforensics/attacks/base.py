@@ -1,23 +1,31 @@
-"""What an attack is: settings that become a function from stored patches to stored patches."""
+"""The contracts of attacks, and the checks of their settings.
+
+An attack is a function from stored patches to stored patches. A frozen dataclass beside it holds the settings and their
+defaults, calls the function, and is the part that a study names.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from inspect import signature
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from counterforensics.detectors.base import Detector
 from counterforensics.errors import AttackError
-from counterforensics.learning.course import SILENT, Course, Learned
+from counterforensics.learning.monitor import SILENT, SavedNetwork, TrainingMonitor
+from counterforensics.manipulations.base import Manipulation
+from counterforensics.names import Part
 from counterforensics.photos.patches import Pairs
 
-LOSSES = ("logit", "cross-entropy")
-LN2 = math.log(2)
+Saved = TypeVar("Saved", bound=SavedNetwork)
+Arguments = ParamSpec("Arguments")
+
 PROCESSOR = torch.device("cpu")
 
 
@@ -29,28 +37,24 @@ class Concealed:
     zero_gradient: Tensor | None = None  # float64 [n]: share of pixels the attack got no direction for
 
 
-def nothing_concealed(patches: Tensor) -> Concealed:
-    """What an attack makes of no patches at all."""
-    return Concealed(patches.clone(), torch.empty(0, dtype=torch.float64))
+@dataclass
+class Diagnostics:
+    """Notes of an attack that follows gradients. Its function fills the object that it is given.
 
+    zero_gradient: float64 [n], the share of pixels without a direction at the patch itself, 0..1.
+    unrounded: float32 [n, c, h, w] in grey levels, the result before it was rounded and clipped.
+    """
 
-def share_of_zeros(gradient: Tensor) -> Tensor:
-    """Share of pixels without a direction: float [n, c, h, w] -> float64 [n]."""
-    return (gradient == 0).flatten(1).double().mean(1)
-
-
-class Conceal(Protocol):
-    """What a prepared attack does to one batch."""
-
-    def __call__(self, patches: Tensor, originals: Tensor | None) -> Concealed:
-        """patches, and for an attack that needs them the pristine ones they were made from: uint8 [n, c, h, w]."""
+    zero_gradient: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
+    unrounded: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
 @dataclass(frozen=True)
-class Concealer:
+class PreparedAttack:
     """A prepared attack: call it for the patches alone, or ask `conceal` for how it went, too."""
 
-    conceal: Conceal
+    # One batch: (patches, and the pristine ones for an attack that needs them), uint8 [n, c, h, w].
+    conceal: Callable[[Tensor, Tensor | None], Concealed]
     device: torch.device = PROCESSOR  # where it works, if it has no target
 
     def __call__(self, patches: Tensor, originals: Tensor | None = None) -> Tensor:
@@ -58,93 +62,113 @@ class Concealer:
         return self.conceal(patches, originals).patches
 
 
-@runtime_checkable
-class Attack(Protocol):
+class Attack(Part, ABC):
     """A frozen dataclass of an attack's settings."""
 
     @property
     def needs_target(self) -> bool:
         """Whether the attacker holds a detector to attack."""
+        return True
 
     @property
     def needs_pairs(self) -> bool:
         """Whether the attacker learns from pairs of the training devices; the others' results do not depend on them."""
+        return False
 
     @property
     def needs_originals(self) -> bool:
         """Whether the attacker still holds the pristine patches behind those to conceal."""
+        return False
+
+    @property
+    def restores(self) -> bool:
+        """Whether it gives back the traces of pristine patches, where others add noise. Reports show it so."""
+        return False
+
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether it runs on a GPU where there is one, whatever its target does."""
+        return False
 
     def check_target(self, target: Detector) -> None:
         """Raise AttackError, and say what works, if this kind of detector cannot be attacked; weights do not matter."""
 
-    def prepare(self, target: Detector | None, pairs: Pairs, *, seed: int) -> Concealer:
+    def check_patches(self, side: int, manipulation: Manipulation) -> None:
+        """Raise AttackError if it cannot conceal this manipulation in patches of this side."""
+
+    @abstractmethod
+    def prepare(self, target: Detector | None, pairs: Pairs, *, seed: int) -> PreparedAttack:
         """Ready the attack on `target`; `pairs` of training devices are for attacks that learn."""
 
 
-@runtime_checkable
-class LearnedAttack(Attack, Protocol):
+class LearnedAttack(Attack, Generic[Saved]):
     """An attack that learns something worth keeping: a study trains it once and conceals with what it stored."""
 
     @property
+    @abstractmethod
     def patches_seen(self) -> int:
         """How many patches pass while it learns."""
 
     @property
-    def spelled_out(self) -> Mapping[str, Any]:
+    @abstractmethod
+    def learning_settings(self) -> Mapping[str, Any]:
         """All that the result of learning depends on beside the pairs and the seed, as JSON values."""
 
-    def taken(self) -> Mapping[str, Any] | None:
+    def pretrained_record(self) -> Mapping[str, Any] | None:
         """The record of what was learned elsewhere; None where it is to be learned.  Raises WeightsError."""
+        return None
 
-    def build(self) -> Learned:
+    @abstractmethod
+    def build(self) -> Saved:
         """What is learned, with every tensor in its place, untrained."""
 
-    def learn(self, pairs: Pairs, *, seed: int, course: Course = SILENT) -> Learned:
+    @abstractmethod
+    def learn(self, pairs: Pairs, *, seed: int, monitor: TrainingMonitor = SILENT) -> Saved:
         """Learn from `pairs` of the training devices.  Raises TrainingError."""
 
-    def concealer(self, learned: Learned) -> Concealer:
+    @abstractmethod
+    def prepare_with(self, learned: Saved) -> PreparedAttack:
         """Ready the attack with what was learned."""
 
 
-class GradientAttack:
-    """An attack that needs a target with gradients and nothing else; its settings are a frozen dataclass."""
+class GradientAttack(Attack):
+    """An attack that needs a target with gradients and nothing else; its settings are a frozen dataclass.
 
-    needs_target: ClassVar[bool] = True
-    needs_pairs: ClassVar[bool] = False
-    needs_originals: ClassVar[bool] = False
+    name: as text forms and messages have it.  `conceal` calls the attack's function.
+    """
+
     name: ClassVar[str]
 
     def check_target(self, target: Detector) -> None:
         """As `Attack.check_target`."""
         check_target(self.name, target)
 
+    @abstractmethod
     def conceal(self, patches: Tensor, detector: Detector, *, seed: int) -> Concealed:
         """Conceal one batch, uint8 [n, c, h, w], from a detector that has gradients."""
-        raise NotImplementedError
 
-    def prepare(self, target: Detector | None, pairs: Pairs, *, seed: int) -> Concealer:
+    def prepare(self, target: Detector | None, pairs: Pairs, *, seed: int) -> PreparedAttack:
         """Nothing to learn: `pairs` are not used."""
         detector = check_target(self.name, target)
-        return Concealer(lambda patches, originals: self.conceal(patches, detector, seed=seed))
+        return PreparedAttack(lambda patches, originals: self.conceal(patches, detector, seed=seed))
+
+
+def check_given(attack: str, target: Detector | None) -> Detector:
+    """`target` if there is one; an AttackError otherwise."""
+    if target is None:
+        raise AttackError(f"{attack} needs a target detector, got none")
+    return target
 
 
 def check_target(attack: str, target: Detector | None) -> Detector:
     """`target` if it has gradients; an AttackError that says what works otherwise."""
-    if target is None:
-        raise AttackError(f"{attack} needs a target detector, got none")
-    if not target.differentiable:
+    detector = check_given(attack, target)
+    if not detector.differentiable:
         raise AttackError(
-            f"{attack} needs gradients, and {type(target).__name__} has none; attack a differentiable detector "
+            f"{attack} needs gradients, and {type(detector).__name__} has none; attack a differentiable detector "
             "(cozzolino2017 stands in for spam-svm)"
         )
-    return target
-
-
-def check_loss(attack: str, loss: str) -> str:
-    """`loss` if it is one of LOSSES; an AttackError otherwise."""
-    if loss not in LOSSES:
-        raise AttackError(f"{attack}: loss must be {' or '.join(LOSSES)}, got {loss!r}")
-    return loss
+    return detector
 
 
 def check_whole(attack: str, setting: str, value: int, least: int, most: int, unit: str) -> None:
@@ -159,49 +183,27 @@ def check_between(attack: str, setting: str, value: float, least: float, most: f
         raise AttackError(f"{attack}: {setting} must lie between {least:g} and {most:g}, got {value!r}")
 
 
-class Evidence(NamedTuple):
-    """What a detector makes of a batch, as an attack sees it."""
-
-    logits: Tensor  # float32 [n]; above 0 the verdict is "manipulated"
-    values: Tensor  # float32 [n], what is to fall; 0 where the logit is 0
-    gradient: Tensor  # float32 [n, c, h, w], of the values
+def check_choice(attack: str, setting: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise AttackError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise AttackError(f"{attack}: {setting} must be {' or '.join(choices)}, got {value!r}")
 
 
-def evidence(pixels: Tensor, detector: Detector, *, loss: str, above: float = -math.inf) -> Evidence:
-    """How manipulated each patch looks, and in which direction it would look more so.
+def checked_by(
+    settings: Callable[..., Attack],
+) -> Callable[[Callable[Arguments, Tensor]], Callable[Arguments, Tensor]]:
+    """Make an attack's function raise the same AttackError for bad settings as its dataclass `settings` does.
 
-    pixels: float32 [n, c, h, w] in 0..255.  What is to fall, by `loss`:
-    `logit` is the logit itself. `cross-entropy` is the cross-entropy against the true label "manipulated", as
-    the paper has it [inferred], turned and moved so that its boundary is 0 too; in float32 its gradient is exactly
-    0 from a logit near 17 upward, where the detector is too sure to be argued with.
-    above: where no logit is above it the gradient, two thirds of the work, is not computed but zeros.
-    Raises AttackError if a logit or the gradient is NaN or infinite.
+    The checks stand in the dataclass alone. Keywords that are no settings (seed, originals) are not checked.
     """
-    pixels = pixels.detach()
-    asked = above < math.inf
-    with torch.set_grad_enabled(asked):
-        logits = detector.logits(pixels.requires_grad_(asked))
-        if loss == "logit":
-            values = logits
-        else:
-            values = LN2 - binary_cross_entropy_with_logits(logits, torch.ones_like(logits), reduction="none")
-        _check_finite("verdict", logits, detector)
-        if not asked or not (logits > above).any():
-            return Evidence(logits.detach(), values.detach(), torch.zeros_like(pixels))
-        (gradient,) = torch.autograd.grad(values.sum(), pixels)
-    _check_finite("gradient", gradient, detector)
-    return Evidence(logits.detach(), values.detach(), gradient)
+    names = signature(settings).parameters
 
+    def decorate(function: Callable[Arguments, Tensor]) -> Callable[Arguments, Tensor]:
+        @wraps(function)
+        def checked(*args: Arguments.args, **keywords: Arguments.kwargs) -> Tensor:
+            settings(**{name: value for name, value in keywords.items() if name in names})
+            return function(*args, **keywords)
 
-def _check_finite(what: str, tensor: Tensor, detector: Detector) -> None:
-    if not torch.isfinite(tensor).all():
-        raise AttackError(f"the {what} of {type(detector).__name__} holds NaN or infinity; check its weights")
+        return checked
 
-
-def adapted(reach: Tensor, hoped: Tensor, fell: Tensor) -> Tensor:
-    """How many times further than the linear prediction asks the next step should reach, [n], at least 1.
-
-    Twice as far where the last step fell short of half of what was hoped for, half as far elsewhere: on features
-    that count, a gradient says little about a whole grey level.
-    """
-    return torch.where(fell < hoped / 2, 2 * reach, (reach / 2).clamp_min(1))
+    return decorate

@@ -1,57 +1,30 @@
-"""DeepFool (Moosavi-Dezfooli et al. 2016), carried over to what can be stored."""
+"""DeepFool (Moosavi-Dezfooli et al. 2016), carried over to stored grey levels."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
 from counterforensics.attacks.base import (
     Concealed,
+    Diagnostics,
     GradientAttack,
-    adapted,
     check_between,
-    check_loss,
     check_target,
     check_whole,
-    evidence,
-    nothing_concealed,
-    share_of_zeros,
+    checked_by,
 )
+from counterforensics.attacks.gradients import BestStates, adapted, check_loss, evidence, scaled, share_of_zeros
 from counterforensics.detectors.base import Detector
 from counterforensics.pixels import to_patches, to_pixels
 
 # The scale of a step is found by doubling and halving, on the linear prediction alone: no detector is asked.
-_DOUBLINGS, _HALVINGS = 20, 12
-
-
-def deepfool(
-    patches: Tensor,
-    detector: Detector,
-    *,
-    steps: int = 20,
-    overshoot: float = 0.02,
-    search: int = 3,
-    loss: str = "logit",
-    lattice: bool = True,
-) -> Tensor:
-    """The smallest change that the detector's verdict does not survive (Moosavi-Dezfooli et al. 2016).
-
-    patches: uint8 [n, c, h, w], manipulated; those called pristine already are left alone.  detector: differentiable;
-    its weights are left alone.  Every step replaces the detector by its linearisation and takes the shortest way
-    across that plane's boundary. On stored grey levels that way is round(-t gradient) with the smallest t that
-    crosses, because the k-th level of a pixel costs 2 k - 1 in squared error and gains the pixel's gradient; a
-    step of the published length would mostly round to nothing.  steps: gradients at most.  overshoot: share of the
-    first evidence by which steps aim beyond the boundary.  search: verdicts spent on shortening the last step.
-    loss: `logit` or `cross-entropy`.  lattice: False steps on real numbers, as published, and rounds the end alone.
-    Of a patch that is never concealed the state with the lowest logit is kept.
-    Returns uint8 of the same shape on the same device.  Raises PixelError or AttackError.
-    """
-    settings = DeepFool(steps, overshoot, search, loss, lattice)
-    return settings.conceal(patches, check_target("deepfool", detector), seed=0).patches
+_DOUBLINGS = 20
+_HALVINGS = 12
 
 
 @dataclass(frozen=True)
@@ -67,101 +40,162 @@ class DeepFool(GradientAttack):
     name = "deepfool"
 
     def __post_init__(self) -> None:
-        check_whole("deepfool", "steps", self.steps, 1, 100_000, "")
-        check_between("deepfool", "overshoot", self.overshoot, 0, 10)
-        check_whole("deepfool", "search", self.search, 0, 100, "")
-        check_loss("deepfool", self.loss)
+        check_whole(self.name, "steps", self.steps, 1, 100_000, "")
+        check_between(self.name, "overshoot", self.overshoot, 0, 10)
+        check_whole(self.name, "search", self.search, 0, 100, "")
+        check_loss(self.name, self.loss)
 
     def conceal(self, patches: Tensor, detector: Detector, *, seed: int) -> Concealed:
         """As `GradientAttack.conceal`; nothing is left to chance."""
-        pixels = to_pixels(patches)
-        if not len(pixels):
-            return nothing_concealed(patches)
-        shown, zeros = self.walk(pixels, detector)
-        return Concealed(to_patches(shown), zeros)
-
-    def walk(self, origin: Tensor, detector: Detector) -> tuple[Tensor, Tensor]:
-        """From `origin`, float32 [n, c, h, w], across the boundary; where each ends, and its share of zeros [n]."""
-        best, left = origin.clone(), torch.full_like(origin[:, 0, 0, 0], math.inf)
-        going = torch.arange(len(origin), device=origin.device)
-        offset = torch.zeros_like(origin)  # all steps so far; what is shown is rounded, this is not
-        before = torch.zeros_like(origin)  # without the last one
-        zeros, beyond, values, reach = torch.empty(0), torch.empty(0), torch.empty(0), torch.ones_like(left)
-        for taken in range(self.steps + 1):
-            shown = self._shown(origin[going], offset[going])
-            above = 0 if taken < self.steps else math.inf
-            seen = evidence(shown, detector, loss=self.loss, above=above)
-            better = seen.logits < left[going]
-            best[going[better]], left[going[better]] = shown[better], seen.logits[better]
-            if taken == 0:
-                zeros, beyond = share_of_zeros(seen.gradient), self.overshoot * seen.values
-            else:
-                reach[going] = adapted(reach[going], values + beyond[going], values - seen.values)
-            on = seen.logits > above
-            if not on.any():
-                break
-            going, values, gradient = going[on], seen.values[on], seen.gradient[on]
-            before[going] = offset[going]
-            fall = reach[going] * (values + beyond[going])
-            offset[going] = self._stepped(values, gradient, fall, origin[going], offset[going], shown[on])
-        crossed = (left <= 0) & (before != offset).flatten(1).any(1)
-        if self.lattice and crossed.any():
-            parts = (part[crossed] for part in (origin, before, offset))
-            best[crossed] = self._shortened(detector, best[crossed], *parts)
-        return best, zeros
-
-    def _shown(self, origin: Tensor, offset: Tensor) -> Tensor:
-        """What the detector gets to see of a change."""
-        if self.lattice:
-            return (origin + offset).round().clamp(0, 255)
-        return (origin + (1 + self.overshoot) * offset).clamp(0, 255)
-
-    def _stepped(
-        self, values: Tensor, gradient: Tensor, fall: Tensor, origin: Tensor, offset: Tensor, shown: Tensor
-    ) -> Tensor:
-        """The offset after the shortest step by which the evidence would fall by `fall` [n], were it linear.
-
-        On real numbers the published step: `values` alone, as the overshoot is added to what is shown.
-        """
-        length = gradient.double().square().flatten(1).sum(1)
-        scale = torch.where(length > 0, values / length, 0).float()
-        if self.lattice:
-
-            def falls(scale: Tensor) -> Tensor:
-                moved = shown - self._shown(origin, offset - _times(scale, gradient))
-                return (gradient * moved).flatten(1).sum(1) >= fall
-
-            steepest = gradient.abs().flatten(1).amax(1)
-            scale = _least(torch.where(steepest > 0, 0.5 / steepest, 0).maximum(scale), falls)
-        return (offset - _times(scale, gradient)).clamp(-origin, 255 - origin)
-
-    def _shortened(self, detector: Detector, best: Tensor, origin: Tensor, before: Tensor, offset: Tensor) -> Tensor:
-        """The shortest part of the last step, found by halving, that still crosses."""
-        low, high = torch.zeros_like(origin[:, 0, 0, 0]), torch.ones_like(origin[:, 0, 0, 0])
-        for _ in range(self.search):
-            middle = (low + high) / 2
-            shown = self._shown(origin, before + _times(middle, offset - before))
-            crosses = evidence(shown, detector, loss=self.loss, above=math.inf).logits <= 0
-            best[crosses] = shown[crosses]
-            low, high = torch.where(crosses, low, middle), torch.where(crosses, middle, high)
-        return best
+        diagnostics = Diagnostics()
+        concealed = deepfool(patches, detector, **asdict(self), diagnostics=diagnostics)
+        return Concealed(concealed, diagnostics.zero_gradient)
 
 
-def _times(scale: Tensor, of: Tensor) -> Tensor:
-    """Each patch of [n, c, h, w] times its scale [n]."""
-    return scale[:, None, None, None] * of
+@checked_by(DeepFool)
+def deepfool(
+    patches: Tensor,
+    detector: Detector,
+    *,
+    steps: int = DeepFool.steps,
+    overshoot: float = DeepFool.overshoot,
+    search: int = DeepFool.search,
+    loss: str = DeepFool.loss,
+    lattice: bool = DeepFool.lattice,
+    diagnostics: Diagnostics | None = None,
+) -> Tensor:
+    """Make the smallest change that takes a patch across the detector's boundary (Moosavi-Dezfooli et al. 2016).
 
+    patches: uint8 [n, c, h, w], manipulated; those called pristine already are left alone.  detector: differentiable;
+    its weights are left alone.  Every step replaces the detector by its linearisation and takes the shortest way
+    across that plane's boundary. On stored grey levels that way is round(-t gradient) with the smallest t that
+    crosses, because the k-th level of a pixel costs 2 k - 1 in squared error and gains the pixel's gradient; a
+    step of the published length would mostly round to nothing.  steps: gradients at most.  overshoot: share of the
+    first evidence by which steps aim beyond the boundary, 0..10.  search: verdicts spent on shortening the last step.
+    loss: `logit` or `cross-entropy`.  lattice: False steps on real numbers, as published, and rounds the end alone.
+    Of a patch that is never concealed the state with the lowest logit is kept.  diagnostics: filled, if given.
+    Returns uint8 of the same shape on the same device.  Raises PixelError or AttackError.
 
-def _least(scale: Tensor, holds: Callable[[Tensor], Tensor]) -> Tensor:
-    """The least scale [n], near enough, at which it `holds` [n]; where none does, the largest tried."""
-    low = torch.zeros_like(scale)
-    for _ in range(_DOUBLINGS):
-        short = ~holds(scale)
-        if not short.any():
+    >>> from types import SimpleNamespace
+    >>> bright = SimpleNamespace(differentiable=True, logits=lambda pixels: pixels.mean((1, 2, 3)) - 128)
+    >>> deepfool(torch.full((1, 1, 2, 2), 130, dtype=torch.uint8), bright, overshoot=0.0).flatten().tolist()
+    [128, 128, 128, 128]
+    """
+    check_target(DeepFool.name, detector)
+    diagnostics = diagnostics or Diagnostics()
+    origin = to_pixels(patches)
+    if not len(origin):
+        return patches.clone()
+    active = torch.arange(len(origin), device=origin.device)
+    perturbation = torch.zeros_like(origin)  # the sum of all steps, on real numbers
+    before_last = torch.zeros_like(origin)  # the sum without the last step
+    best = BestStates(origin)
+    reach = torch.ones_like(best.logits)
+    seen = evidence(origin, detector, loss=loss, above=0)
+    best.keep(active, origin, seen.logits)
+    diagnostics.zero_gradient = share_of_zeros(seen.gradient)
+    beyond = overshoot * seen.values
+    for taken in range(1, steps + 1):
+        # Algorithm 1: stop where the verdict has changed.
+        resists = seen.logits > 0
+        if not resists.any():
             break
-        low, scale = torch.where(short, scale, low), torch.where(short, 2 * scale, scale)
+        active = active[resists]
+        values = seen.values[resists]
+        gradient = seen.gradient[resists]
+        hoped = values + beyond[active]
+        # Algorithm 1: the shortest way to the boundary of the linearised detector, r = -f(x) gradient / |gradient|^2.
+        length = _published_length(values, gradient)
+        if lattice:
+            # Rounding takes most of that: the shortest step whose rounded end lies beyond the boundary [inferred].
+            length = _length_once_rounded(length, gradient, reach[active] * hoped, origin[active], perturbation[active])
+        before_last[active] = perturbation[active]
+        stepped = perturbation[active] - scaled(length, gradient)
+        perturbation[active] = stepped.clamp(-origin[active], 255 - origin[active])
+        shown = _shown(origin[active], perturbation[active], overshoot, lattice)
+        seen = evidence(shown, detector, loss=loss, above=0 if taken < steps else math.inf)  # at last the verdict alone
+        best.keep(active, shown, seen.logits)
+        # Where the detector disagrees with its linearisation, the next step aims further [inferred].
+        reach[active] = adapted(reach[active], hoped, values - seen.values)
+    if lattice:
+        _shorten_last_step(best, detector, origin, before_last, perturbation, search)
+    diagnostics.unrounded = best.pixels
+    return to_patches(best.pixels)
+
+
+def _shown(origin: Tensor, perturbation: Tensor, overshoot: float, lattice: bool) -> Tensor:
+    """The patches that the detector sees: as a file holds them, or the published ones on real numbers.
+
+    The published perturbation ends on the boundary; a factor of 1 + overshoot takes it to the other side (Section 2).
+    """
+    if lattice:
+        return _rounded(origin + perturbation)
+    return (origin + (1 + overshoot) * perturbation).clamp(0, 255)
+
+
+def _published_length(values: Tensor, gradient: Tensor) -> Tensor:
+    """How many times the gradient the published step is: float32 [n]; 0 where there is no gradient."""
+    squared = gradient.double().square().flatten(1).sum(1)
+    return torch.where(squared > 0, values / squared, 0).float()
+
+
+def _length_once_rounded(
+    published: Tensor, gradient: Tensor, fall: Tensor, origin: Tensor, perturbation: Tensor
+) -> Tensor:
+    """How many times the gradient the shortest step is whose rounded end lowers the linear prediction by `fall` [n].
+
+    perturbation: float32 [n, c, h, w], unrounded, of the steps before.
+    """
+    before = _rounded(origin + perturbation)
+
+    def falls_enough(length: Tensor) -> Tensor:
+        moved = before - _rounded(origin + (perturbation - scaled(length, gradient)))
+        return (gradient * moved).flatten(1).sum(1) >= fall
+
+    # Shorter than this, no pixel moves by half a grey level, unless the steps before left it on the way.
+    steepest = gradient.abs().flatten(1).amax(1)
+    shortest = torch.where(steepest > 0, 0.5 / steepest, 0)
+    return _least(shortest.maximum(published), falls_enough)
+
+
+def _shorten_last_step(
+    best: BestStates, detector: Detector, origin: Tensor, before_last: Tensor, perturbation: Tensor, search: int
+) -> None:
+    """Halve the last step of each concealed patch, while the patch stays concealed [inferred]; `best` is changed."""
+    moved = (before_last != perturbation).flatten(1).any(1)
+    concealed = ((best.logits <= 0) & moved).nonzero()[:, 0]
+    if not len(concealed):
+        return
+    start = before_last[concealed]
+    last_step = perturbation[concealed] - start
+    short = torch.zeros_like(best.logits[concealed])
+    enough = torch.ones_like(short)
+    for _ in range(search):
+        middle = (short + enough) / 2
+        shown = _rounded(origin[concealed] + (start + scaled(middle, last_step)))
+        conceals = evidence(shown, detector, loss="logit", above=math.inf).logits <= 0
+        best.pixels[concealed[conceals]] = shown[conceals]
+        short = torch.where(conceals, short, middle)
+        enough = torch.where(conceals, middle, enough)
+
+
+def _rounded(pixels: Tensor) -> Tensor:
+    """The pixels as a file holds them."""
+    return pixels.round().clamp(0, 255)
+
+
+def _least(length: Tensor, is_enough: Callable[[Tensor], Tensor]) -> Tensor:
+    """The least length, float32 [n], that is enough, near enough; where none is, the largest tried."""
+    short = torch.zeros_like(length)
+    for _ in range(_DOUBLINGS):
+        lacking = ~is_enough(length)
+        if not lacking.any():
+            break
+        short = torch.where(lacking, length, short)
+        length = torch.where(lacking, 2 * length, length)
     for _ in range(_HALVINGS):
-        middle = (low + scale) / 2
-        enough = holds(middle)
-        low, scale = torch.where(enough, low, middle), torch.where(enough, middle, scale)
-    return scale
+        middle = (short + length) / 2
+        enough = is_enough(middle)
+        short = torch.where(enough, short, middle)
+        length = torch.where(enough, middle, length)
+    return length

@@ -3,49 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
 from counterforensics.attacks.base import (
     Concealed,
+    Diagnostics,
     GradientAttack,
-    adapted,
     check_between,
-    check_loss,
     check_target,
     check_whole,
-    evidence,
-    nothing_concealed,
-    share_of_zeros,
+    checked_by,
 )
+from counterforensics.attacks.gradients import BestStates, adapted, check_loss, evidence, share_of_zeros
 from counterforensics.detectors.base import Detector
 from counterforensics.pixels import to_patches, to_pixels
-
-
-def jsma(
-    patches: Tensor,
-    detector: Detector,
-    *,
-    theta: int = 2,
-    share: float = 0.1,
-    per_step: float = 0.01,
-    loss: str = "logit",
-) -> Tensor:
-    """Change few pixels, the most salient first, until the verdict falls (Papernot et al. 2016).
-
-    patches: uint8 [n, c, h, w], manipulated; those called pristine already are left alone.  detector: differentiable;
-    its weights are left alone.  With one logit a pixel's saliency is what moving it by `theta` would gain by the
-    gradient, summed over its channels.  theta: whole grey levels, 1..255.  share: of the pixels that may be
-    changed, 0..1.  per_step: share of the pixels that change between two gradients, one pixel at least; fewer where
-    the gradient says that fewer do.  The published attack changes two at a time.  loss: `logit` or `cross-entropy`.
-    A pixel changes once; of a patch that is never concealed the state with the lowest logit is kept.
-    Memory is a few values a pixel. Returns uint8 of the same shape on the same device.  Raises PixelError or
-    AttackError.
-    """
-    settings = Jsma(theta, share, per_step, loss)
-    return settings.conceal(patches, check_target("jsma", detector), seed=0).patches
 
 
 @dataclass(frozen=True)
@@ -60,50 +34,94 @@ class Jsma(GradientAttack):
     name = "jsma"
 
     def __post_init__(self) -> None:
-        check_whole("jsma", "theta", self.theta, 1, 255, " of grey levels")
-        check_between("jsma", "share", self.share, 0, 1)
-        check_between("jsma", "per_step", self.per_step, 0, 1)
-        check_loss("jsma", self.loss)
+        check_whole(self.name, "theta", self.theta, 1, 255, " of grey levels")
+        check_between(self.name, "share", self.share, 0, 1)
+        check_between(self.name, "per_step", self.per_step, 0, 1)
+        check_loss(self.name, self.loss)
 
     def conceal(self, patches: Tensor, detector: Detector, *, seed: int) -> Concealed:
         """As `GradientAttack.conceal`; nothing is left to chance."""
-        at = to_pixels(patches)
-        if not len(at):
-            return nothing_concealed(patches)
-        best, left, zeros = at.clone(), torch.full_like(at[:, 0, 0, 0], math.inf), torch.empty(0)
-        going = torch.arange(len(at), device=at.device)
-        free = torch.ones_like(at[:, 0], dtype=torch.bool)  # pixels that have not changed
-        reach, hoped = torch.ones_like(left), torch.zeros_like(left)
-        budget = math.floor(self.share * free[0].numel())
-        step = max(1, round(self.per_step * free[0].numel()))
-        while True:
-            seen = evidence(at, detector, loss=self.loss, above=0)
-            better = seen.logits < left[going]
-            best[going[better]], left[going[better]] = at[better], seen.logits[better]
-            if not len(zeros):
-                zeros, values = share_of_zeros(seen.gradient), seen.values
-            reach = adapted(reach, hoped, values - seen.values)
-            most = (budget - (~free).flatten(1).sum(1)).clamp_max(step)
-            on = (seen.logits > 0) & (most > 0) & (seen.gradient != 0).flatten(1).any(1)
-            if not on.any():
-                return Concealed(to_patches(best), zeros)
-            going, at, free, reach = going[on], at[on], free[on], reach[on]
-            hoped, values = reach * seen.values[on], seen.values[on]
-            at, free = _changed(at, free, seen.gradient[on], hoped, most[on], self.theta)
+        diagnostics = Diagnostics()
+        concealed = jsma(patches, detector, **asdict(self), diagnostics=diagnostics)
+        return Concealed(concealed, diagnostics.zero_gradient)
 
 
-def _changed(
-    at: Tensor, free: Tensor, gradient: Tensor, fall: Tensor, most: Tensor, theta: int
-) -> tuple[Tensor, Tensor]:
-    """The patches after their most salient free pixels moved by `theta`, and the pixels that are still free.
+@checked_by(Jsma)
+def jsma(
+    patches: Tensor,
+    detector: Detector,
+    *,
+    theta: int = Jsma.theta,
+    share: float = Jsma.share,
+    per_step: float = Jsma.per_step,
+    loss: str = Jsma.loss,
+    diagnostics: Diagnostics | None = None,
+) -> Tensor:
+    """Change few pixels, the most salient first, until the verdict falls (Papernot et al. 2016).
 
-    As many as the evidence would take to fall by `fall` [n] if it were linear, and no more than `most` [n].
+    patches: uint8 [n, c, h, w], manipulated; those called pristine already are left alone.  detector: differentiable;
+    its weights are left alone.  With one logit a pixel's saliency is the fall that the gradient predicts if the pixel
+    moves by `theta`, summed over its channels.  theta: whole grey levels, 1..255.  share: of the pixels that may be
+    changed, 0..1.  per_step: share of the pixels that change between two gradients, 0..1, one pixel at least; fewer
+    where the gradient says that fewer suffice. The published attack changes two at a time.
+    loss: `logit` or `cross-entropy`.  A pixel changes once. Of a patch that is never concealed the state with the
+    lowest logit is kept.  diagnostics: filled, if given.
+    Memory is a few values a pixel. Returns uint8 of the same shape on the same device.  Raises PixelError or
+    AttackError.
+
+    >>> from types import SimpleNamespace
+    >>> bright = SimpleNamespace(differentiable=True, logits=lambda pixels: pixels.mean((1, 2, 3)) - 128)
+    >>> found = jsma(torch.full((1, 1, 10, 10), 129, dtype=torch.uint8), bright, theta=20)
+    >>> found.unique(return_counts=True)
+    (tensor([109, 129], dtype=torch.uint8), tensor([ 5, 95]))
     """
-    moved = (at - theta * gradient.sign()).clamp(0, 255)
-    gains = ((at - moved) * gradient).sum(1).masked_fill(~free, 0).flatten(1)
-    salient = gains.topk(int(most.max()), dim=1)
-    before = salient.values.cumsum(1) - salient.values  # what the pixels before one gain
-    rank = torch.arange(salient.values.shape[1], device=at.device)
-    chosen = (before < fall[:, None]) & (rank < most[:, None]) & (salient.values > 0)
-    changes = torch.zeros_like(free.flatten(1)).scatter(1, salient.indices, chosen).view_as(free)
-    return torch.where(changes[:, None], moved, at), free & ~changes
+    check_target(Jsma.name, detector)
+    diagnostics = diagnostics or Diagnostics()
+    iterate = to_pixels(patches)
+    if not len(iterate):
+        return patches.clone()
+    active = torch.arange(len(iterate), device=iterate.device)
+    unchanged = torch.ones_like(iterate[:, 0], dtype=torch.bool)
+    best = BestStates(iterate)
+    reach = torch.ones_like(best.logits)
+    budget = math.floor(share * unchanged[0].numel())
+    at_once = max(1, round(per_step * unchanged[0].numel()))
+    # Algorithm 1, the forward derivative: how the verdict rises with each pixel.
+    seen = evidence(iterate, detector, loss=loss, above=0)
+    best.keep(active, iterate, seen.logits)
+    diagnostics.zero_gradient = share_of_zeros(seen.gradient)
+    while True:
+        # Algorithm 1, the saliency map: the fall that the derivative predicts if a pixel moves by theta, for the first
+        # and last time [once is inferred].
+        moved = (iterate - theta * seen.gradient.sign()).clamp(0, 255)
+        saliency = ((iterate - moved) * seen.gradient).sum(1).masked_fill(~unchanged, 0)
+        # Algorithm 1, the loop: while the verdict stands, pixels may be changed, and one of them is salient.
+        allowed = budget - (~unchanged).flatten(1).sum(1)
+        goes_on = (seen.logits > 0) & (allowed > 0) & (saliency > 0).flatten(1).any(1)
+        if not goes_on.any():
+            break
+        active = active[goes_on]
+        values = seen.values[goes_on]
+        # Algorithm 1, the modification: the most salient pixels move [as many as the prediction asks for: inferred].
+        hoped = reach[goes_on] * values
+        chosen = _most_salient(saliency[goes_on], hoped, allowed[goes_on].clamp_max(at_once))
+        iterate = torch.where(chosen[:, None], moved[goes_on], iterate[goes_on])
+        unchanged = unchanged[goes_on] & ~chosen
+        seen = evidence(iterate, detector, loss=loss, above=0)
+        best.keep(active, iterate, seen.logits)
+        reach = adapted(reach[goes_on], hoped, values - seen.values)
+    diagnostics.unrounded = best.pixels
+    return to_patches(best.pixels)
+
+
+def _most_salient(saliency: Tensor, fall: Tensor, most: Tensor) -> Tensor:
+    """The most salient pixels, bool [n, h, w], by a saliency of float32 [n, h, w].
+
+    As many as together promise `fall`, float32 [n]; one at least, if any is salient; `most`, int64 [n], at most.
+    """
+    ranked = saliency.flatten(1).topk(int(most.max()), dim=1)
+    promised_before = ranked.values.cumsum(1) - ranked.values
+    rank = torch.arange(ranked.values.shape[1], device=saliency.device)
+    needed = (promised_before < fall[:, None]) | (rank == 0)
+    chosen = needed & (rank < most[:, None]) & (ranked.values > 0)
+    return torch.zeros_like(saliency, dtype=torch.bool).flatten(1).scatter(1, ranked.indices, chosen).view_as(saliency)

@@ -4,56 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
 from counterforensics.attacks.base import (
     Concealed,
+    Diagnostics,
     GradientAttack,
     check_between,
-    check_loss,
     check_target,
     check_whole,
-    evidence,
-    nothing_concealed,
-    share_of_zeros,
+    checked_by,
 )
+from counterforensics.attacks.gradients import BestStates, check_loss, evidence, share_of_zeros
 from counterforensics.detectors.base import Detector
 from counterforensics.pixels import to_patches, to_pixels
 from counterforensics.seeds import seed_for
-
-
-def pgd(
-    patches: Tensor,
-    detector: Detector,
-    *,
-    epsilon: int = 2,
-    steps: int = 10,
-    step: float = 1.0,
-    restarts: int = 0,
-    momentum: float = 0.0,
-    confidence: float = 0.0,
-    loss: str = "logit",
-    lattice: bool = True,
-    seed: int = 0,
-) -> Tensor:
-    """Walk towards "pristine" within `epsilon` grey levels of each pixel (Madry et al. 2018; the paper, Section III-B).
-
-    patches: uint8 [n, c, h, w], manipulated.  detector: differentiable; its weights are left alone.
-    epsilon: whole grey levels, 0..255.  steps: gradients at most.  step: grey levels by which every pixel moves
-    along the gradient's sign; fractions add up.  restarts: further walks, from random points within epsilon, for
-    patches that the ones before did not conceal.  momentum: share of the direction that is kept from step to step
-    (Dong et al. 2018).  confidence: a patch is concealed, and left alone, as soon as its logit is at most minus this
-    (infinity: never); of one that never is, the state with the lowest logit is kept.
-    loss: `logit` or `cross-entropy`.  lattice: the detector sees every state rounded, as it would be stored, and
-    gradients are those of what it sees; False rounds the end alone, as published attacks do, and may lose it.
-    seed: of the restarts; a patch's random points depend on its own pixels and on no other patch.
-    Returns uint8 of the same shape on the same device.  Raises PixelError or AttackError.
-    """
-    settings = Pgd(epsilon, steps, step, restarts, momentum, confidence, loss, lattice)
-    return settings.conceal(patches, check_target("pgd", detector), seed=seed).patches
 
 
 @dataclass(frozen=True)
@@ -72,62 +40,104 @@ class Pgd(GradientAttack):
     name = "pgd"
 
     def __post_init__(self) -> None:
-        check_whole("pgd", "epsilon", self.epsilon, 0, 255, " of grey levels")
-        check_whole("pgd", "steps", self.steps, 1, 100_000, "")
-        check_whole("pgd", "restarts", self.restarts, 0, 100_000, "")
-        check_between("pgd", "step", self.step, 1e-3, 255)
-        check_between("pgd", "momentum", self.momentum, 0, 1)
-        check_between("pgd", "confidence", self.confidence, 0, float("inf"))
-        check_loss("pgd", self.loss)
+        check_whole(self.name, "epsilon", self.epsilon, 0, 255, " of grey levels")
+        check_whole(self.name, "steps", self.steps, 1, 100_000, "")
+        check_whole(self.name, "restarts", self.restarts, 0, 100_000, "")
+        check_between(self.name, "step", self.step, 1e-3, 255)
+        check_between(self.name, "momentum", self.momentum, 0, 1)
+        check_between(self.name, "confidence", self.confidence, 0, math.inf)
+        check_loss(self.name, self.loss)
 
     def conceal(self, patches: Tensor, detector: Detector, *, seed: int) -> Concealed:
         """As `GradientAttack.conceal`."""
-        pixels = to_pixels(patches)
-        if not len(pixels):
-            return nothing_concealed(patches)
-        best, logits, zeros = self.walk(pixels, pixels, detector)
-        for restart in range(self.restarts):
-            resisting = (logits > -self.confidence).nonzero()[:, 0]
-            if not len(resisting):
+        diagnostics = Diagnostics()
+        concealed = pgd(patches, detector, **asdict(self), seed=seed, diagnostics=diagnostics)
+        return Concealed(concealed, diagnostics.zero_gradient)
+
+
+@checked_by(Pgd)
+def pgd(
+    patches: Tensor,
+    detector: Detector,
+    *,
+    epsilon: int = Pgd.epsilon,
+    steps: int = Pgd.steps,
+    step: float = Pgd.step,
+    restarts: int = Pgd.restarts,
+    momentum: float = Pgd.momentum,
+    confidence: float = Pgd.confidence,
+    loss: str = Pgd.loss,
+    lattice: bool = Pgd.lattice,
+    seed: int = 0,
+    diagnostics: Diagnostics | None = None,
+) -> Tensor:
+    """Walk towards "pristine" within `epsilon` grey levels of each pixel (Madry et al. 2018; the paper, Section III-B).
+
+    patches: uint8 [n, c, h, w], manipulated.  detector: differentiable; its weights are left alone.
+    epsilon: whole grey levels, 0..255.  steps: gradients at most.  step: grey levels by which every pixel moves
+    along the gradient's sign, 0.001..255; fractions add up.  restarts: further walks, from random points within
+    epsilon, for patches that the walks before did not conceal.  momentum: share of the direction that is kept from step
+    to step, 0..1 (Dong et al. 2018).  confidence: a patch is concealed, and left alone, as soon as its logit is at most
+    minus this (infinity: never). Of a patch that is never concealed, the state with the lowest logit is kept.
+    loss: `logit` or `cross-entropy`.  lattice: the detector sees every state rounded, as it would be stored, and
+    gradients are taken there; False rounds the end alone, as published attacks do, and may lose the effect.
+    seed: of the restarts; a patch's random points depend on its own pixels and on no other patch.
+    diagnostics: filled, if given.
+    Returns uint8 of the same shape on the same device.  Raises PixelError or AttackError.
+
+    >>> from types import SimpleNamespace
+    >>> bright = SimpleNamespace(differentiable=True, logits=lambda pixels: pixels.mean((1, 2, 3)) - 128)
+    >>> pgd(torch.tensor([[[[129, 129], [200, 200]]]], dtype=torch.uint8), bright, epsilon=40).flatten().tolist()
+    [119, 119, 190, 190]
+    """
+    check_target(Pgd.name, detector)
+    diagnostics = diagnostics or Diagnostics()
+    origin = to_pixels(patches)
+    best = BestStates(origin)
+    # The first walk begins at the patches, each restart at random points around those that still resist
+    # (Madry et al. 2018, Section 3.1).
+    for walk in range(restarts + 1):
+        active = best.above(-confidence)
+        if not len(active):
+            break
+        iterate = origin if walk == 0 else _random_points(origin[active], epsilon, seed, restart=walk - 1)
+        velocity = torch.zeros_like(iterate)
+        for taken in range(steps + 1):
+            # The detector sees a file's whole grey levels. After the last step only its verdict is of use.
+            shown = iterate.round() if lattice else iterate
+            limit = -confidence if taken < steps else math.inf
+            seen = evidence(shown, detector, loss=loss, above=limit)
+            best.keep(active, shown, seen.logits)
+            if walk == 0 and taken == 0:
+                diagnostics.zero_gradient = share_of_zeros(seen.gradient)
+            # Patches that are concealed take no further step.
+            resists = seen.logits > limit
+            if not resists.any():
                 break
-            starts = torch.stack([self._random_point(pixels[k], seed, restart) for k in resisting.tolist()])
-            found, left, _ = self.walk(pixels[resisting], starts, detector)
-            better = left < logits[resisting]
-            best[resisting[better]], logits[resisting[better]] = found[better], left[better]
-        return Concealed(to_patches(best), zeros)
+            active = active[resists]
+            # Dong et al. 2018, Eq. 6: momentum collects gradients of unit size; without it, velocity is the gradient.
+            velocity = momentum * velocity[resists] + _of_unit_size(seen.gradient[resists])
+            # Madry et al. 2018, Section 2.1: a step along the sign, projected onto the ball around the patch.
+            moved = iterate[resists] - step * velocity.sign()
+            iterate = _projected(moved, origin[active], epsilon)
+    diagnostics.unrounded = best.pixels
+    return to_patches(best.pixels)
 
-    def walk(self, origin: Tensor, start: Tensor, detector: Detector) -> tuple[Tensor, Tensor, Tensor]:
-        """One walk around `origin`, float32 [n, c, h, w], from `start`, for each patch until it is concealed.
 
-        Returns the best states, their logits [n], and the share of pixels without a direction at the start [n].
-        """
-        best, left, zeros = origin.clone(), torch.full_like(origin[:, 0, 0, 0], math.inf), torch.empty(0)
-        going, at, velocity = torch.arange(len(origin), device=origin.device), start, torch.zeros_like(start)
-        for taken in range(self.steps + 1):
-            shown = at.round() if self.lattice else at
-            above = -self.confidence if taken < self.steps else math.inf
-            seen = evidence(shown, detector, loss=self.loss, above=above)
-            better = seen.logits < left[going]
-            best[going[better]], left[going[better]] = shown[better], seen.logits[better]
-            on = seen.logits > above
-            if taken == 0:
-                zeros = share_of_zeros(seen.gradient)
-            if not on.any():
-                break
-            going, velocity = going[on], self.momentum * velocity[on] + _of_unit_size(seen.gradient[on])
-            at = self._within(at[on] - self.step * velocity.sign(), origin[going])
-        return best, left, zeros
+def _projected(pixels: Tensor, origin: Tensor, epsilon: int) -> Tensor:
+    """The nearest point that is at most epsilon from `origin` and within 0..255."""
+    return pixels.clamp(origin - epsilon, origin + epsilon).clamp(0, 255)
 
-    def _within(self, at: Tensor, origin: Tensor) -> Tensor:
-        """The nearest point that is at most epsilon from `origin` and can be stored."""
-        return at.clamp(origin - self.epsilon, origin + self.epsilon).clamp(0, 255)
 
-    def _random_point(self, origin: Tensor, seed: int, restart: int) -> Tensor:
-        """A point within epsilon of a patch [c, h, w] that depends on its pixels, not on the patches beside it."""
+def _random_points(origins: Tensor, epsilon: int, seed: int, *, restart: int) -> Tensor:
+    """A random point within epsilon of each patch, which depends on its own pixels and not on the patches beside it."""
+    points = []
+    for origin in origins:
         digest = hashlib.sha256(origin.cpu().numpy().tobytes()).hexdigest()
         generator = torch.Generator().manual_seed(seed_for(seed, "pgd", restart, digest))
-        moved = torch.randint(-self.epsilon, self.epsilon + 1, origin.shape, generator=generator)
-        return self._within(origin + moved.to(origin), origin)
+        noise = torch.randint(-epsilon, epsilon + 1, origin.shape, generator=generator)
+        points.append(_projected(origin + noise.to(origin), origin, epsilon))
+    return torch.stack(points)
 
 
 def _of_unit_size(gradient: Tensor) -> Tensor:

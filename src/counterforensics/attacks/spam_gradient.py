@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -12,9 +13,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from counterforensics.attacks.base import Concealed, Concealer, check_between, check_whole
+from counterforensics.attacks.base import (
+    Attack,
+    Concealed,
+    PreparedAttack,
+    check_between,
+    check_choice,
+    check_given,
+    check_whole,
+    checked_by,
+)
 from counterforensics.attacks.spam_objective import (
-    Plane,
     aimed,
     check_spam_target,
     followed,
@@ -25,25 +34,57 @@ from counterforensics.attacks.spam_objective import (
     score_objective,
 )
 from counterforensics.detectors.base import Detector, LinearInSpam
-from counterforensics.errors import AttackError
 from counterforensics.features.soft import exact_quantiser, soft_s3_spam14hv
-from counterforensics.photos.patches import Pairs, Patches
+from counterforensics.photos.patches import Pairs
+from counterforensics.pixels import Pixels
 
-GRADIENTS = ("differences", "soft")
+Levels = npt.NDArray[np.int16]  # [h, w], the luma of a patch
+Slope = npt.NDArray[np.float64]  # [h, w], how the logit rises with each pixel
 
 # Inverse temperature of the soft feature, on grey levels: wide enough that almost every pixel has a gradient.
 _ALPHA = 0.5
 
 
+@dataclass(frozen=True)
+class SpamGradient(Attack):
+    """The SPAM gradient as an attack of a study; see `spam_gradient`."""
+
+    gradient: str = "differences"
+    share: float = 0.03
+    strength: int = 4
+    rounds: int = 10
+    confidence: float = 0.01
+
+    name = "spam-gradient"
+
+    def __post_init__(self) -> None:
+        check_choice(self.name, "gradient", self.gradient, tuple(GRADIENTS))
+        check_between(self.name, "share", self.share, 0, 1)
+        check_whole(self.name, "strength", self.strength, 1, 255, " of grey levels")
+        check_whole(self.name, "rounds", self.rounds, 1, 100_000, "")
+        check_between(self.name, "confidence", self.confidence, 0, math.inf)
+
+    def check_target(self, target: Detector) -> None:
+        """As `Attack.check_target`."""
+        check_spam_target(self.name, target)
+
+    def prepare(self, target: Detector | None, pairs: Pairs, *, seed: int) -> PreparedAttack:
+        """Nothing to learn, and nothing left to chance: `pairs` and `seed` are not used."""
+        detector = check_given(self.name, target)
+        self.check_target(detector)
+        return PreparedAttack(lambda patches, _: Concealed(spam_gradient(patches, detector, **asdict(self))))
+
+
+@checked_by(SpamGradient)
 def spam_gradient(
     patches: Tensor,
     detector: Detector,
     *,
-    gradient: str = "differences",
-    share: float = 0.03,
-    strength: int = 4,
-    rounds: int = 10,
-    confidence: float = 0.01,
+    gradient: str = SpamGradient.gradient,
+    share: float = SpamGradient.share,
+    strength: int = SpamGradient.strength,
+    rounds: int = SpamGradient.rounds,
+    confidence: float = SpamGradient.confidence,
 ) -> Tensor:
     """Move the pixels that count most against the gradient of a SPAM score until the verdict falls.
 
@@ -56,91 +97,79 @@ def spam_gradient(
     Rounds and the choice of pixels are inferred. RGB moves in all channels alike.
     Returns uint8 of the same shape.  Raises PixelError or AttackError.
     """
-    attack, nothing = SpamGradient(gradient, share, strength, rounds, confidence), Patches(())
-    return attack.prepare(detector, Pairs(nothing, nothing), seed=0)(patches)
-
-
-@dataclass(frozen=True)
-class SpamGradient:
-    """The SPAM gradient as an attack of a study; see `spam_gradient`."""
-
-    gradient: str = "differences"
-    share: float = 0.03
-    strength: int = 4
-    rounds: int = 10
-    confidence: float = 0.01
-
-    needs_target: ClassVar[bool] = True
-    needs_pairs: ClassVar[bool] = False
-    needs_originals: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if self.gradient not in GRADIENTS:
-            raise AttackError(f"spam-gradient: gradient must be {' or '.join(GRADIENTS)}, got {self.gradient!r}")
-        check_between("spam-gradient", "share", self.share, 0, 1)
-        check_whole("spam-gradient", "strength", self.strength, 1, 255, " of grey levels")
-        check_whole("spam-gradient", "rounds", self.rounds, 1, 100_000, "")
-        check_between("spam-gradient", "confidence", self.confidence, 0, math.inf)
-
-    def check_target(self, target: Detector) -> None:
-        """As `Attack.check_target`."""
-        check_spam_target("spam-gradient", target)
-
-    def prepare(self, target: Detector | None, pairs: Pairs, *, seed: int) -> Concealer:
-        """Nothing to learn, and nothing left to chance: `pairs` and `seed` are not used."""
-        score = check_spam_target("spam-gradient", target)
-        return Concealer(lambda patches, _: self._conceal(patches, score))
-
-    def _conceal(self, patches: Tensor, score: LinearInSpam) -> Concealed:
-        before = planes(patches)
-        after = [self._followed(plane, score) for plane in before]
-        return Concealed(moved(patches, before, after))
-
-    def _followed(self, plane: Plane, score: LinearInSpam) -> npt.NDArray[np.int16]:
-        """The luma of one patch after all its rounds."""
-        levels, count = plane.levels.astype(np.int16), math.floor(self.share * plane.levels.size)
+    score = check_spam_target(SpamGradient.name, detector)
+    before = planes(patches)
+    after = []
+    for plane in before:
+        levels = plane.levels.astype(np.int16)
         logit = score.logit(roots_of(plane.levels, score.floor))
-        for _ in range(self.rounds if logit > 0 and count else 0):
-            slope = self.slope(levels.astype(np.uint8), score)
-            salient = np.argpartition(-np.abs(slope), count - 1, axis=None)[:count]
-            direction = np.zeros_like(levels)
-            direction.flat[salient] = -np.sign(slope.flat[salient])
-            tried = [
-                np.clip(levels + strength * direction, plane.lowest, plane.highest)
-                for strength in range(1, self.strength + 1)
-            ]
-            logits = [score.logit(roots_of(some.astype(np.uint8), score.floor)) for some in tried]
-            enough = [number for number, after in enumerate(logits) if after <= -self.confidence]
-            chosen = enough[0] if enough else int(np.argmin(logits))
+        count = math.floor(share * levels.size)
+        # A patch that is called pristine is left alone.
+        for _ in range(rounds if logit > 0 and count else 0):
+            # Chen et al. 2017: the gradient of the score in the pixel domain.
+            slope = GRADIENTS[gradient](levels.astype(np.uint8), score)
+            # [inferred] The pixels with the largest gradient move together, each by the same number of levels.
+            direction = _against_the_largest(slope, count)
+            tried = [np.clip(levels + some * direction, plane.lowest, plane.highest) for some in range(1, strength + 1)]
+            # The smallest strength that conceals, by the exact score of the stored patch; without one, the best.
+            logits = [score.logit(roots_of(state.astype(np.uint8), score.floor)) for state in tried]
+            concealing = [index for index, reached in enumerate(logits) if reached <= -confidence]
+            chosen = concealing[0] if concealing else int(np.argmin(logits))
             if logits[chosen] >= logit:
                 break
-            levels, logit = tried[chosen].astype(np.int16), logits[chosen]
-            if enough:
+            levels = tried[chosen].astype(np.int16)
+            logit = logits[chosen]
+            if concealing:
                 break
-        return levels
+        after.append(levels)
+    return moved(patches, before, after)
 
-    def slope(self, levels: npt.NDArray[np.uint8], score: LinearInSpam) -> npt.NDArray[np.float64]:
-        """How the logit rises with each pixel: float64 [h, w]."""
-        if self.gradient == "differences":
-            slope = np.empty(levels.shape)
-            state = aimed(followed(levels, score.floor), score_objective(score))
-            _differences(*state[:5], slope)
-            return slope
-        pixels = torch.from_numpy(levels).float()[None, None].requires_grad_()
-        with torch.enable_grad():
-            feature = soft_s3_spam14hv(pixels, exact_quantiser(), alpha=_ALPHA)[0]
-            roots = torch.sqrt(feature + score.floor)
-            (found,) = torch.autograd.grad((roots.double() * torch.from_numpy(score.weights)).sum(), pixels)
-        return np.asarray(found[0, 0].double().numpy())
+
+def _against_the_largest(slope: Slope, count: int) -> Levels:
+    """-1 or +1, against the gradient, at the `count` pixels where it is largest, 0 elsewhere (and where it is 0)."""
+    largest = np.argpartition(-np.abs(slope), count - 1, axis=None)[:count]
+    direction = np.zeros(slope.shape, np.int16)
+    direction.flat[largest] = -np.sign(slope.flat[largest])
+    return direction
+
+
+def differences(levels: Pixels, score: LinearInSpam) -> Slope:
+    """How the logit rises with each pixel, by central differences of one grey level (Chen et al. 2017).
+
+    levels: uint8 [h, w].  Returns float64 [h, w], logit a grey level. At 0 and 255 there is a level on one side only.
+    """
+    slope = np.empty(levels.shape)
+    state = aimed(followed(levels, score.floor), score_objective(score))
+    _fill_with_differences(*state[:5], slope)
+    return slope
+
+
+def soft_gradient(levels: Pixels, score: LinearInSpam) -> Slope:
+    """How the logit rises with each pixel, by backpropagation through the soft SPAM feature.
+
+    levels: uint8 [h, w].  Returns float64 [h, w], logit a grey level.
+    """
+    pixels = torch.from_numpy(levels).float()[None, None].requires_grad_()
+    with torch.enable_grad():
+        feature = soft_s3_spam14hv(pixels, exact_quantiser(), alpha=_ALPHA)[0]
+        roots = torch.sqrt(feature + score.floor)
+        logit = (roots.double() * torch.from_numpy(score.weights)).sum()
+        (gradient,) = torch.autograd.grad(logit, pixels)
+    return np.asarray(gradient[0, 0].double().numpy())
+
+
+GRADIENTS: Mapping[str, Callable[[Pixels, LinearInSpam], Slope]] = {"differences": differences, "soft": soft_gradient}
 
 
 @numba.njit(cache=True, nogil=True)
-def _differences(running: Any, objective: Any, values: Any, roots: Any, room: Any, slope: Any) -> None:
+def _fill_with_differences(running: Any, objective: Any, values: Any, roots: Any, room: Any, slope: Any) -> None:
     """How the objective rises with each pixel: from one level below to one above it, as far as there are levels."""
     for y in range(slope.shape[0]):
         for x in range(slope.shape[1]):
-            above = below = 0.0
-            lowest, highest = running.plane[y, x] == 0, running.plane[y, x] == 255
+            above = 0.0
+            below = 0.0
+            lowest = running.plane[y, x] == 0
+            highest = running.plane[y, x] == 255
             if not highest:
                 above = gain_of(running, objective, values, roots, room, y, x, 1)
             if not lowest:

@@ -1,4 +1,4 @@
-"""What the attacks on SPAM features lower: followed pixel by pixel, without computing a feature anew."""
+"""The objectives of attacks on SPAM features, followed pixel by pixel without computing a feature anew."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from counterforensics.attacks.base import check_given
 from counterforensics.detectors.base import Detector, LinearInSpam, ScoredBySpam
 from counterforensics.errors import AttackError
 from counterforensics.features.incremental import (
@@ -100,8 +101,9 @@ class Plane(NamedTuple):
 def planes(patches: Tensor) -> list[Plane]:
     """The luma of stored patches, uint8 [n, c, h, w].  Raises PixelError."""
     levels = luma(to_pixels(patches))[:, 0].to(torch.uint8).cpu().numpy()
-    least, most = (extreme.cpu().numpy().astype(np.int16) for extreme in (patches.amin(1), patches.amax(1)))
-    return [Plane(*parts) for parts in zip(levels, levels - least, levels + (255 - most), strict=True)]
+    darkest = patches.amin(1).cpu().numpy().astype(np.int16)
+    brightest = patches.amax(1).cpu().numpy().astype(np.int16)
+    return [Plane(*parts) for parts in zip(levels, levels - darkest, levels + (255 - brightest), strict=True)]
 
 
 def moved(patches: Tensor, before: list[Plane], after: Sequence[npt.NDArray[np.int16]]) -> Tensor:
@@ -114,11 +116,10 @@ def moved(patches: Tensor, before: list[Plane], after: Sequence[npt.NDArray[np.i
 
 def check_spam_target(attack: str, target: Detector | None) -> LinearInSpam:
     """How `target` scores, if it is a linear SVM on SPAM features; an AttackError that says what works otherwise."""
-    if target is None:
-        raise AttackError(f"{attack} needs a target detector, got none")
-    if not isinstance(target, ScoredBySpam):
-        raise AttackError(f"{attack} attacks a linear SVM on SPAM features (spam-svm), got {type(target).__name__}")
-    return target.spam_score()
+    detector = check_given(attack, target)
+    if not isinstance(detector, ScoredBySpam):
+        raise AttackError(f"{attack} attacks a linear SVM on SPAM features (spam-svm), got {type(detector).__name__}")
+    return detector.spam_score()
 
 
 # Kernels take the parts of `Followed` one by one: a tuple within a tuple costs them half of their speed.
@@ -132,7 +133,8 @@ def gain_of(running: Any, objective: Any, values: Any, roots: Any, room: Any, y:
         entry = room.touched[k]
         root = np.sqrt(values[entry] + room.deltas[entry] + objective.floor)
         gain += objective.square[entry] * room.deltas[entry] + objective.linear[entry] * (root - roots[entry])
-        room.seen[entry], room.deltas[entry] = 0, 0.0
+        room.seen[entry] = 0
+        room.deltas[entry] = 0.0
     return gain
 
 
@@ -144,5 +146,6 @@ def move(running: Any, objective: Any, values: Any, roots: Any, room: Any, y: in
         entry = room.touched[k]
         values[entry] += room.deltas[entry]
         roots[entry] = np.sqrt(values[entry] + objective.floor)
-        room.seen[entry], room.deltas[entry] = 0, 0.0
+        room.seen[entry] = 0
+        room.deltas[entry] = 0.0
     apply_moves(running, y, x, step, count, room)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from counterforensics import names
 from counterforensics.detectors import zoo
 from counterforensics.detectors.base import Detector, Network, Recipe
 from counterforensics.detectors.bayar2016 import Bayar2016, Bayar2016Published
@@ -15,16 +13,20 @@ from counterforensics.detectors.spam_svm import SpamSvm
 from counterforensics.detectors.xception import Xception
 from counterforensics.errors import WeightsError, unknown_name
 from counterforensics.learning import weights
+from counterforensics.names import Registry
 
-DETECTORS: Mapping[str, names.Factory] = {
-    "spam-svm": SpamSvm,
-    "bayar2016": Bayar2016,
-    "bayar2016-published": Bayar2016Published,
-    "cozzolino2017": Cozzolino2017,
-    "xception": Xception,
-    "mislnet": MislNet,
-    **names.plug_ins("detectors"),
-}
+DETECTORS: Registry[Recipe] = Registry(
+    "detector",
+    Recipe,  # type: ignore[type-abstract]
+    {
+        "spam-svm": SpamSvm,
+        "bayar2016": Bayar2016,
+        "bayar2016-published": Bayar2016Published,
+        "cozzolino2017": Cozzolino2017,
+        "xception": Xception,
+        "mislnet": MislNet,
+    },
+)
 
 
 def parse(text: str) -> Recipe:
@@ -33,13 +35,12 @@ def parse(text: str) -> Recipe:
     >>> parse("spam-svm:c=0.01")
     SpamSvm(c=0.01, normalisation='sqrt')
     """
-    recipe: Recipe = names.parse("detector", text, DETECTORS)
-    return recipe
+    return DETECTORS.parse(text)
 
 
 def text_form(recipe: Recipe) -> str:
     """The text that `parse` turns back into `recipe`."""
-    return names.text_form(recipe, DETECTORS)
+    return DETECTORS.text_form(recipe)
 
 
 def load_detector(path_or_name: str | Path) -> Network:

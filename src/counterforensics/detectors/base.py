@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor
 
 from counterforensics.learning.accelerator import device_of
-from counterforensics.learning.course import SILENT, Course, Learned
+from counterforensics.learning.monitor import SILENT, SavedNetwork, TrainingMonitor
+from counterforensics.names import Part
 from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import Pixels, to_pixels
 
@@ -52,7 +54,7 @@ class ScoredBySpam(Protocol):
         """How it scores.  Raises AttackError if its settings make it another function of the feature."""
 
 
-class Network(Learned):
+class Network(SavedNetwork):
     """A detector whose state is tensors: what a recipe builds, trains, saves and loads."""
 
     differentiable: bool = True
@@ -65,7 +67,7 @@ class Network(Learned):
         """One logit for each manipulation that the network tells from pristine: float32 [n, outputs], mostly 1."""
         return self.logits(pixels)[:, None]
 
-    def only(self, output: int) -> Network:
+    def select_output(self, output: int) -> Network:
         """The network with this one of its outputs."""
         if output:
             raise NotImplementedError(f"{type(self).__name__} has one output, got {output}")
@@ -76,23 +78,48 @@ class Network(Learned):
         return self.logits(pixels)
 
 
-@runtime_checkable
-class Recipe(Protocol):
+class Recipe(Part, ABC):
     """A frozen dataclass that says how a detector is built and trained.
 
-    A recipe that goes on where another ends also has `start`, that other recipe or None, and takes what it
-    trained as `train(..., start=)`; without it, it trains the start itself. A study trains a start once. One whose
-    start learns from all manipulations of a study together has `start_for(manipulations)` instead, their number
-    given; each detector then gets that network's `only(output)`.
-    A recipe whose training comes to compute something else raises `version`, so that no study takes an old result for
-    a new one.
+    A recipe may go on from another network. Either it has a `start`, a recipe that is trained for the same manipulation
+    first, or a `shared_start`, one network for all manipulations of a study together. A study trains each start once
+    and hands it to `fine_tune`.
     """
 
+    @property
+    def patch_side(self) -> int | None:
+        """The one side of patches that the detector takes; None for any."""
+        return None
+
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether the detector runs on a GPU where there is one: `accelerated` of the network that it builds."""
+        return False
+
+    @property
+    def start(self) -> Recipe | None:
+        """The recipe for the same manipulation whose network training goes on from; None without one."""
+        return None
+
+    def shared_start(self, manipulations: int) -> Recipe | None:
+        """The recipe of one network for so many manipulations, whose outputs training goes on from, or None."""
+        return None
+
+    def patches_seen(self, given: int) -> int:
+        """How many patches pass in training, of `given` ones: what its time goes by. By default each passes once."""
+        return given
+
+    @abstractmethod
     def build(self) -> Network:
         """The detector with every tensor in its place, untrained."""
 
-    def train(self, pairs: Pairs, *, seed: int, course: Course = SILENT) -> Network:
-        """The detector trained on `pairs`, in evaluation mode.  Raises TrainingError."""
+    @abstractmethod
+    def train(self, pairs: Pairs, *, seed: int, monitor: TrainingMonitor = SILENT) -> Network:
+        """The detector trained on `pairs`, in evaluation mode, its start included.  Raises TrainingError."""
+
+    def fine_tune(self, start: Network, pairs: Pairs, *, seed: int, monitor: TrainingMonitor = SILENT) -> Network:
+        """As `train`, going on from a trained start: of a shared one, its output for this manipulation."""
+        raise NotImplementedError(f"{type(self).__name__} goes on from no start")
 
 
 def score(detector: Detector, batches: Iterable[Pixels]) -> npt.NDArray[np.float32]:

@@ -26,7 +26,7 @@ NORMALISATIONS = ("batch", "local-response")
 class BayarNetwork(DeepNetwork):
     """[n, 1, 128, 128] -> 12x124x124 -> 64x62x62 -> 64x31x31 -> 48x31x31 -> 48x15x15 -> 4096 -> 4096 -> outputs."""
 
-    side = SIDE
+    patch_side = SIDE
 
     def __init__(self, normalisation: str, outputs: int) -> None:
         super().__init__()
@@ -77,10 +77,10 @@ class BayarNetwork(DeepNetwork):
 class Bayar2016(DeepRecipe):
     """The variant that converges: batch normalisation in place of local response normalisation, AdamW [ours]."""
 
-    rate: float = 5e-4
+    lr: float = 5e-4
     normalisation: str = "batch"
 
-    side = SIDE
+    patch_side = SIDE
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,5 +100,5 @@ class Bayar2016Published(Bayar2016):
     steps: int = 100_000
     pairs_per_step: int = 16
     optimiser: str = "sgd"
-    rate: float = 1e-6
+    lr: float = 1e-6
     normalisation: str = "local-response"

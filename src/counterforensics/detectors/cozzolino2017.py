@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from counterforensics.detectors.base import Network
+from counterforensics.detectors.base import Network, Recipe
 from counterforensics.detectors.spam_head import LinearHead, check_svm, fit_head, unit_features
-from counterforensics.detectors.training import Schedule, fit, squared_hinge
+from counterforensics.detectors.training import TrainingSchedule, fit, squared_hinge
 from counterforensics.errors import StudyError
 from counterforensics.features.merging import CODES
 from counterforensics.features.soft import Quantiser, exact_quantiser, merge, residuals, soft_s3_spam14hv
-from counterforensics.learning.course import SILENT, Course
+from counterforensics.learning.monitor import SILENT, TrainingMonitor
 from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import luma, to_pixels
 
@@ -88,6 +88,8 @@ class FreeNetwork(CozzolinoNetwork):
 
     def _shares(self, residual: Tensor, table: int) -> Tensor:
         """Share of each code along the rows of `residual` [n, h, w]: [n, 625]."""
+        if not len(residual):
+            return residual.new_zeros(0, CODES)
         settings = self.codes[table], self.biases[table]
         return torch.cat([checkpoint(self._shares_of_one, one, *settings, use_reentrant=False) for one in residual])
 
@@ -102,14 +104,14 @@ NETWORKS: Mapping[str, type[CozzolinoNetwork]] = {"product": ProductNetwork, "fr
 
 
 @dataclass(frozen=True)
-class Cozzolino2017:
+class Cozzolino2017(Recipe):
     """The linear layer starts as a linear SVM on the network's own soft feature, then all is fine-tuned.
 
     `alpha` is the inverse temperature of the softmax that replaces the hard assignment, on grey levels
     0..255. The larger it is, the closer the feature is to the exact one and the more pixels have a gradient of
     exactly 0: a quarter of them from 16 upward. 0.5 was chosen by photographs held out from training devices.
     The SVM sees at most `svm_pairs` pairs drawn at random, with cost `c`. Then `steps` steps of Adam, each on
-    `pairs_per_step` pairs, at `rate` for the linear layer and `feature_rate` for the filters; 0 steps leave
+    `pairs_per_step` pairs, at `lr` for the linear layer and `feature_lr` for the filters; 0 steps leave
     the SVM as it is. Loss and penalty stay the SVM's. The paper gives neither alpha, nor rates, nor the number
     of steps: all are ours [inferred].
     """
@@ -119,12 +121,13 @@ class Cozzolino2017:
     svm_pairs: int = 10000
     steps: int = 60
     pairs_per_step: int = 32
-    rate: float = 3e-4
-    feature_rate: float = 3e-4
+    lr: float = 3e-4
+    feature_lr: float = 3e-4
     c: float = 0.1
     normalisation: str = "sqrt"
 
     version: ClassVar[int] = 2
+    former_names: ClassVar[Mapping[str, str]] = {"rate": "lr", "feature_rate": "feature_lr"}
 
     def __post_init__(self) -> None:
         if self.parametrisation not in NETWORKS:
@@ -134,8 +137,8 @@ class Cozzolino2017:
         if self.steps < 0 or self.pairs_per_step < 1 or self.svm_pairs < 1:
             given = f"steps={self.steps}, pairs_per_step={self.pairs_per_step}, svm_pairs={self.svm_pairs}"
             raise StudyError(f"cozzolino2017: steps must be at least 0 and numbers of pairs at least 1, got {given}")
-        if not (0 <= self.rate <= 1 and 0 <= self.feature_rate <= 1):
-            given = f"rate={self.rate:g}, feature_rate={self.feature_rate:g}"
+        if not (0 <= self.lr <= 1 and 0 <= self.feature_lr <= 1):
+            given = f"lr={self.lr:g}, feature_lr={self.feature_lr:g}"
             raise StudyError(f"cozzolino2017: rates must lie between 0 and 1, got {given}")
         check_svm("cozzolino2017", self.c, self.normalisation)
 
@@ -152,29 +155,36 @@ class Cozzolino2017:
             self.parametrisation, self.alpha, self.svm_pairs, steps=0, c=self.c, normalisation=self.normalisation
         )
 
-    def train(
-        self, pairs: Pairs, *, seed: int, course: Course = SILENT, start: Network | None = None
-    ) -> CozzolinoNetwork:
-        """Fit the SVM on the training photographs, or take it from `start`; then fine-tune, and keep the best."""
+    def patches_seen(self, given: int) -> int:
+        """As `Recipe.patches_seen`: the SVM sees what is given, fine-tuning so many steps."""
+        return 2 * self.steps * self.pairs_per_step if self.steps else given
+
+    def train(self, pairs: Pairs, *, seed: int, monitor: TrainingMonitor = SILENT) -> CozzolinoNetwork:
+        """Fit the SVM on the training photographs; then fine-tune, and keep the best."""
         network = self.build()
-        if start is not None:
-            network.load_state_dict(start.state_dict())
-        else:
-            self._fit_svm(network.head, pairs.training(), seed)
+        self._fit_svm(network.head, pairs.training(), seed)
         if self.steps == 0:
             return network.eval()
+        return self.fine_tune(network, pairs, seed=seed, monitor=monitor)
+
+    def fine_tune(
+        self, start: Network, pairs: Pairs, *, seed: int, monitor: TrainingMonitor = SILENT
+    ) -> CozzolinoNetwork:
+        """As `Recipe.fine_tune`."""
+        network = self.build()
+        network.load_state_dict(start.state_dict())
         # The SVM's own objective goes on, penalty and all, now with the filters free, so that what is kept is
         # better at what it was. Cross-entropy falls by calibration alone, and the easy cases lost accuracy to it.
         penalty = 1 / (self.c * 2 * min(self.svm_pairs, len(pairs.training())))
         filters = [tensor for name, tensor in network.named_parameters() if not name.startswith("head.")]
         groups = [
-            {"params": [network.head.weight], "lr": self.rate, "weight_decay": penalty},
-            {"params": [network.head.bias], "lr": self.rate},
-            {"params": filters, "lr": self.feature_rate},
+            {"params": [network.head.weight], "lr": self.lr, "weight_decay": penalty},
+            {"params": [network.head.bias], "lr": self.lr},
+            {"params": filters, "lr": self.feature_lr},
         ]
-        schedule = Schedule(self.steps, self.pairs_per_step, validations=VALIDATIONS)
+        schedule = TrainingSchedule(self.steps, self.pairs_per_step, validations=VALIDATIONS)
         adam = torch.optim.Adam(groups)
-        fit(network, pairs, adam, loss=squared_hinge, schedule=schedule, seed=seed, course=course)
+        fit(network, pairs, adam, loss=squared_hinge, schedule=schedule, seed=seed, monitor=monitor)
         return network
 
     def _fit_svm(self, head: LinearHead, pairs: Pairs, seed: int) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from counterforensics.detectors.base import Network
-from counterforensics.detectors.training import Schedule, fit
+from counterforensics.detectors.base import Network, Recipe
+from counterforensics.detectors.training import TrainingSchedule, fit
 from counterforensics.errors import PixelError, StudyError
 from counterforensics.learning.accelerator import PRECISIONS
-from counterforensics.learning.course import SILENT, Course
 from counterforensics.learning.layers import project
+from counterforensics.learning.monitor import SILENT, TrainingMonitor
 from counterforensics.photos.patches import Pairs
 
 OPTIMISERS = ("adamw", "sgd")
@@ -25,7 +27,7 @@ class DeepNetwork(Network):
     """A convolutional network on grey levels; its last layer gives the outputs."""
 
     accelerated = True
-    side: int | None = None  # as `DeepRecipe.side`
+    patch_side: int | None = None  # as `Recipe.patch_side`
     # Where the outputs come from: replaced when a start for several manipulations becomes a detector of one.
     last: nn.Linear
 
@@ -40,8 +42,8 @@ class DeepNetwork(Network):
     def outputs(self, pixels: Tensor) -> Tensor:
         """As `Network.outputs`.  Raises PixelError for a patch size that the network cannot take."""
         height, width = pixels.shape[-2:]
-        if self.side is not None and (height, width) != (self.side, self.side):
-            works = f"{self.side}x{self.side}"
+        if self.patch_side is not None and (height, width) != (self.patch_side, self.patch_side):
+            works = f"{self.patch_side}x{self.patch_side}"
             raise PixelError(f"this {type(self).__name__} takes patches of {works}, got {width}x{height}")
         outputs: Tensor = self.last(self.features(pixels))
         return outputs
@@ -50,7 +52,7 @@ class DeepNetwork(Network):
         """As `Detector.logits`; of several outputs the one that is surest of its manipulation."""
         return self.outputs(pixels).amax(1)
 
-    def only(self, output: int) -> Self:
+    def select_output(self, output: int) -> Self:
         """The network with this one of its outputs: the detector of one manipulation."""
         one = copy.deepcopy(self)
         one.last = nn.Linear(self.last.in_features, 1)
@@ -61,98 +63,109 @@ class DeepNetwork(Network):
 
 
 @dataclass(frozen=True)
-class DeepRecipe:
-    """Settings that the deep detectors share; `training.Schedule` says what the loop does with them.
+class DeepRecipe(Recipe):
+    """Settings that the deep detectors share.
 
-    A step sees `pairs_per_step` pristine patches and the same cells manipulated, flipped and turned at random;
-    of `steps`, the state that validates best is kept, and after `patience` validations without a better one training
-    ends (0: never early). optimiser: `adamw` or `sgd` (with `momentum`), at most at
-    `rate`, with weight decay `decay`. shared_steps: 0 trains from a random start. More first trains one start of
-    that many steps, at `shared_rate`, for all manipulations of a study at once, an output for each, and then
-    fine-tunes it for `steps` on each manipulation. precision: `bfloat16` where the hardware has it, else
-    float32. outputs: manipulations that one network tells from pristine, above 1 only in a shared start.
+    steps, pairs_per_step, patience, precision: as `TrainingSchedule` has them. Patches are turned at random.
+    optimiser: `adamw`, or `sgd` with `momentum`; at most at the learning rate `lr`, with `weight_decay`.
+    shared_steps: 0 trains from a random start. With more, one start for all manipulations of a study is trained first,
+    for so many steps at `shared_lr`, with one output for each manipulation; then it is fine-tuned for `steps` on each.
+    outputs: manipulations that one network tells from pristine, above 1 only in a shared start.
     """
 
     steps: int = 2000
     pairs_per_step: int = 32
     optimiser: str = "adamw"
-    rate: float = 1e-3
-    decay: float = 5e-4
+    lr: float = 1e-3
+    weight_decay: float = 5e-4
     momentum: float = 0.9
     shared_steps: int = 0
-    shared_rate: float = 1e-3
+    shared_lr: float = 1e-3
     patience: int = 8
     precision: str = "bfloat16"
     outputs: int = 1
 
-    # The one patch side that the network's fully connected layers take; None takes any.
-    side: ClassVar[int | None] = None
+    uses_gpu = True
+    former_names: ClassVar[Mapping[str, str]] = {"rate": "lr", "decay": "weight_decay", "shared_rate": "shared_lr"}
+
     WARM_UP: ClassVar[float] = 0.05
     VALIDATED: ClassVar[int] = 192
 
     def __post_init__(self) -> None:
         name = type(self).__name__.lower()
+        given = vars(self)
         counts = {"steps": 0, "pairs_per_step": 1, "shared_steps": 0, "patience": 0, "outputs": 1}
         for setting, least in counts.items():
-            if getattr(self, setting) < least:
-                raise StudyError(f"{name}: {setting} must be at least {least}, got {getattr(self, setting)}")
-        for setting in ("rate", "decay", "momentum", "shared_rate"):
-            if not 0 <= getattr(self, setting) <= 1:
-                raise StudyError(f"{name}: {setting} must lie between 0 and 1, got {getattr(self, setting):g}")
+            if given[setting] < least:
+                raise StudyError(f"{name}: {setting} must be at least {least}, got {given[setting]}")
+        for setting in ("lr", "weight_decay", "momentum", "shared_lr"):
+            if not 0 <= given[setting] <= 1:
+                raise StudyError(f"{name}: {setting} must lie between 0 and 1, got {given[setting]:g}")
         for setting, known in (("optimiser", OPTIMISERS), ("precision", PRECISIONS)):
-            if getattr(self, setting) not in known:
-                raise StudyError(f"{name}: {setting} must be {' or '.join(known)}, got {getattr(self, setting)!r}")
+            if given[setting] not in known:
+                raise StudyError(f"{name}: {setting} must be {' or '.join(known)}, got {given[setting]!r}")
 
+    @abstractmethod
     def network(self) -> DeepNetwork:
-        """The layers."""
-        raise NotImplementedError
+        """The layers, untrained."""
 
     def build(self) -> DeepNetwork:
         """The network with every tensor in its place, untrained; channels last, as its kernels are fastest."""
         return self.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
-    def start_for(self, manipulations: int) -> Self | None:
-        """The start that so many manipulations share; None where training begins at random."""
+    def patches_seen(self, given: int) -> int:
+        """As `Recipe.patches_seen`: so many steps, whatever is given."""
+        return 2 * self.steps * self.pairs_per_step if self.steps else given
+
+    def shared_start(self, manipulations: int) -> Self | None:
+        """As `Recipe.shared_start`."""
         if not self.shared_steps:
             return None
         return dataclasses.replace(
-            self, steps=self.shared_steps, rate=self.shared_rate, shared_steps=0, outputs=manipulations
+            self, steps=self.shared_steps, lr=self.shared_lr, shared_steps=0, outputs=manipulations
         )
 
-    def train(
-        self, pairs: Pairs, *, seed: int, course: Course = SILENT, start: DeepNetwork | None = None
-    ) -> DeepNetwork:
+    def train(self, pairs: Pairs, *, seed: int, monitor: TrainingMonitor = SILENT) -> DeepNetwork:
         """Train on `pairs` of one manipulation, or of several together where there are several outputs.
 
-        start: a network of one output to go on from.  Without it, one that is wanted is trained on `pairs` too.
+        A start that is wanted is trained on `pairs`, too.
         """
-        network, before = self.build(), self.start_for(1)
-        if start is None and before is not None:
-            start = before.train(pairs, seed=seed, course=course.before())
-        if start is not None:
-            network.load_state_dict(start.state_dict())
-        else:
-            self.begin(network, seed)
-        fit(network, pairs, self.optimiser_for(network), schedule=self.schedule(), seed=seed, course=course)
-        if start is not None:
-            network.facts = {**network.facts, "start_patches": start.facts.get("patches", 0)}
+        before = self.shared_start(1)
+        if before is not None:
+            start = before.train(pairs, seed=seed, monitor=monitor.before())
+            return self.fine_tune(start, pairs, seed=seed, monitor=monitor)
+        network = self.build()
+        self.initialise(network, seed)
+        return self._fit(network, pairs, seed, monitor)
+
+    def fine_tune(self, start: Network, pairs: Pairs, *, seed: int, monitor: TrainingMonitor = SILENT) -> DeepNetwork:
+        """As `Recipe.fine_tune`."""
+        network = self.build()
+        network.load_state_dict(start.state_dict())
+        self._fit(network, pairs, seed, monitor)
+        network.facts = {**network.facts, "start_patches": start.facts.get("patches", 0)}
         return network
 
-    def begin(self, network: DeepNetwork, seed: int) -> None:
+    def _fit(self, network: DeepNetwork, pairs: Pairs, seed: int, monitor: TrainingMonitor) -> DeepNetwork:
+        optimiser = self.optimiser_for(network)
+        fit(network, pairs, optimiser, schedule=self.schedule(), seed=seed, monitor=monitor)
+        return network
+
+    def initialise(self, network: DeepNetwork, seed: int) -> None:
         """Give `network` the weights that training from nothing begins with."""
         network.initialise(torch.Generator().manual_seed(seed))
         project(network)
 
-    def schedule(self) -> Schedule:
+    def schedule(self) -> TrainingSchedule:
         """What the training loop does."""
-        return Schedule(
+        return TrainingSchedule(
             steps=self.steps,
             pairs_per_step=self.pairs_per_step,
             warm_up=self.WARM_UP,
             validations=self._validations,
             validated=self.VALIDATED,
             patience=self.patience,
-            turned=True,
+            augment=True,
             precision=self.precision,
         )
 
@@ -165,9 +178,9 @@ class DeepRecipe:
         """Weights decay; biases and normalisations do not."""
         tensors = list(network.parameters())
         groups: list[dict[str, Any]] = [
-            {"params": [tensor for tensor in tensors if tensor.ndim > 1], "weight_decay": self.decay},
+            {"params": [tensor for tensor in tensors if tensor.ndim > 1], "weight_decay": self.weight_decay},
             {"params": [tensor for tensor in tensors if tensor.ndim <= 1], "weight_decay": 0.0},
         ]
         if self.optimiser == "sgd":
-            return torch.optim.SGD(groups, lr=self.rate, momentum=self.momentum)
-        return torch.optim.AdamW(groups, lr=self.rate, fused=True)
+            return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum)
+        return torch.optim.AdamW(groups, lr=self.lr, fused=True)

@@ -20,7 +20,7 @@ from counterforensics.errors import TrainingError
 
 MOST_PASSES = 200
 TOLERANCE = 1e-9  # of the gradient, as a share of what it is at zero weights
-_ROWS = 2048  # held in memory at once
+ROWS_AT_ONCE = 2048  # held in memory at once
 
 
 class Rows:
@@ -47,7 +47,7 @@ class Rows:
     def chunks(self) -> Iterator[Tensor]:
         """All rows in order, float64 [some, width] each."""
         self._file.seek(0)
-        while content := self._file.read(4 * self._width * _ROWS):
+        while content := self._file.read(4 * self._width * ROWS_AT_ONCE):
             yield torch.frombuffer(bytearray(content), dtype=torch.float32).reshape(-1, self._width).double()
 
 

@@ -21,7 +21,7 @@ class MislNetwork(DeepNetwork):
     The sides after each pool are inferred from the published number of parameters: pools round up.
     """
 
-    side = SIDE
+    patch_side = SIDE
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
@@ -62,10 +62,10 @@ class MislNet(DeepRecipe):
     """
 
     optimiser: str = "sgd"
-    rate: float = 1e-3
+    lr: float = 1e-3
     momentum: float = 0.95
 
-    side = SIDE
+    patch_side = SIDE
 
     def network(self) -> MislNetwork:
         """As `DeepRecipe.network`."""

@@ -9,10 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from counterforensics.detectors.base import LinearInSpam, Network
+from counterforensics.detectors.base import LinearInSpam, Network, Recipe
 from counterforensics.detectors.spam_head import LinearHead, check_svm, fit_head, linear_in_spam, unit_features
 from counterforensics.features.spam import s3_spam14hv
-from counterforensics.learning.course import SILENT, Course
+from counterforensics.learning.monitor import SILENT, TrainingMonitor
 from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import Pixels, luma
 
@@ -39,7 +39,7 @@ class SpamSvmDetector(Network):
 
 
 @dataclass(frozen=True)
-class SpamSvm:
+class SpamSvm(Recipe):
     """SPAM features, standardised, and a linear SVM (squared hinge loss, L2 penalty) with cost `c`.
 
     The paper gives neither kernel nor cost: a linear kernel follows from Cozzolino2017's fully connected
@@ -58,7 +58,7 @@ class SpamSvm:
         """The detector with zero weights."""
         return SpamSvmDetector(self.normalisation)
 
-    def train(self, pairs: Pairs, *, seed: int, course: Course = SILENT) -> SpamSvmDetector:
+    def train(self, pairs: Pairs, *, seed: int, monitor: TrainingMonitor = SILENT) -> SpamSvmDetector:
         """Fit on all pairs, held-out ones too: nothing is chosen by validation here."""
         detector = self.build()
         features = partial(unit_features, feature=_spam_of, normalisation=self.normalisation)

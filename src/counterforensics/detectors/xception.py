@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
 from counterforensics.detectors.imagenet import HUB, load_legacy_xception
-from counterforensics.detectors.training import Schedule
+from counterforensics.detectors.training import TrainingSchedule
 from counterforensics.errors import PixelError, StudyError
 from counterforensics.learning.layers import GhostBatchNorm2d
 from counterforensics.pixels import luma
@@ -35,7 +35,7 @@ class SeparableConv2d(nn.Module):
         return mixed
 
 
-class Block(nn.Module):
+class XceptionBlock(nn.Module):
     """ReLU, separable convolution and batch normalisation, two or three times, beside a skip."""
 
     def __init__(self, widths: tuple[int, ...], *, stride: int = 1, first_relu: bool = True) -> None:
@@ -67,13 +67,13 @@ class XceptionNetwork(DeepNetwork):
         self.entry = nn.Sequential(
             *(nn.Conv2d(3, 32, 3, 2, bias=False), GhostBatchNorm2d(32), nn.ReLU()),
             *(nn.Conv2d(32, 64, 3, bias=False), GhostBatchNorm2d(64), nn.ReLU()),
-            Block((64, 128, 128), stride=2, first_relu=False),
-            Block((128, 256, 256), stride=2),
-            Block((256, 728, 728), stride=2),
+            XceptionBlock((64, 128, 128), stride=2, first_relu=False),
+            XceptionBlock((128, 256, 256), stride=2),
+            XceptionBlock((256, 728, 728), stride=2),
         )
-        self.middle = nn.Sequential(*(Block((728, 728, 728, 728)) for _ in range(MIDDLE_BLOCKS)))
+        self.middle = nn.Sequential(*(XceptionBlock((728, 728, 728, 728)) for _ in range(MIDDLE_BLOCKS)))
         self.exit = nn.Sequential(
-            Block((728, 728, 1024), stride=2),
+            XceptionBlock((728, 728, 1024), stride=2),
             *(SeparableConv2d(1024, 1536), GhostBatchNorm2d(1536), nn.ReLU()),
             *(SeparableConv2d(1536, 2048), GhostBatchNorm2d(2048), nn.ReLU()),
             *(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
@@ -109,7 +109,7 @@ class Xception(DeepRecipe):
     """
 
     steps: int = 100
-    rate: float = 3e-4
+    lr: float = 3e-4
     shared_steps: int = 1500
     channels: str = "luma"
     crop: int = 64
@@ -131,12 +131,12 @@ class Xception(DeepRecipe):
         """Files that training reads, whose content its result depends on."""
         return (Path(self.imagenet),) if self.imagenet and not self.imagenet.startswith(HUB) else ()
 
-    def begin(self, network: DeepNetwork, seed: int) -> None:
-        """As `DeepRecipe.begin`; with ImageNet's weights, all but the last layer are theirs.  Raises WeightsError."""
-        super().begin(network, seed)
+    def initialise(self, network: DeepNetwork, seed: int) -> None:
+        """As `DeepRecipe.initialise`; ImageNet's weights go to all layers but the last.  Raises WeightsError."""
+        super().initialise(network, seed)
         if self.imagenet:
             load_legacy_xception(network, self.imagenet)
 
-    def schedule(self) -> Schedule:
+    def schedule(self) -> TrainingSchedule:
         """As `DeepRecipe.schedule`, with its squares."""
         return dataclasses.replace(super().schedule(), crop=self.crop)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score
+
+from counterforensics.ranking import auc
 
 RESAMPLES = 2000
 AUC_RESAMPLES = 500  # each ranks every patch again
@@ -81,18 +82,6 @@ def rates(
         acc_high=acc_high,
         auc=auc(pristine, manipulated),
     )
-
-
-def auc(pristine: npt.NDArray[np.float32], manipulated: npt.NDArray[np.float32]) -> float:
-    """Chance that a manipulated patch scores above a pristine one, ties half; NaN if either is missing.
-
-    >>> auc(np.float32([0, 1]), np.float32([1, 2]))
-    0.875
-    """
-    if not len(pristine) or not len(manipulated):
-        return float("nan")
-    classes = np.repeat([0, 1], [len(pristine), len(manipulated)])
-    return float(roc_auc_score(classes, np.concatenate([pristine, manipulated])))
 
 
 def auc_interval(

@@ -1,1 +1,1 @@
-"""What every training needs, of a detector or of an attack: hardware, batches, checkpoints, layers, weights."""
+"""What every training needs, of a detector or an attack: one loop, hardware, batches, checkpoints, layers, weights."""

@@ -1,4 +1,4 @@
-"""What the hardware offers: a GPU is used unasked, bfloat16 wherever it is fast."""
+"""What the hardware offers: a GPU is used where there is one, bfloat16 where it is fast."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from counterforensics.learning.course import Learned
+from counterforensics.learning.monitor import SavedNetwork
 
-Placed = TypeVar("Placed", bound=Learned)
+Placed = TypeVar("Placed", bound=SavedNetwork)
 
 PRECISIONS = ("bfloat16", "float32")
 
@@ -29,22 +29,23 @@ def placed(network: Placed) -> Placed:
 
 
 def device_of(module: object) -> torch.device:
-    """Where the tensors of `module` are; the processor for what has none."""
+    """The device of the parameters of `module`; the processor where it has none."""
     parameters = module.parameters() if isinstance(module, nn.Module) else iter(())
     return next((parameter.device for parameter in parameters), torch.device("cpu"))
 
 
 def describe(device: torch.device) -> str:
-    """The device in words, for a record or a row."""
+    """The device in words, for records."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"processor ({platform.machine()})"
 
 
 def precision_on(device: torch.device, wanted: str) -> str:
-    """`wanted`, or float32 where bfloat16 is missing or only emulated, and slower."""
-    return wanted if wanted == "float32" or _has_bfloat16(device) else "float32"
+    """`wanted`, or float32 where the device has no bfloat16 or emulates it, which is slower."""
+    return wanted if wanted == "float32" or has_bfloat16(device) else "float32"
 
 
-def _has_bfloat16(device: torch.device) -> bool:
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 itself."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # torch answers for processors through private names alone; without them bfloat16 is not used.
@@ -53,18 +54,18 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Mixed precision as `precision_on` found it."""
+    """The context in which a network computes in `precision`, as `precision_on` found it."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def exact(device: torch.device) -> torch.autocast:
-    """Full precision within `autocast`: bfloat16 has no room for a grey level in 256."""
+    """Full precision within `autocast`: the 8 bits of bfloat16 cannot hold small differences of grey levels."""
     return torch.autocast(device.type, enabled=False)
 
 
 @contextlib.contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
-    """On a GPU, only kernels whose result repeats; on the processor all of ours do."""
+    """On a GPU, use only kernels whose result repeats. On the processor all of ours do."""
     if device.type != "cuda":
         yield
         return
@@ -74,7 +75,7 @@ def deterministic(device: torch.device) -> Iterator[None]:
     filled = memory.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
-    # Nobody reads memory that was not written, and filling it takes a kernel for every tensor that is made.
+    # Nobody reads memory that was not written, and filling it takes one kernel a tensor.
     memory.fill_uninitialized_memory = False
     try:
         yield

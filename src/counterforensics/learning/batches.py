@@ -1,10 +1,10 @@
-"""What a training step sees: pairs drawn by the step's own seed, shown the way they lie or turned."""
+"""What a training step sees: pairs at random, cropped and turned."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,21 +17,21 @@ from counterforensics.pixels import Pixels
 
 Drawn = TypeVar("Drawn")
 
-# Batches that wait ready while the network is busy.
+# Batches that are drawn ahead of their use.
 _AHEAD = 4
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs taken apart, their patches in random order.
+    """The patches of n pairs, in random order.
 
-    Side by side, batch normalisation would show a network the other of a pair and patches of the same photograph: it
-    would learn to compare, which it cannot when it judges.
+    In order, the patches that batch normalisation mixes would be pairs, and patches of one photograph. A network would
+    learn to compare them, which it cannot do when it judges.
     """
 
     patches: Tensor  # uint8 [2n, c, h, w]
     signs: Tensor  # float32 [2n, 1]: -1 pristine, 1 manipulated
-    weights: Tensor  # float32 [2n, outputs]: what each output's margin weighs, 1 in all for every patch
+    weights: Tensor  # float32 [2n, outputs], 0..1: of each output's loss; those of a patch sum to 1
 
     def __len__(self) -> int:
         return len(self.patches)
@@ -51,23 +51,38 @@ def some_of(pairs: Pairs, count: int, generator: np.random.Generator) -> Indices
     return np.sort(generator.integers(0, len(pairs), size=count))
 
 
-def draw_pairs(pairs: Pairs, indices: Indices, generator: np.random.Generator, *, turned: bool, crop: int) -> Pixels:
-    """The pairs at `indices`, pristine first: uint8 [n, 2, c, h, w]; see `Schedule` for `turned` and `crop`."""
+def augmentation_in_words(*, augment: bool, crop: int) -> str:
+    """What `draw_pairs` does to patches, for a record.
+
+    >>> augmentation_in_words(augment=True, crop=64)
+    'flips and 90-degree turns, random 64x64 squares'
+    """
+    turns = ["flips and 90-degree turns"] if augment else []
+    squares = [f"random {crop}x{crop} squares"] if crop else []
+    return ", ".join(turns + squares) or "no augmentation"
+
+
+def draw_pairs(pairs: Pairs, indices: Indices, generator: np.random.Generator, *, augment: bool, crop: int) -> Pixels:
+    """The pairs at `indices`, pristine first: uint8 [n, 2, c, h, w], both patches of a pair treated alike.
+
+    augment: show each pair in one of the eight ways in which a square can lie; no trace minds.
+    crop: show a random square of this side, in pixels; 0 shows whole patches.
+    """
     both = np.stack([pairs.pristine[indices], pairs.manipulated[indices]], axis=1)
     if crop:
         both = _cropped(both, crop, generator)
-    if turned:
+    if augment:
         ways = generator.integers(0, 8, len(both))
         both = np.stack([_turn(pair, way) for pair, way in zip(both, ways, strict=True)])
     return both
 
 
-def draw(pairs: Pairs, count: int, generator: np.random.Generator, *, turned: bool, crop: int) -> Batch:
-    """`count` pairs at random, taken apart; see `Schedule` for `turned` and `crop`."""
+def draw(pairs: Pairs, count: int, generator: np.random.Generator, *, augment: bool, crop: int) -> Batch:
+    """A batch of `count` pairs at random, some perhaps twice; `augment` and `crop` as `draw_pairs` has them."""
     indices = some_of(pairs, count, generator)
-    both = draw_pairs(pairs, indices, generator, turned=turned, crop=crop)
+    both = draw_pairs(pairs, indices, generator, augment=augment, crop=crop)
     outputs = pairs.outputs
-    weights = np.full((count, 2, outputs), 1 / outputs, dtype=np.float32)  # pristine: no output may fire
+    weights = np.full((count, 2, outputs), 1 / outputs, dtype=np.float32)  # on a pristine patch no output may fire
     weights[:, 1] = np.eye(outputs, dtype=np.float32)[pairs.output[indices]]
     order = generator.permutation(2 * count)
     return Batch(
@@ -78,7 +93,10 @@ def draw(pairs: Pairs, count: int, generator: np.random.Generator, *, turned: bo
 
 
 def central(patches: Pixels, side: int) -> Pixels:
-    """The squares of this side in the middle of `patches`, to validate on what `crop` shows; 0 shows all."""
+    """The square of this side in the middle of each patch, for validation; 0 shows whole patches.
+
+    patches: uint8 [n, c, h, w].  Returns uint8 [n, c, side, side], or less where a patch is smaller.
+    """
     if not side:
         return patches
     side = min(side, *patches.shape[-2:])
@@ -100,13 +118,13 @@ def _cropped(both: Pixels, side: int, generator: np.random.Generator) -> Pixels:
 
 
 def _turn(pair: Pixels, way: int) -> Pixels:
-    """One of the eight ways in which a square can lie."""
+    """The pair in one of the eight ways in which a square can lie."""
     turned = np.rot90(pair, way % 4, axes=(-2, -1))
     return turned[..., ::-1] if way >= 4 else turned
 
 
-def prefetched(batches: Iterable[Drawn]) -> Iterator[Drawn]:
-    """`batches`, drawn by a thread ahead of their use; an error in it is raised here."""
+def prefetched(batches: Iterable[Drawn]) -> Generator[Drawn, None, None]:
+    """`batches`, drawn by a thread ahead of their use; an error of the thread is raised where its batch is awaited."""
     ready: queue.Queue[Drawn | BaseException | None] = queue.Queue(_AHEAD)
     stop = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Where a killed training goes on from: one safetensors file, tensors and progress together, written whole or not."""
+"""The file from which a killed training goes on: tensors and progress in one safetensors file, whole or not there."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _META = "progress"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file in `folder` (None keeps nothing) that belongs to the training that `identity` describes."""
+    """The checkpoint, in `folder`, of the training that `identity` describes; a folder of None keeps nothing."""
 
     folder: Path | None
     identity: str
 
     def write(self, states: Mapping[str, Mapping[str, Tensor]], progress: Mapping[str, Any]) -> None:
-        """Keep `states` (name -> tensors by key) and `progress` (JSON values) in place of what was there."""
+        """Replace the checkpoint by `states` (name -> tensors by key) and `progress` (JSON values)."""
         if self.folder is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ class Checkpoint:
         beside.replace(self.folder / FILE)
 
     def read(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
-        """The states and the progress last kept; None where there is nothing, or nothing of this training."""
+        """The states and the progress that were written last; None without a whole checkpoint of this training."""
         if self.folder is None:
             return None
         states: dict[str, dict[str, Tensor]] = {}
@@ -56,7 +56,7 @@ class Checkpoint:
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The tensors that `optimiser` keeps for each parameter, by "position.name"."""
+    """The tensors that `optimiser` keeps for each parameter, under "position.name"."""
     state = optimiser.state_dict()["state"]
     return {f"{position}.{name}": tensor for position, kept in state.items() for name, tensor in kept.items()}
 

@@ -1,4 +1,4 @@
-"""Layers that several networks share, each deterministic: what they draw comes from a seed of their own."""
+"""Layers that several networks share. All are deterministic: their random numbers come from seeds."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class ConstrainedConv2d(nn.Conv2d):
 
 
 class GhostBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation whose statistics are those of `GROUP` patches at a time (Hoffer et al. 2017).
+    """Batch normalisation of `GROUP` patches at a time (Hoffer et al. 2017).
 
-    So the result of a training step does not depend on how many patches went through the network at once.
+    So the result of a training step does not depend on how many patches pass through the network at once.
     """
 
     GROUP = 32
@@ -47,7 +47,7 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
 
 
 class SeededDropout(nn.Module):
-    """Dropout whose masks come from a generator of its own, so that they repeat on any device and in any thread."""
+    """Dropout with a random generator of its own, so that its masks repeat on any device and in any thread."""
 
     def __init__(self, rate: float = 0.5) -> None:
         super().__init__()

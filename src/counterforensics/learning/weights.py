@@ -1,4 +1,4 @@
-"""What was trained, in files: the tensors as safetensors, what they are as JSON. Nothing is ever unpickled."""
+"""Trained networks in files: tensors as safetensors, a record of them as JSON. Nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from counterforensics import __version__, names
 from counterforensics.errors import CounterforensicsError, WeightsError
-from counterforensics.learning.course import Learned
+from counterforensics.learning.monitor import SavedNetwork
 
 TENSORS = "weights.safetensors"
 # Raised when older versions of the package can no longer read what is written.
@@ -41,7 +41,7 @@ def record_of(kind: str) -> str:
 
 
 def save(
-    network: Learned,
+    network: SavedNetwork,
     folder: Path,
     *,
     name: str,
@@ -109,7 +109,7 @@ def fetched(url: str, kind: str = "detector") -> Iterator[Path]:
         yield Path(place)
 
 
-def load(folder: Path, known: Mapping[str, names.Factory], kind: str = "detector") -> Any:
+def load(folder: Path, known: Mapping[str, Any], kind: str = "detector") -> Any:
     """The network of this kind stored in `folder`, in evaluation mode; `known`: settings by name.
 
     Raises WeightsError if a file is missing, truncated, of other settings or another format, altered since it was
@@ -122,7 +122,7 @@ def load(folder: Path, known: Mapping[str, names.Factory], kind: str = "detector
         raise WeightsError(f"{path} is truncated or altered: its SHA-256 is not the one in {record_of(kind)}")
     tensors = _parse(content, path)
     try:
-        network: Learned = names.build(kind, str(record[kind]), record["settings"], known).build()
+        network: SavedNetwork = names.build(kind, str(record[kind]), record["settings"], known).build()
         network.load_state_dict(tensors)
     except (CounterforensicsError, RuntimeError) as error:
         raise WeightsError(f"{folder} holds another {kind} than its record says: {error}") from error

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import cv2
 
-from counterforensics import names
-from counterforensics.manipulations.base import Manipulation, moves_pixels
+from counterforensics.manipulations.base import Manipulation
 from counterforensics.manipulations.blur import GaussianBlur
 from counterforensics.manipulations.jpeg import JpegCompression
 from counterforensics.manipulations.median import MedianFilter
 from counterforensics.manipulations.resize import Resize
+from counterforensics.names import Registry
 
-MANIPULATIONS: Mapping[str, names.Factory] = {
-    "blur": GaussianBlur,
-    "jpeg": JpegCompression,
-    "median": MedianFilter,
-    "resize": Resize,
-    **names.plug_ins("manipulations"),
-}
+MANIPULATIONS: Registry[Manipulation] = Registry(
+    "manipulation",
+    Manipulation,  # type: ignore[type-abstract]
+    {
+        "blur": GaussianBlur,
+        "jpeg": JpegCompression,
+        "median": MedianFilter,
+        "resize": Resize,
+    },
+)
 
 # The paper's eight, in the order of its tables: four easy cases, then the same four made hard.
 PAPER = ("blur:1.1", "jpeg:70", "median:7", "resize:1.5", "blur:0.5", "jpeg:90", "median:3", "resize:1.01")
@@ -36,8 +37,7 @@ def parse(text: str) -> Manipulation:
     >>> parse("median:7")
     MedianFilter(size=7)
     """
-    manipulation: Manipulation = names.parse("manipulation", text, MANIPULATIONS)
-    return manipulation
+    return MANIPULATIONS.parse(text)
 
 
 def text_form(manipulation: Manipulation) -> str:
@@ -46,7 +46,7 @@ def text_form(manipulation: Manipulation) -> str:
     >>> text_form(parse("blur:1.10"))
     'blur:1.1'
     """
-    return names.text_form(manipulation, MANIPULATIONS)
+    return MANIPULATIONS.text_form(manipulation)
 
 
-__all__ = ["BACKEND", "MANIPULATIONS", "PAPER", "Manipulation", "moves_pixels", "parse", "text_form"]
+__all__ = ["BACKEND", "MANIPULATIONS", "PAPER", "Manipulation", "parse", "text_form"]

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol, runtime_checkable
+from abc import ABC, abstractmethod
 
 import numpy as np
 
 from counterforensics.errors import PixelError, StudyError
+from counterforensics.names import Part
 from counterforensics.pixels import Pixels
 
 
-@runtime_checkable
-class Manipulation(Protocol):
-    """A frozen dataclass that turns a whole photograph into a manipulated one, before any cropping.
+class Manipulation(Part, ABC):
+    """A frozen dataclass that turns a whole photograph into a manipulated one, before any cropping."""
 
-    One that makes photographs smaller also has `side_for(side)`: the side from which at least `side` is left.
-    """
+    @property
+    def moves_pixels(self) -> bool:
+        """Whether a patch shows another place than the pristine patch at the same position, as after resizing."""
+        return False
 
+    def side_before(self, side: int) -> int:
+        """The side that a photograph must have for at least `side` pixels to be left."""
+        return side
+
+    @abstractmethod
     def __call__(self, photo: Pixels) -> Pixels:
-        """photo: uint8 [h, w, 3], RGB.  Returns uint8 [h', w', 3]; only a resize changes h and w."""
-
-
-def moves_pixels(manipulation: Manipulation) -> bool:
-    """Whether photographs change their size, so that a patch shows another place than its pristine like."""
-    return hasattr(manipulation, "side_for")
+        """photo: uint8 [h, w, 3], RGB.  Returns uint8 [h', w', 3]; h' and w' differ where pixels move."""
 
 
 def check_photo(photo: Pixels) -> Pixels:

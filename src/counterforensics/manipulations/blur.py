@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from counterforensics.manipulations.base import check_photo, check_range
+from counterforensics.manipulations.base import Manipulation, check_photo, check_range
 from counterforensics.pixels import Pixels
 
 
 @dataclass(frozen=True)
-class GaussianBlur:
+class GaussianBlur(Manipulation):
     """Gaussian filter of standard deviation `sigma` pixels (Gragnaniello et al. 2018, Section IV: 1.10, 0.50).
 
     The kernel's size follows OpenCV's rule for 8-bit images, an odd number near 6 sigma + 1; borders are

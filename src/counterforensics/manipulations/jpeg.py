@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 
 from counterforensics.errors import PixelError
-from counterforensics.manipulations.base import check_photo, check_range
+from counterforensics.manipulations.base import Manipulation, check_photo, check_range
 from counterforensics.pixels import Pixels
 
 
 @dataclass(frozen=True)
-class JpegCompression:
+class JpegCompression(Manipulation):
     """JPEG at IJG `quality`, encoded and decoded again (Gragnaniello et al. 2018, Section IV: 70, 90).
 
     Baseline, 4:2:0 chroma subsampling, the standard's tables [inferred: the paper names the quality only].

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 
 from counterforensics.errors import StudyError
-from counterforensics.manipulations.base import check_photo, check_range
+from counterforensics.manipulations.base import Manipulation, check_photo, check_range
 from counterforensics.pixels import Pixels
 
 
 @dataclass(frozen=True)
-class MedianFilter:
+class MedianFilter(Manipulation):
     """Median of a `size` x `size` window, channel by channel (Gragnaniello et al. 2018, Section IV: 7, 3).
 
     Borders repeat the edge pixel.

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from counterforensics.manipulations.base import check_photo, check_range
+from counterforensics.manipulations.base import Manipulation, check_photo, check_range
 from counterforensics.pixels import Pixels
 
 
 @dataclass(frozen=True)
-class Resize:
+class Resize(Manipulation):
     """Bicubic resizing by `scale` in both directions (Gragnaniello et al. 2018, Section IV: 1.5, 1.01).
 
     Sides are rounded to whole pixels. The paper names no kernel; bicubic is what editors offer first
@@ -22,11 +22,13 @@ class Resize:
 
     scale: float
 
+    moves_pixels = True
+
     def __post_init__(self) -> None:
         check_range("resize: scale", self.scale, 0.05, 10)
 
-    def side_for(self, side: int) -> int:
-        """The side before resizing from which at least `side` pixels are left."""
+    def side_before(self, side: int) -> int:
+        """As `Manipulation.side_before`."""
         return math.ceil(side / self.scale)
 
     def __call__(self, photo: Pixels) -> Pixels:

@@ -165,13 +165,14 @@ class Pairs:
     @classmethod
     def together(cls, several: Sequence[Pairs]) -> Pairs:
         """The pairs of several manipulations, in order, as the pairs of one."""
-        first = np.cumsum([0, *(len(pairs.pristine.stacks) for pairs in several)]).tolist()
-        return cls(
-            Patches(tuple(stack for pairs in several for stack in pairs.pristine.stacks)),
-            Patches(tuple(stack for pairs in several for stack in pairs.manipulated.stacks)),
-            frozenset(first[number] + photo for number, pairs in enumerate(several) for photo in pairs.held_out),
-            tuple(number for number, pairs in enumerate(several) for _ in pairs.pristine.stacks),
-        )
+        pristine = [stack for pairs in several for stack in pairs.pristine.stacks]
+        manipulated = [stack for pairs in several for stack in pairs.manipulated.stacks]
+        counts = [len(pairs.pristine.stacks) for pairs in several]
+        # A photograph's new position is its own, after all photographs of the manipulations before.
+        first = [sum(counts[:number]) for number in range(len(several))]
+        held_out = {first[number] + photo for number, pairs in enumerate(several) for photo in pairs.held_out}
+        manipulation = [number for number, count in enumerate(counts) for _ in range(count)]
+        return cls(Patches(tuple(pristine)), Patches(tuple(manipulated)), frozenset(held_out), tuple(manipulation))
 
     @property
     def outputs(self) -> int:

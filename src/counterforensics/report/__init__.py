@@ -8,22 +8,26 @@ Everything is made from an `Outcome`; neither torch nor a detector is needed.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import rich.table
 
 from counterforensics.errors import StudyError
+from counterforensics.outcome import Outcome
 from counterforensics.report.claims import Claim, find_claim, load_claims
-from counterforensics.report.costs import cost_table, costs
 from counterforensics.report.figures import all_pictures
+from counterforensics.report.figures.style import Picture
 from counterforensics.report.findings import overview_table
+from counterforensics.report.formats import to_html, to_latex, to_markdown, to_terminal
 from counterforensics.report.html import render_report
-from counterforensics.report.measured import Measured
-from counterforensics.report.render import to_html, to_latex, to_markdown, to_terminal
-from counterforensics.report.restoration import restoration_table, trainings_table
-from counterforensics.report.stamp import STAMP, digest_of, outdated, stamp, stands
-from counterforensics.report.tables import Sample, Table, all_tables
-from counterforensics.study.outcome import Outcome
+from counterforensics.report.labels import distinct
+from counterforensics.report.manifest import MANIFEST, digest_of, manifest_of, outdated, stands
+from counterforensics.report.results import Results
+from counterforensics.report.tables import all_tables
+from counterforensics.report.tables.model import Sample, Table
 
 __all__ = [
     "Claim",
@@ -40,6 +44,7 @@ __all__ = [
 ]
 
 PAGE = "report.html"
+AnyKeyed = TypeVar("AnyKeyed", Table, Picture)
 
 
 def write_report(outcome: Outcome, out: Path) -> Path:
@@ -57,17 +62,30 @@ def write_report(outcome: Outcome, out: Path) -> Path:
                 _write(out / name, content)
             for path in outdated(out, contents):
                 path.unlink(missing_ok=True)
-            _write(out / STAMP, stamp(digest, contents))
+            _write(out / MANIFEST, manifest_of(digest, contents))
         except OSError as error:
             raise StudyError(f"cannot write the report to {out}: {error}") from error
     return out / PAGE
 
 
+def report_tables(outcome: Outcome) -> list[Table]:
+    """The tables that the rows of `outcome` allow, in the order of the report."""
+    return _tables(outcome, Results.of(outcome))
+
+
+def terminal_tables(outcome: Outcome) -> list[rich.table.Table]:
+    """The same tables for a terminal, wide ones in pieces; the attacks at a glance come first."""
+    results = Results.of(outcome)
+    overview = overview_table(results)
+    tables = [*([overview] if overview else []), *_tables(outcome, results)]
+    return [to_terminal(piece) for table in tables for piece in table.pieces()]
+
+
 def _files(outcome: Outcome) -> dict[str, bytes]:
     """Every file of the report by its name in the folder."""
-    measured = Measured(outcome.rows)
-    tables = report_tables(outcome)
-    pictures = all_pictures(outcome, measured)
+    results = Results.of(outcome)
+    tables = _tables(outcome, results)
+    pictures = _with_distinct_keys(all_pictures(outcome, results))
     contents = {}
     for table in tables:
         contents[f"tables/{table.key}.md"] = to_markdown(table).encode()
@@ -75,20 +93,17 @@ def _files(outcome: Outcome) -> dict[str, bytes]:
     for picture in pictures:
         contents[f"figures/{picture.key}.png"] = picture.png
         contents[f"figures/{picture.key}.pdf"] = picture.pdf
-    return contents | {PAGE: render_report(outcome, measured, tables, pictures).encode()}
+    return contents | {PAGE: render_report(outcome, results, tables, pictures).encode()}
 
 
-def report_tables(outcome: Outcome) -> list[Table]:
-    """The tables that the rows of `outcome` allow, in the order of the report."""
-    measured = Measured(outcome.rows)
-    compared = restoration_table(measured), trainings_table(measured), cost_table(costs(measured, outcome.times))
-    return [*all_tables(measured, _sample(outcome)), *(table for table in compared if table)]
+def _tables(outcome: Outcome, results: Results) -> list[Table]:
+    return _with_distinct_keys(all_tables(results, outcome.times, _sample(outcome)))
 
 
-def terminal_tables(outcome: Outcome) -> list[rich.table.Table]:
-    """The same tables for a terminal; the attacks at a glance come first."""
-    overview = overview_table(Measured(outcome.rows))
-    return [to_terminal(table) for table in [*([overview] if overview else []), *report_tables(outcome)]]
+def _with_distinct_keys(keyed: Sequence[AnyKeyed]) -> list[AnyKeyed]:
+    """The same tables or figures, none with the file names of another, whatever the labels in them."""
+    keys = distinct(one.key for one in keyed)
+    return [replace(one, key=key) for one, key in zip(keyed, keys, strict=True)]
 
 
 def _sample(outcome: Outcome) -> Sample:

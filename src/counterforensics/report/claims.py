@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-from counterforensics.report.labels import take_apart
+from counterforensics.outcome import take_apart
 
 _SETTINGS_NOT_GIVEN = ("bayar2016", "xception")
-_GANS, _TRAINING = ("gan-kim", "gan-vgg"), {"size", "steps", "pairs_per_step", "rate", "momentum", "seed", "weights"}
+_GANS = ("gan-kim", "gan-vgg")
+# Settings of a generator that the paper does not give; rate and momentum are what older rows call lr and beta1.
+_TRAINING = {"size", "steps", "pairs_per_step", "lr", "beta1", "rate", "momentum", "seed", "weights"}
 TABLES = {1: "I", 2: "II", 3: "III", 4: "IV", 5: "V"}
 
 

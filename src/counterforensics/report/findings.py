@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from counterforensics.outcome import take_apart
 from counterforensics.report import claims
-from counterforensics.report.labels import attack_label, detector_label, manipulation_label, take_apart
-from counterforensics.report.measured import Measured
-from counterforensics.report.tables import NONE, Cell, Column, Row, Table, percent
+from counterforensics.report.labels import manipulation_label
+from counterforensics.report.results import Results
+from counterforensics.report.tables.model import NONE, Column, Row, Table, number, percent, texts
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,14 @@ class _Fall:
     after: float
 
 
-def findings(measured: Measured) -> list[str]:
+def findings(results: Results) -> list[str]:
     """The main findings as sentences, none where the rows hold nothing."""
-    sentences = [*_accuracies(measured)]
-    sentences += [_contest(measured, *contest) for contest in measured.contests if _falls(measured, *contest)]
-    return [*sentences, *_survivor(measured), *_against_paper(measured)]
+    sentences = [*_accuracies(results)]
+    sentences += [_contest(results, *contest) for contest in results.contests if _falls(results, *contest)]
+    return [*sentences, *_survivor(results), *_against_paper(results)]
 
 
-def overview_table(measured: Measured) -> Table | None:
+def overview_table(results: Results) -> Table | None:
     """TPR before and after each attack, on the target and on the other judges; None without an attack."""
     columns = [
         Column("Manipulations"),
@@ -38,7 +39,7 @@ def overview_table(measured: Measured) -> Table | None:
         *(Column(heading, "Other judges' TPR") for heading in ("before", "after")),
         Column("PSNR (dB)"),
     ]
-    rows = [_overview_row(measured, target, attack) for target, attack in measured.contests]
+    rows = [_overview_row(results, target, attack) for target, attack in results.contests]
     if not rows:
         return None
     return Table(
@@ -54,30 +55,30 @@ def overview_table(measured: Measured) -> Table | None:
     )
 
 
-def _accuracies(measured: Measured) -> Iterable[str]:
+def _accuracies(results: Results) -> Iterable[str]:
     found = [
         (spread.mean, manipulation, detector)
-        for manipulation in measured.manipulations
-        for detector in measured.detectors
-        if (spread := measured.spread("acc", manipulation, detector))
+        for manipulation in results.manipulations
+        for detector in results.detectors
+        if (spread := results.spread("acc", manipulation, detector))
     ]
     if found:
         low, high = min(found), max(found)
         yield (
-            f"Without an attack, accuracy lies between {percent(low[0])} % ({_pair(low)}) and "
-            f"{percent(high[0])} % ({_pair(high)}), over {len(found)} pairs of detector and manipulation."
+            f"Without an attack, accuracy lies between {percent(low[0])} % ({_pair(results, low)}) and "
+            f"{percent(high[0])} % ({_pair(results, high)}), over {len(found)} pairs of detector and manipulation."
         )
 
 
-def _pair(found: tuple[float, str, str]) -> str:
-    return f"{detector_label(found[2])} on {manipulation_label(found[1])}"
+def _pair(results: Results, found: tuple[float, str, str]) -> str:
+    return f"{results.labels.detector(found[2])} on {manipulation_label(found[1])}"
 
 
-def _contest(measured: Measured, target: str, attack: str) -> str:
-    falls = _falls(measured, target, attack)
+def _contest(results: Results, target: str, attack: str) -> str:
+    falls = _falls(results, target, attack)
     own = [fall for fall in falls if fall.judge == target]
     others = _others(falls, target)
-    start = attack_label(attack) + (f" aimed at {detector_label(target)}" if target else "")
+    start = results.labels.attack(attack) + (f" aimed at {results.labels.detector(target)}" if target else "")
     clauses = []
     if own:
         clauses.append(f"takes the TPR of its target from {_from_to(own)}")
@@ -93,14 +94,14 @@ def _from_to(falls: Sequence[_Fall]) -> str:
     return f"{percent(before)} % to {percent(after)} %"
 
 
-def _falls(measured: Measured, target: str, attack: str) -> list[_Fall]:
+def _falls(results: Results, target: str, attack: str) -> list[_Fall]:
     """Every judge and manipulation that has a TPR both before and after this attack."""
     return [
         _Fall(manipulation, judge, before.mean, after.mean)
-        for manipulation in measured.manipulations
-        for judge in measured.detectors
-        if (before := measured.spread("tpr", manipulation, judge))
-        and (after := measured.spread("tpr", manipulation, judge, target, attack))
+        for manipulation in results.manipulations
+        for judge in results.detectors
+        if (before := results.spread("tpr", manipulation, judge))
+        and (after := results.spread("tpr", manipulation, judge, target, attack))
     ]
 
 
@@ -109,29 +110,29 @@ def _others(falls: Sequence[_Fall], target: str) -> list[_Fall]:
     return [fall for fall in falls if take_apart(fall.judge)[0] != take_apart(target)[0]]
 
 
-def _survivor(measured: Measured) -> Iterable[str]:
+def _survivor(results: Results) -> Iterable[str]:
     own = [
         (fall.after, fall.before, fall.manipulation, target, attack)
-        for target, attack in measured.contests
-        for fall in _falls(measured, target, attack)
+        for target, attack in results.contests
+        for fall in _falls(results, target, attack)
         if fall.judge == target
     ]
     if own:
         after, before, manipulation, target, attack = max(own)
         yield (
             f"A target that was attacked itself holds best on {manipulation_label(manipulation)}: "
-            f"{detector_label(target)} under {attack_label(attack)} keeps a TPR of {percent(after)} % "
-            f"(before: {percent(before)} %)."
+            f"{results.labels.detector(target)} under {results.labels.attack(attack)} keeps a TPR of "
+            f"{percent(after)} % (before: {percent(before)} %)."
         )
 
 
-def _against_paper(measured: Measured) -> Iterable[str]:
+def _against_paper(results: Results) -> Iterable[str]:
     """How far our TPRs under attack lie from the paper's, where both exist."""
     found: dict[claims.Claim, float] = {}
-    for target, attack in measured.contests:
-        for manipulation in measured.manipulations:
-            for judge in measured.detectors:
-                spread = measured.spread("tpr", manipulation, judge, target, attack)
+    for target, attack in results.contests:
+        for manipulation in results.manipulations:
+            for judge in results.detectors:
+                spread = results.spread("tpr", manipulation, judge, target, attack)
                 claim = claims.find_claim(manipulation, judge, target, attack)
                 if spread and claim:
                     # Two losses of one attack stand beside the same claim; it counts once, for the first.
@@ -145,22 +146,21 @@ def _against_paper(measured: Measured) -> Iterable[str]:
         )
 
 
-def _overview_row(measured: Measured, target: str, attack: str) -> Row:
-    falls = _falls(measured, target, attack)
+def _overview_row(results: Results, target: str, attack: str) -> Row:
+    falls = _falls(results, target, attack)
     own = [fall for fall in falls if fall.judge == target]
     others = _others(falls, target)
     qualities = [
         quality.mean
-        for manipulation in measured.manipulations_of(target, attack)
-        if (quality := measured.quality("psnr", manipulation, target, attack))
+        for manipulation in results.manipulations_of(target, attack)
+        if (quality := results.quality("psnr", manipulation, target, attack))
     ]
-    texts = [str(len(measured.manipulations_of(target, attack)))]
+    cells = [str(len(results.manipulations_of(target, attack)))]
     for part in (own, others):
-        texts += [_mean([fall.before for fall in part]), _mean([fall.after for fall in part])]
-    mean = float(np.mean(qualities)) if qualities else None
-    texts.append(NONE if mean is None else "∞" if np.isinf(mean) else f"{mean:.2f}")
-    labels = (attack_label(attack), detector_label(target) if target else NONE)
-    return Row("", labels, tuple(Cell((text,)) for text in texts))
+        cells += [_mean([fall.before for fall in part]), _mean([fall.after for fall in part])]
+    cells.append(number(float(np.mean(qualities)) if qualities else None))
+    labels = (results.labels.attack(attack), results.labels.detector(target) if target else NONE)
+    return Row("", labels, texts(cells))
 
 
 def _mean(rates: Sequence[float]) -> str:

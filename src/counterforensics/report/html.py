@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import pandas as pd
 from markupsafe import Markup
 
-from counterforensics.report.drawing import Picture
+from counterforensics.outcome import Outcome
+from counterforensics.report.figures.style import Picture
 from counterforensics.report.findings import findings, overview_table
-from counterforensics.report.measured import Measured
-from counterforensics.report.render import environment, style_sheet, to_html
-from counterforensics.report.tables import Table
-from counterforensics.study.outcome import Outcome
+from counterforensics.report.formats import environment, style_sheet, to_html
+from counterforensics.report.results import Results
+from counterforensics.report.tables.model import Table
 
 GLOSSARY = (
     ("pristine", "A patch as the camera stored it, without any manipulation."),
@@ -36,19 +36,19 @@ GLOSSARY = (
 _ROLES = ("train", "validation", "test")
 
 
-def render_report(outcome: Outcome, measured: Measured, tables: Sequence[Table], pictures: Sequence[Picture]) -> str:
+def render_report(outcome: Outcome, results: Results, tables: Sequence[Table], pictures: Sequence[Picture]) -> str:
     """The page as text.  No script, no address outside it; every text of the outcome is escaped."""
-    overview = overview_table(measured)
+    overview = overview_table(results)
     return (
         environment()
-        .get_template("template.html")
+        .get_template("page.html")
         .render(
             outcome=outcome,
             # Ours, and not to be escaped: a style sheet is no HTML.
             css=Markup(style_sheet()),
-            scope=_scope(outcome, measured),
+            scope=_scope(outcome, results),
             # A figure and its percent sign stay on one line.
-            findings=[text.replace(" %", "\u00a0%") for text in findings(measured)],
+            findings=[text.replace(" %", "\u00a0%") for text in findings(results)],
             overview=Markup(to_html(overview)) if overview else "",
             tables=[Markup(to_html(table)) for table in tables],
             shown=[_embedded(number, picture) for number, picture in enumerate(pictures, start=1)],
@@ -61,14 +61,14 @@ def render_report(outcome: Outcome, measured: Measured, tables: Sequence[Table],
     )
 
 
-def _scope(outcome: Outcome, measured: Measured) -> str:
+def _scope(outcome: Outcome, results: Results) -> str:
     """One line on the size of the study: only what its rows and its photographs say."""
-    attacks = {attack for _, attack in measured.contests}
+    attacks = {attack for _, attack in results.contests}
     pieces = [
-        _count(len(measured.manipulations), "manipulation"),
-        _count(len(measured.detectors), "detector"),
+        _count(len(results.manipulations), "manipulation"),
+        _count(len(results.detectors), "detector"),
         _count(len(attacks), "attack"),
-        _count(len(measured.seeds), "seed"),
+        _count(len(results.seeds), "seed"),
     ]
     if len(outcome.photos):
         pieces.append(_count(len(outcome.photos), "photograph"))

@@ -16,13 +16,13 @@ from counterforensics.errors import PhotoError
 from counterforensics.evaluation import auc_interval, rates
 from counterforensics.learning.accelerator import placed
 from counterforensics.photos.folder import FolderPhoto, find_photos
+from counterforensics.photos.inspection import inspect
 from counterforensics.photos.patches import Patches, choose_cells, cut
 from counterforensics.pixels import Pixels
 from counterforensics.seeds import seed_for
-from counterforensics.study.inspection import inspect
-from counterforensics.study.plan import cells_seed
+from counterforensics.study.planning import cells_seed
 from counterforensics.study.progress import Progress
-from counterforensics.study.tasks import BATCH
+from counterforensics.study.tasks.files import BATCH
 
 
 def look_at(folder: Path) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from counterforensics.errors import StudyError
-from counterforensics.study.execution import RUN
-from counterforensics.study.journal import DONE, FAILED, FOUND, RUNNING
-from counterforensics.study.remote_store import open_store
+from counterforensics.study.schedulers.execute import RUN
+from counterforensics.study.schedulers.journal import DONE, FAILED, FOUND, RUNNING
+from counterforensics.study.store.remote import open_store
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""GAN restoration: a generator that gives manipulated patches back the traces of pristine ones (Kim et al. 2018).
+"""GAN restoration: a generator gives manipulated patches back the traces of pristine ones (Kim et al. 2018).
 
-Adversarial noise hides what a filter left; it does not bring back what the filter took. The generator learns that
-from pairs of the training devices, against a discriminator of its own. No judge takes part in its training. The
-paper's Table V has two: `gan-kim` and `gan-vgg`. Of the first only the outline was published in the open, so both
-are stand-ins for it, made as METHODS section 5 describes. `gan-ensemble` is our own.
+Adversarial noise hides the traces that a filter left; it does not bring back the details that the filter took. A
+generator learns to do so from pairs of the training devices, against a discriminator of its own. No judge takes part in
+its training. The paper's Table V has two generators, `gan-kim` and `gan-vgg`. Only the outline of the first was
+published in the open, so both are stand-ins, made as METHODS section 5 describes. `gan-ensemble` is our own.
 """
 
 from __future__ import annotations
@@ -15,53 +15,55 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from counterforensics import names
-from counterforensics.attacks.base import Concealed, Concealer, check_between, check_whole
-from counterforensics.attacks.gan_restoration.discriminators import CROP, Ensemble, kim, vgg
+from counterforensics.attacks.base import Concealed, LearnedAttack, PreparedAttack, check_between, check_whole
+from counterforensics.attacks.gan_restoration.discriminators import CROP, Discriminator, Ensemble, kim, vgg
 from counterforensics.attacks.gan_restoration.generator import Generator
-from counterforensics.attacks.gan_restoration.training import Restoration, Schedule, Weights
+from counterforensics.attacks.gan_restoration.training import LossWeights, RestorationSchedule, RestorationTraining
 from counterforensics.detectors.base import Detector
 from counterforensics.errors import AttackError, WeightsError
 from counterforensics.learning import weights as files
 from counterforensics.learning.accelerator import device_of, placed
-from counterforensics.learning.course import SILENT, Course
+from counterforensics.learning.monitor import SILENT, TrainingMonitor
+from counterforensics.manipulations import Manipulation, text_form
 from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import check_patches, to_patches, to_pixels
 from counterforensics.seeds import seed_for
 
-# That pass at once: on a processor, of more its caches do not hold what lies between two layers.
+# Patches that pass at once. A processor's caches hold the maps of two patches and no more.
 PATCHES_PER_PASS = {"cpu": 2, "cuda": 128}
 LIKE = ("pristine", "manipulated")
-PACE = ("steps", "pairs_per_step", "rate", "momentum")  # settings that say how a generator learns, and not what
+# Settings of how a generator is trained. All others say what it is trained to do.
+PACE = ("steps", "pairs_per_step", "lr", "beta1")
 
 
 class Size(NamedTuple):
-    """How large the networks are and how long they learn."""
+    """How large the networks are, and how long they are trained (see `RestorationSchedule`)."""
 
     width: int  # channels of the generator
-    blocks: int
-    opponent: int  # channels of the discriminator's first layers
-    seeing: int  # steps
-    restoring: int
-    deceiving: int
+    blocks: int  # residual blocks of the generator
+    discriminator: int  # channels of the discriminator's first layers
+    pretrain_steps: int
+    warmup_steps: int
+    adversarial_steps: int
     pairs_per_step: int
-    rate: float
+    lr: float
 
 
-# `full` is what was described; its steps are ours. One processor core trains `small` in some minutes.
+# `full` has the layers that were described; its steps are ours. One processor core trains `small` in some minutes.
 SIZES = {
-    "full": Size(64, 16, 64, seeing=500, restoring=500, deceiving=1000, pairs_per_step=16, rate=1e-4),
-    "small": Size(32, 4, 12, seeing=200, restoring=200, deceiving=800, pairs_per_step=8, rate=4e-4),
+    "full": Size(64, 16, 64, pretrain_steps=500, warmup_steps=500, adversarial_steps=1000, pairs_per_step=16, lr=1e-4),
+    "small": Size(32, 4, 12, pretrain_steps=200, warmup_steps=200, adversarial_steps=800, pairs_per_step=8, lr=4e-4),
 }
 
 
 def restore(patches: Tensor, generator: Generator, *, seed: int = 0) -> Tensor:
     """Patches as a generator restores them, rounded to what a file can hold.
 
-    patches: uint8 [n, c, h, w], of any side; RGB moves in all channels alike.  generator: see `load_generator`.
-    seed: of the grain that a noisy generator draws; each patch draws its own.
+    patches: uint8 [n, c, h, w], of any side; the three channels of RGB move alike.
+    generator: as `load_generator` gives it.
+    seed: of the grain that a noisy generator gets; each patch has its own.
     Returns uint8 of the same shape, on the same device.  Raises PixelError for anything else, AttackError for a
     generator in training mode.
     """
@@ -83,7 +85,7 @@ def _restored(patches: Tensor, generator: Generator, seed: int, device: torch.de
 
 
 def _grain(patches: Tensor, seed: int) -> Tensor:
-    """Standard normal noise for each patch, which depends on its content alone: alone and in a batch it is the same."""
+    """Standard normal noise for each patch, from the seed and the patch's content: in any batch it is the same."""
     height, width = patches.shape[-2:]
     noise = []
     for patch in patches:
@@ -93,37 +95,40 @@ def _grain(patches: Tensor, seed: int) -> Tensor:
 
 
 def load_generator(folder: str | Path) -> Generator:
-    """The generator that a study trained and stored in `folder`.  Raises WeightsError, with the reason."""
+    """The generator that a study trained and stored in `folder`, in evaluation mode.  Raises WeightsError."""
     generator: Generator = files.load(Path(folder), GENERATORS, "generator")
     return generator
 
 
 @dataclass(frozen=True)
-class GanRestoration:
+class GanRestoration(LearnedAttack[Generator]):
     """What the attacks with a generator share.
 
-    size: `full` as described, or `small`, which a processor core trains in some minutes.  steps, of the adversarial
-    phase, pairs_per_step and rate, of Adam: 0 is what the size says.  momentum: of Adam.  adversarial: what deceiving
-    the discriminator weighs beside a fidelity of 1.  like: what fidelity is to, `pristine`, or `manipulated` where a
-    manipulation moves pixels (resizing).
-    weights: the folder of a trained generator, which is then not trained; its settings are to be said here, too, except
-    steps, pairs_per_step, rate and momentum.  seed: added to the study's, to see what a
-    training owes to chance.
+    size: `full` as described, or `small`, which a processor core trains in some minutes.
+    steps: of the adversarial phase; the other phases keep their proportion to it.  lr, beta1: of Adam.  0 for steps,
+    pairs_per_step or lr takes the value of the size.
+    adversarial: weight of the adversarial loss beside a fidelity of 1.
+    like: the patches that fidelity compares with: `pristine`, or `manipulated` where a manipulation moves pixels
+    (resizing).
+    weights: the folder of a trained generator, which is then not trained. Its settings must be given here, too, except
+    steps, pairs_per_step, lr and beta1.
+    seed: added to the seed of the study, to see how much a training owes to chance.
     """
 
     size: str = "full"
     steps: int = 0
     pairs_per_step: int = 0
     adversarial: float = 1e-3
-    rate: float = 0.0
-    momentum: float = 0.9
+    lr: float = 0.0
+    beta1: float = 0.9
     like: str = "pristine"
     weights: str = ""
     seed: int = 0
 
-    needs_target: ClassVar[bool] = False
-    needs_originals: ClassVar[bool] = False
-    least_side: ClassVar[int] = CROP
+    needs_target = False
+    restores = True
+    uses_gpu = True
+    former_names: ClassVar[Mapping[str, str]] = {"rate": "lr", "momentum": "beta1"}
     name: ClassVar[str]
 
     def __post_init__(self) -> None:
@@ -133,15 +138,15 @@ class GanRestoration:
         check_whole(self.name, "steps", self.steps, 0, 10_000_000, "")
         check_whole(self.name, "pairs_per_step", self.pairs_per_step, 0, 4096, "")
         check_between(self.name, "adversarial", self.adversarial, 0, 1e6)
-        check_between(self.name, "rate", self.rate, 0, 1)
-        check_between(self.name, "momentum", self.momentum, 0, 0.999)
+        check_between(self.name, "lr", self.lr, 0, 1)
+        check_between(self.name, "beta1", self.beta1, 0, 0.999)
         check_whole(self.name, "seed", self.seed, 0, 2**31, "")
         if "://" in self.weights:
             raise AttackError(f"{self.name}: weights must be a folder of this machine, got {self.weights!r}; copy it")
 
     @property
     def needs_pairs(self) -> bool:
-        """As `Attack.needs_pairs`: not where the generator is trained already."""
+        """As `Attack.needs_pairs`: a trained generator needs none."""
         return not self.weights
 
     @property
@@ -150,28 +155,39 @@ class GanRestoration:
         return 2 * self.schedule().pairs_per_step * self.schedule().steps
 
     @property
-    def spelled_out(self) -> Mapping[str, Any]:
-        """As `LearnedAttack.spelled_out`."""
-        parts = {"schedule": dataclasses.asdict(self.schedule()), "loss": dataclasses.asdict(self.loss())}
+    def learning_settings(self) -> Mapping[str, Any]:
+        """As `LearnedAttack.learning_settings`."""
+        parts = {"schedule": dataclasses.asdict(self.schedule()), "loss": dataclasses.asdict(self.loss_weights())}
         return parts | {"size": SIZES[self.size]._asdict(), "settings": dataclasses.asdict(self)}
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What is read from elsewhere."""
+        """As `Part.files`: those of a trained generator."""
         names = (files.TENSORS, files.record_of("generator"))
         return tuple(Path(self.weights) / name for name in names) if self.weights else ()
 
-    def check_target(self, target: Detector) -> None:
-        """As `Attack.check_target`: a generator attacks nobody in particular."""
+    def check_patches(self, side: int, manipulation: Manipulation) -> None:
+        """As `Attack.check_patches`; a trained generator takes all patches."""
+        if not self.needs_pairs:
+            return
+        if side < CROP:
+            raise AttackError(f"{self.name} learns on patches of at least {CROP}, got size {side}")
+        if self.like == "pristine" and manipulation.moves_pixels:
+            raise AttackError(
+                f"{self.name} is to be like=pristine, and {text_form(manipulation)} moves pixels; "
+                "name manipulations that do not, or say like=manipulated"
+            )
 
-    def prepare(self, target: Detector | None, pairs: Pairs, *, seed: int) -> Concealer:
+    def prepare(self, target: Detector | None, pairs: Pairs, *, seed: int) -> PreparedAttack:
         """Train the generator on `pairs`, unless `weights` names one.  Raises TrainingError or WeightsError."""
-        return self.concealer(load_generator(self.weights) if self.taken() else self.learn(pairs, seed=seed))
+        return self.prepare_with(
+            load_generator(self.weights) if self.pretrained_record() else self.learn(pairs, seed=seed)
+        )
 
-    def taken(self) -> Mapping[str, Any] | None:
-        """As `LearnedAttack.taken`.  Raises WeightsError for the generator of another attack or other settings, too.
+    def pretrained_record(self) -> Mapping[str, Any] | None:
+        """As `LearnedAttack.pretrained_record`.  Raises WeightsError for another attack's generator, or other settings.
 
-        Settings of its pace may be left out. What is said must be true, as rows bear the name that it is part of.
+        Rows bear the text form of the attack, so each setting in it must be true. Settings of `PACE` may be left out.
         """
         if not self.weights:
             return None
@@ -179,7 +195,7 @@ class GanRestoration:
         if record["generator"] != self.name:
             raise WeightsError(f"{self.weights} holds a generator of {record['generator']}, not of {self.name}")
         for field in dataclasses.fields(self):
-            given = getattr(self, field.name)
+            given = vars(self)[field.name]
             has = record["settings"].get(field.name, given)
             left_out = field.name in PACE and given == field.default
             if field.name not in ("weights", "seed") and has != given and not left_out:
@@ -187,50 +203,63 @@ class GanRestoration:
                 raise WeightsError(f"{self.weights} holds a generator {said}; say {field.name}={has}")
         return record
 
-    def learn(self, pairs: Pairs, *, seed: int, course: Course = SILENT) -> Generator:
+    def learn(self, pairs: Pairs, *, seed: int, monitor: TrainingMonitor = SILENT) -> Generator:
         """As `LearnedAttack.learn`."""
-        return Restoration(self, pairs, seed=seed + self.seed, course=course).run()
+        return self.training(pairs, seed=seed, monitor=monitor).run()
 
-    def concealer(self, generator: Generator) -> Concealer:
-        """As `LearnedAttack.concealer`."""
-        ready = placed(generator).eval()
-        return Concealer(lambda patches, _: Concealed(restore(patches, ready, seed=self.seed)), device_of(ready))
+    def training(self, pairs: Pairs, *, seed: int, monitor: TrainingMonitor = SILENT) -> RestorationTraining:
+        """The training that `learn` runs, before its first step.  Raises TrainingError for pairs that do not do."""
+        return RestorationTraining(
+            self.build(),
+            self.discriminator(),
+            pairs,
+            weights=self.loss_weights(),
+            schedule=self.schedule(),
+            seed=seed + self.seed,
+            monitor=monitor,
+            settings=f"{type(self).__name__} {self.learning_settings}",
+        )
+
+    def prepare_with(self, learned: Generator) -> PreparedAttack:
+        """As `LearnedAttack.prepare_with`."""
+        ready = placed(learned).eval()
+        return PreparedAttack(lambda patches, _: Concealed(restore(patches, ready, seed=self.seed)), device_of(ready))
 
     def build(self) -> Generator:
-        """The generator, untrained."""
+        """As `LearnedAttack.build`."""
         return self._generator(noisy=False)
 
     def _generator(self, *, noisy: bool) -> Generator:
-        """Channels last, as its kernels are fastest."""
+        """An untrained generator; channels last, as the kernels for that layout are fastest."""
         generator = Generator(SIZES[self.size].width, SIZES[self.size].blocks, noisy=noisy)
         return generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
-    def opponent(self) -> nn.Module:
-        """The discriminator, untrained."""
+    def discriminator(self) -> Discriminator | Ensemble:
+        """The network that the generator learns against, untrained."""
         raise NotImplementedError
 
-    def loss(self) -> Weights:
-        """What each part of the generator's loss weighs."""
+    def loss_weights(self) -> LossWeights:
+        """The weight of each part of the generator's loss."""
         raise NotImplementedError
 
-    def schedule(self) -> Schedule:
+    def schedule(self) -> RestorationSchedule:
         """How long each phase of the training lasts."""
         size = SIZES[self.size]
-        share = self.steps / size.deceiving if self.steps else 1.0
-        return Schedule(
-            seeing=max(1, round(share * size.seeing)),
-            restoring=max(1, round(share * size.restoring)),
-            deceiving=self.steps or size.deceiving,
+        share = self.steps / size.adversarial_steps if self.steps else 1.0
+        return RestorationSchedule(
+            pretrain_steps=max(1, round(share * size.pretrain_steps)),
+            warmup_steps=max(1, round(share * size.warmup_steps)),
+            adversarial_steps=self.steps or size.adversarial_steps,
             pairs_per_step=self.pairs_per_step or size.pairs_per_step,
-            rate=self.rate or size.rate,
-            momentum=self.momentum,
+            lr=self.lr or size.lr,
+            beta1=self.beta1,
             like=self.like,
         )
 
 
 @dataclass(frozen=True)
 class _Perceptual(GanRestoration):
-    """With the loss that was described.  perceptual: what its perceptual part weighs."""
+    """With the loss that was described.  perceptual: weight of its perceptual part beside a fidelity of 1."""
 
     perceptual: float = 1e-3
 
@@ -238,9 +267,9 @@ class _Perceptual(GanRestoration):
         super().__post_init__()
         check_between(self.name, "perceptual", self.perceptual, 0, 1e6)
 
-    def loss(self) -> Weights:
-        """As `GanRestoration.loss`."""
-        return Weights(perceptual=self.perceptual, adversarial=self.adversarial)
+    def loss_weights(self) -> LossWeights:
+        """As `GanRestoration.loss_weights`."""
+        return LossWeights(perceptual=self.perceptual, adversarial=self.adversarial)
 
 
 @dataclass(frozen=True)
@@ -249,9 +278,9 @@ class GanKim(_Perceptual):
 
     name = "gan-kim"
 
-    def opponent(self) -> nn.Module:
-        """As `GanRestoration.opponent`."""
-        return kim(SIZES[self.size].opponent)
+    def discriminator(self) -> Discriminator | Ensemble:
+        """As `GanRestoration.discriminator`."""
+        return kim(SIZES[self.size].discriminator)
 
 
 @dataclass(frozen=True)
@@ -260,22 +289,24 @@ class GanVgg(_Perceptual):
 
     name = "gan-vgg"
 
-    def opponent(self) -> nn.Module:
-        """As `GanRestoration.opponent`."""
-        return vgg(SIZES[self.size].opponent)
+    def discriminator(self) -> Discriminator | Ensemble:
+        """As `GanRestoration.discriminator`."""
+        return vgg(SIZES[self.size].discriminator)
 
 
 @dataclass(frozen=True)
 class GanEnsemble(GanRestoration):
     """Against several discriminators that see different things, towards the pristine co-occurrences [ours].
 
-    members: discriminators of pixels.  features: whether one more sees soft SPAM features.  co_occurrence: what the
-    distance of soft SPAM features weighs.  noisy: whether the generator is given noise.  momentum: as in Radford et
-    al. (2016), who found adversarial training to swing with more.
+    members: number of discriminators of pixels.
+    features: whether one more discriminator sees soft SPAM features.
+    co_occurrence: weight of the distance of soft SPAM features beside a fidelity of 1.
+    noisy: whether the generator gets noise beside the patch.
+    beta1: 0.5 as in Radford et al. (2016), who found that adversarial training swings with more.
     """
 
     adversarial: float = 2.5e-4
-    momentum: float = 0.5
+    beta1: float = 0.5
     members: int = 3
     features: bool = True
     co_occurrence: float = 2.5e-3
@@ -292,15 +323,15 @@ class GanEnsemble(GanRestoration):
         """As `GanRestoration.build`."""
         return self._generator(noisy=self.noisy)
 
-    def opponent(self) -> nn.Module:
-        """As `GanRestoration.opponent`."""
-        return Ensemble(self.members, SIZES[self.size].opponent, co_occurrences=self.features)
+    def discriminator(self) -> Discriminator | Ensemble:
+        """As `GanRestoration.discriminator`."""
+        return Ensemble(self.members, SIZES[self.size].discriminator, co_occurrences=self.features)
 
-    def loss(self) -> Weights:
-        """As `GanRestoration.loss`."""
-        return Weights(perceptual=0.0, adversarial=self.adversarial, co_occurrence=self.co_occurrence)
+    def loss_weights(self) -> LossWeights:
+        """As `GanRestoration.loss_weights`."""
+        return LossWeights(perceptual=0.0, adversarial=self.adversarial, co_occurrence=self.co_occurrence)
 
 
-GENERATORS: Mapping[str, names.Factory] = {one.name: one for one in (GanKim, GanVgg, GanEnsemble)}
+GENERATORS: Mapping[str, type[GanRestoration]] = {one.name: one for one in (GanKim, GanVgg, GanEnsemble)}
 
 __all__ = ["GENERATORS", "GanEnsemble", "GanKim", "GanRestoration", "GanVgg", "Generator", "load_generator", "restore"]

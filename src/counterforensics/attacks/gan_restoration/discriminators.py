@@ -11,16 +11,19 @@ from counterforensics.errors import TrainingError
 from counterforensics.features.soft import Quantiser, exact_quantiser, soft_s3_spam14hv
 from counterforensics.learning.accelerator import exact
 
-# Sides of the squares that all are trained on (Kim et al. 2018 as METHODS has it); their dense layers take no other.
+# The side of the squares that all networks are trained on (METHODS section 5); the dense layers take no other.
 CROP = 64
 # Inverse temperature of the soft co-occurrences, on grey levels.
 ALPHA = 1.0
-# Roots of co-occurrences are taken of this much more: they are steep at nothing.
+# Added to a co-occurrence before its root is taken: at 0 the root is infinitely steep.
 FLOOR = 1e-4
 
 
 class Discriminator(nn.Module):
-    """Logits above 0 for what it takes for restored. It learns from what its `eyes`, which never learn, show it."""
+    """A network whose logits are above 0 for patches that it takes for restored.
+
+    Its `eyes` never learn; they show the patch to the layers that do.
+    """
 
     def __init__(self, eyes: nn.Module, layers: nn.Sequential, head: nn.Sequential) -> None:
         super().__init__()
@@ -62,7 +65,7 @@ class Scaled(nn.Module):
 
 
 class HighPass(nn.Module):
-    """Random filters, and a soft clip at a few grey levels, as residuals of most detectors have it."""
+    """Random high-pass filters and a soft clip at a few grey levels, as most detectors have for residuals."""
 
     channels, side = 8, 5
 
@@ -72,7 +75,7 @@ class HighPass(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """float32 [n, 1, h, w] in 0..255 -> float32 [n, channels, h, w] in -1..1."""
-        # Mirrored, or its frame would be the strongest edge of a patch.
+        # Mirrored, or the frame would be the strongest edge of a patch.
         padded = nn.functional.pad(pixels, (self.side // 2,) * 4, mode="reflect")
         return torch.tanh(nn.functional.conv2d(padded, torch.as_tensor(self.taps)) / 4)
 
@@ -133,7 +136,7 @@ def of_co_occurrences(width: int) -> Discriminator:
 
 
 class Ensemble(nn.Module):
-    """Several discriminators of which no two see the same: fewer traces are left to a judge that nobody has seen.
+    """Several discriminators of which no two see the same, so that fewer traces are left to an unknown judge.
 
     The first of `members` is that of `kim`; the others are like it, each behind random high-pass filters of its own.
     With `co_occurrences` one more learns from soft SPAM features alone [all ours].

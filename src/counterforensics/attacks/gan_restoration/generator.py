@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 from counterforensics.errors import AttackError
 from counterforensics.learning.accelerator import exact
-from counterforensics.learning.course import Learned
+from counterforensics.learning.monitor import SavedNetwork
 from counterforensics.pixels import luma
 
 # One unit of the last layer in grey levels: what restoring asks for is of this order [inferred].
 LEVELS = 16.0
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """conv - BN - PReLU - conv - BN, and what came in added."""
 
     def __init__(self, width: int) -> None:
@@ -30,7 +30,7 @@ class Block(nn.Module):
         return features + change
 
 
-class Generator(Learned):
+class Generator(SavedNetwork):
     """Convolutions of `width` channels in `blocks` residual blocks, a long skip around them and a skip of the input.
 
     No layer changes the resolution, so patches of any side pass. It reads luma; what it adds is added to every
@@ -44,7 +44,7 @@ class Generator(Learned):
         super().__init__()
         self.noisy = noisy
         self.first = nn.Sequential(_convolution(1 + noisy, width), nn.PReLU())
-        self.blocks = nn.Sequential(*(Block(width) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
         self.after = nn.Sequential(_convolution(width, width), nn.BatchNorm2d(width))
         self.last = _convolution(width, 1)
 

@@ -1,13 +1,14 @@
-"""How a generator learns: first to see, then to restore, then to deceive a discriminator."""
+"""How a generator is trained: a discriminator learns first, then the generator alone, then one against the other.
+
+Kim et al. (2018) gave the outline; METHODS section 5 says what was added. `learning.loop` has what every training has.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,35 +17,43 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 from torch.nn.functional import mse_loss
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from counterforensics.attacks.gan_restoration.discriminators import CROP, CoOccurrences, Discriminator, check_side
+from counterforensics.attacks.gan_restoration.discriminators import (
+    CROP,
+    CoOccurrences,
+    Discriminator,
+    Ensemble,
+    check_side,
+)
 from counterforensics.attacks.gan_restoration.generator import Generator
-from counterforensics.errors import TrainingError
 from counterforensics.learning import accelerator
 from counterforensics.learning.accelerator import placed
-from counterforensics.learning.batches import central, draw_pairs, prefetched, some_of
-from counterforensics.learning.checkpoint import Checkpoint, optimiser_state, restore_optimiser
-from counterforensics.learning.course import Clock, Course, Losses
+from counterforensics.learning.batches import augmentation_in_words, central, draw_pairs, some_of
+from counterforensics.learning.loop import TrainingLoop
+from counterforensics.learning.monitor import TrainingMonitor
 from counterforensics.photos.patches import Pairs
-from counterforensics.pixels import Pixels, luma
+from counterforensics.pixels import luma
 from counterforensics.seeds import seed_for
 
-# Of the generator that is kept, how much of it stays at each step: a mean over some fifty of them. One over hundreds is
-# smoother than any of them, nearer to the pristine patches and far from what a discriminator takes for one.
-KEPT = 0.98
-# A discriminator has collapsed that for so many steps gives every patch the same logit, or is this sure of all.
-STEPS_OF_COLLAPSE, SAME, SURE = 100, 1e-4, 25.0
-PLANNED = "as planned"  # how a training ended
-CRITIC = "features of the discriminator when it had learned to detect the manipulation"
+# The generator that is kept is an exponential moving average of the one that learns. This share of it stays at each
+# step: a mean over some fifty steps. A mean over hundreds is nearer to the pristine patches and far from what a
+# discriminator takes for one.
+EMA_DECAY = 0.98
+# A discriminator has collapsed if for so many steps all its logits are the same, or it is this sure of every patch.
+STEPS_OF_COLLAPSE = 100
+SAME = 1e-4  # the largest standard deviation of logits that counts as the same
+SURE = 25.0  # the smallest gap between the logits of pristine and restored patches that counts as sure
 
 
 @dataclass(frozen=True)
-class Weights:
-    """What each part of the generator's loss weighs.
+class LossWeights:
+    """The weight of each part of the generator's loss.
 
-    fidelity: mean squared error, grey levels / 255.  perceptual: mean squared error of the features of a forensic
-    network, over their mean square.  adversarial: cross-entropy of the discriminator's verdict against "pristine".
-    co_occurrence: squared distance of the roots of soft SPAM features. Where pixels
-    moved, patches show other places: there is no perceptual part, and co-occurrences are those of a step together.
+    fidelity: of the mean squared error, grey levels / 255.
+    perceptual: of the mean squared error of a forensic network's features, divided by their mean square.
+    adversarial: of the cross-entropy of the discriminator's logits against "pristine".
+    co_occurrence: of the squared distance of the roots of soft SPAM features.
+    Where pixels moved, the two patches of a pair show other places: then the perceptual part is left out, and
+    co-occurrences are compared over all patches of a step together.
     """
 
     fidelity: float = 1.0
@@ -54,392 +63,308 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class RestorationSchedule:
     """How long each phase lasts, in steps of `pairs_per_step` squares of 64x64 of the same cells before and after.
 
-    seeing: the discriminator learns to tell manipulated from pristine; the features of a copy, kept as it then is, are
-    the perceptual space.  restoring: the generator learns by fidelity alone.  deceiving: all together.
-    rate, momentum: of Adam; over the second half of the last phase the rate falls to zero on a line, as in Zhu et al.
-    (2017). momentum is the share of the gradient's running mean that stays at each step: with much of it the two
+    pretrain_steps: the discriminator learns to tell manipulated patches from pristine ones. A frozen copy of it is then
+    the perceptual network.
+    warmup_steps: the generator learns by fidelity alone.
+    adversarial_steps: both learn, against each other.
+    lr, beta1: of Adam. Over the second half of the last phase the learning rate falls to zero on a line, as in Zhu et
+    al. (2017). beta1 is the share of the gradient's running mean that stays at each step: with much of it the two
     networks may chase each other past where they would meet (Radford et al. 2016).
-    like: `pristine`, or `manipulated` where the manipulation moves pixels: what fidelity is to.
+    like: `pristine`, or `manipulated` where the manipulation moves pixels: the patches that fidelity compares with.
+    validations: beside the one after the warm-up; each sees at most `validated` held-out pairs.
+    precision: `float32`, or `bfloat16` wherever the hardware has it.
     """
 
-    seeing: int
-    restoring: int
-    deceiving: int
+    pretrain_steps: int
+    warmup_steps: int
+    adversarial_steps: int
     pairs_per_step: int = 16
-    rate: float = 1e-4
-    momentum: float = 0.9
+    lr: float = 1e-4
+    beta1: float = 0.9
     like: str = "pristine"
     validations: int = 8
     validated: int = 128
     precision: str = "bfloat16"
 
     @property
-    def steps(self) -> int:
-        """Of all phases."""
-        return self.seeing + self.restoring + self.deceiving
+    def first_adversarial_step(self) -> int:
+        """The first step, counted from 0, in which the generator meets the discriminator."""
+        return self.pretrain_steps + self.warmup_steps
 
-    def rate_at(self, step: int) -> float:
-        """The rate of this step, counted from 0."""
-        return self.rate * min(1.0, (self.steps - step) / (self.deceiving / 2))
+    @property
+    def steps(self) -> int:
+        """Steps of all phases."""
+        return self.first_adversarial_step + self.adversarial_steps
+
+    @property
+    def augmentation(self) -> str:
+        """What is done to patches before the networks see them, in words."""
+        return augmentation_in_words(augment=True, crop=CROP)
 
     @property
     def validated_at(self) -> set[int]:
-        """Steps after which the generator is validated: when it can restore, and then as it learns to deceive."""
-        count = min(self.validations, max(1, self.deceiving // 10))
-        return {round(step) for step in np.linspace(self.seeing + self.restoring, self.steps, count + 1)}
+        """Steps after which the generator is validated: after the warm-up, and evenly over the adversarial phase."""
+        count = min(self.validations, max(1, self.adversarial_steps // 10))
+        return {round(step) for step in np.linspace(self.first_adversarial_step, self.steps, count + 1)}
+
+    def share_of_lr(self, step: int) -> float:
+        """The learning rate at `step`, counted from 0, as a share (0..1) of the highest one."""
+        return min(1.0, (self.steps - step) / (self.adversarial_steps / 2))
 
 
-class Parts(Protocol):
-    """What the settings of a restoration say of its training."""
+@dataclass
+class DiscriminatorWatch:
+    """How many steps in a row a discriminator was of no use to the generator."""
 
-    def build(self) -> Generator:
-        """The generator, untrained."""
+    same: int = 0  # every patch got the same logit
+    sure: int = 0  # no patch left a doubt
 
-    def opponent(self) -> nn.Module:
-        """What it is to deceive, untrained."""
-
-    def loss(self) -> Weights:
-        """Of its loss."""
-
-    def schedule(self) -> Schedule:
-        """How long it learns."""
+    def look(self, pristine: Tensor, restored: Tensor) -> None:
+        """Count one step by its logits, float32 [n, k] each; of k members of an ensemble, all must be of no use."""
+        spreads = torch.cat([pristine, restored]).std(0)
+        gaps = restored.amin(0) - pristine.amax(0)
+        spread, gap = torch.stack([spreads.max(), gaps.min()]).tolist()
+        self.same = self.same + 1 if spread < SAME else 0
+        self.sure = self.sure + 1 if gap > SURE else 0
 
     @property
-    def spelled_out(self) -> Mapping[str, Any]:
-        """All that the result depends on, as JSON values."""
+    def steps(self) -> int:
+        """Steps in a row, for either reason."""
+        return max(self.same, self.sure)
 
 
-@dataclass
-class _Side:
-    """A network and what optimises it."""
+class RestorationTraining(TrainingLoop[Tensor, Generator]):
+    """The training of one generator. The network that is kept is the average of the generator that learns."""
 
-    network: nn.Module
-    optimiser: torch.optim.Optimizer
+    schedule: RestorationSchedule
+    ends_with_last_kept = True
 
-    def step(self, loss: Tensor, rate: float) -> None:
-        """Go down the gradient of `loss`."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.zero_grad()
-        loss.backward()
-        self.optimiser.step()
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator | Ensemble,
+        pairs: Pairs,
+        *,
+        weights: LossWeights,
+        schedule: RestorationSchedule,
+        seed: int,
+        monitor: TrainingMonitor,
+        settings: str,
+    ) -> None:
+        """generator, discriminator: untrained; they are initialised here.  settings: as `TrainingLoop`.
 
-
-@dataclass
-class _Watch:
-    """What the last steps were like."""
-
-    losses: list[float] = field(default_factory=list)
-    same: int = 0  # steps in a row in which every patch got the same logit
-    sure: int = 0  # or in which no patch left a doubt
-
-
-class Restoration:
-    """One training in progress; `run` gives the generator."""
-
-    def __init__(self, parts: Parts, pairs: Pairs, *, seed: int, course: Course) -> None:
-        self.schedule, self.weights = parts.schedule(), parts.loss()
-        self.pairs, self.held_out = pairs.training(), pairs.validation()
-        if not len(self.pairs):
-            raise TrainingError("no pairs to learn from: every photograph is held out, or none was given")
-        check_side(*self.pairs.pristine.stacks[0].shape[-2:])
-        self.seed, self.course = seed, course
+        Raises TrainingError without pairs, or if patches are smaller than 64x64.
+        """
         random = torch.Generator().manual_seed(seed)
-        generator, opponent = parts.build(), parts.opponent()
-        for network in (generator, opponent):
-            network.initialise(random)  # type: ignore[operator]
+        generator.initialise(random)
+        discriminator.initialise(random)
+        settings = f"{settings} {weights}"
+        super().__init__(copy.deepcopy(generator), pairs, schedule, seed=seed, monitor=monitor, settings=settings)
+        check_side(*self.pairs.pristine.stacks[0].shape[-2:])
+        self.weights = weights
         self.generator = placed(generator)
-        self.device = accelerator.device_of(self.generator)
-        self.kept = copy.deepcopy(self.generator)
-        opponent = opponent.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.critic = copy.deepcopy(opponent)
-        self.precision = accelerator.precision_on(self.device, self.schedule.precision)
-        sides = {"generator": self.generator, "opponent": opponent}
-        betas = self.schedule.momentum, 0.999
-        self.sides = {
-            name: _Side(network, torch.optim.Adam(network.parameters(), betas=betas, fused=self.device.type == "cuda"))
-            for name, network in sides.items()
-        }
-        shuffled = np.random.default_rng(seed).permutation(len(self.held_out))
-        self.looked_at = np.sort(shuffled[: self.schedule.validated])
-        self.validated_at = self.schedule.validated_at
-        identity = f"{type(parts).__name__} {parts.spelled_out} {seed} {len(self.pairs)} {len(self.held_out)}"
-        self.checkpoint = Checkpoint(course.folder, identity)
-        self.step, self.good_step = 0, 0
-        self.good: dict[str, Tensor] = {}
-        self.ended = PLANNED
-        self.points: list[dict[str, float]] = []
-        self.watched = _Watch()
-        self.unseen = Losses()
-        self.clock = Clock()
+        self.discriminator = discriminator.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.perceptual_net = copy.deepcopy(self.discriminator)
+        self.watch = DiscriminatorWatch()
+        learning: dict[str, nn.Module] = {"generator": self.generator, "discriminator": self.discriminator}
+        self.modules = {**learning, "averaged generator": self.network, "perceptual_net": self.perceptual_net}
+        self.optimisers = {name: self._optimiser_for(network) for name, network in learning.items()}
 
-    @property
-    def opponent(self) -> nn.Module:
-        """The discriminator."""
-        return self.sides["opponent"].network
+    def _optimiser_for(self, network: nn.Module) -> torch.optim.Optimizer:
+        betas = self.schedule.beta1, 0.999
+        fused = self.device.type == "cuda"
+        return torch.optim.Adam(network.parameters(), lr=self.schedule.lr, betas=betas, fused=fused)
 
-    def run(self) -> Generator:
-        """All of it, from the beginning or from the checkpoint; the generator on the processor, ready to restore."""
-        self._resume()
-        batches = prefetched(self._batch(step) for step in range(self.step, self.schedule.steps))
-        with accelerator.deterministic(self.device), contextlib.closing(batches):  # type: ignore[type-var]
-            while self.step < self.schedule.steps and self.ended == PLANNED:
-                self._take_step(torch.from_numpy(next(batches)).to(self.device))
-                self._look_around()
-        if self.good:
-            self.kept.load_state_dict(self.good)
-        self.kept.facts = self._facts()
-        generator: Generator = self.kept.cpu().eval()
-        return generator
+    # --- one step
 
-    def _batch(self, step: int) -> Pixels:
-        """What the step sees, uint8 [n, 2, c, 64, 64]: its own seed decides."""
+    def batch(self, step: int) -> Tensor:
+        """As `TrainingLoop.batch`: pristine and manipulated squares, uint8 [n, 2, c, 64, 64]."""
         generator = np.random.default_rng([self.seed, step])
         indices = some_of(self.pairs, self.schedule.pairs_per_step, generator)
-        return draw_pairs(self.pairs, indices, generator, turned=True, crop=CROP)
+        return torch.from_numpy(draw_pairs(self.pairs, indices, generator, augment=True, crop=CROP))
 
-    def _take_step(self, both: Tensor) -> None:
-        pristine, manipulated = (luma(both[:, which].float()) for which in (0, 1))
-        if self.step < self.schedule.seeing:
-            self.unseen.add(self._see(pristine, manipulated))
-        elif self.step < self.schedule.seeing + self.schedule.restoring:
-            self.unseen.add(self._restore(pristine, manipulated))
-        else:
-            self.unseen.add(self._deceive(pristine, manipulated))
-        self.step += 1
-        if self.step == self.schedule.seeing:
-            self.critic.load_state_dict(self.opponent.state_dict())
+    def take_step(self, batch: Tensor) -> Tensor:
+        """As `TrainingLoop.take_step`: a step of the phase that `step` lies in."""
+        batch = batch.to(self.device)
+        pristine, manipulated = (luma(batch[:, state].float()) for state in (0, 1))
+        if self.step < self.schedule.pretrain_steps:
+            return self._pretrain(pristine, manipulated)
+        if self.step < self.schedule.first_adversarial_step:
+            return self._warm_up(pristine, manipulated)
+        return self._play(pristine, manipulated)
 
-    def _see(self, pristine: Tensor, manipulated: Tensor) -> Tensor:
-        """The discriminator learns what the manipulation leaves; as it then is, a copy of it becomes the critic."""
-        self.opponent.train()
-        loss = self._of_opponent(pristine, manipulated)
-        self._improve("opponent", loss)
+    def _pretrain(self, pristine: Tensor, manipulated: Tensor) -> Tensor:
+        """The discriminator learns what the manipulation leaves. After the last such step it is copied."""
+        loss = self.discriminator_loss(pristine, manipulated)
+        self._improve("discriminator", loss)
+        if self.step == self.schedule.pretrain_steps - 1:
+            self.perceptual_net.load_state_dict(self.discriminator.state_dict())
         return loss.detach()
 
-    def _of_opponent(self, pristine: Tensor, restored: Tensor) -> Tensor:
-        with accelerator.autocast(self.device, self.precision):
-            # Together: what a batch normalisation sees of one kind alone would give it away.
-            real, false = self.opponent(torch.cat([pristine, restored])).float().chunk(2)
-        self._judge_opponent(real.detach(), false.detach())
-        return (cross_entropy(real, torch.zeros_like(real)) + cross_entropy(false, torch.ones_like(false))) / 2
-
-    def _restore(self, pristine: Tensor, manipulated: Tensor) -> Tensor:
-        """Fidelity alone."""
-        loss = self._fidelity(self._restored(manipulated), pristine, manipulated)
+    def _warm_up(self, pristine: Tensor, manipulated: Tensor) -> Tensor:
+        """The generator learns by fidelity alone."""
+        loss = self.fidelity(self.restore(manipulated), pristine, manipulated)
         self._improve("generator", loss)
-        self._keep_mean()
+        self._update_average()
         return loss.detach()
 
-    def _restored(self, manipulated: Tensor) -> Tensor:
+    def _play(self, pristine: Tensor, manipulated: Tensor) -> Tensor:
+        """The discriminator learns what the generator leaves, then the generator learns to hide it."""
+        restored = self.restore(manipulated)
+        # The discriminator: pristine patches against restored ones, as a file would hold them.
+        self._improve("discriminator", self.discriminator_loss(pristine, as_stored(restored).detach()))
+        # The generator: against the discriminator as it now is.
+        loss = self.generator_loss(restored, pristine, manipulated)
+        self._improve("generator", loss)
+        self._update_average()
+        return loss.detach()
+
+    def restore(self, manipulated: Tensor) -> Tensor:
+        """What the generator that learns makes of a batch: float32 [n, 1, h, w] in 0..255 -> the same shape."""
         self.generator.train()
         with accelerator.autocast(self.device, self.precision):
             restored: Tensor = self.generator(manipulated, self._noise(manipulated))
         return restored
 
-    def _noise(self, like: Tensor) -> Tensor | None:
+    def _noise(self, patches: Tensor) -> Tensor | None:
+        """The step's own noise for so many patches, where the generator takes noise."""
         if not self.generator.noisy:
             return None
         random = torch.Generator().manual_seed(seed_for(self.seed, "noise", self.step))
-        return torch.randn(like.shape, generator=random).to(self.device)
+        return torch.randn(patches.shape, generator=random).to(self.device)
 
-    def _fidelity(self, restored: Tensor, pristine: Tensor, manipulated: Tensor) -> Tensor:
-        like = pristine if self.schedule.like == "pristine" else manipulated
-        return mse_loss(restored / 255, like / 255)
+    def _improve(self, name: str, loss: Tensor) -> None:
+        """Let one of the two networks take a step down the gradient of `loss`."""
+        self.optimisers[name].zero_grad()
+        loss.backward()
+        self.optimisers[name].step()
 
-    def _deceive(self, pristine: Tensor, manipulated: Tensor) -> Tensor:
-        """One step of the discriminator, one of the generator, on what a file can hold."""
-        restored = self._restored(manipulated)
+    def _update_average(self) -> None:
+        """Move the average a little towards the generator that learns."""
+        decay = min(EMA_DECAY, 1 - 1 / (self.step - self.schedule.pretrain_steps + 1))
+        average, learning = self.network.state_dict(), self.generator.state_dict()
+        # Counts of batches are no means: they are copied.
+        for name in [name for name, tensor in average.items() if not tensor.is_floating_point()]:
+            average.pop(name).copy_(learning.pop(name))
+        get_ema_multi_avg_fn(decay)(list(average.values()), list(learning.values()), 0)
+
+    # --- losses
+
+    def discriminator_loss(self, pristine: Tensor, restored: Tensor) -> Tensor:
+        """Mean cross-entropy of the discriminator's logits; above 0 shall mean restored (or manipulated).
+
+        pristine, restored: float32 [n, 1, 64, 64] in 0..255.  Returns a scalar.
+        """
+        self.discriminator.train()
+        with accelerator.autocast(self.device, self.precision):
+            # In one pass: batch normalisation that sees one kind alone would give it away.
+            real, false = self.discriminator(torch.cat([pristine, restored])).float().chunk(2)
+        if self.step >= self.schedule.first_adversarial_step:
+            self.watch.look(real.detach(), false.detach())
+        return (cross_entropy(real, torch.zeros_like(real)) + cross_entropy(false, torch.ones_like(false))) / 2
+
+    def generator_loss(self, restored: Tensor, pristine: Tensor, manipulated: Tensor) -> Tensor:
+        """The weighted sum of fidelity and the parts of `LossWeights` that see patches as a file would hold them.
+
+        restored, pristine, manipulated: float32 [n, 1, 64, 64] in 0..255.  Returns a scalar.
+        """
         stored = as_stored(restored)
-        self.opponent.train()
-        self._improve("opponent", self._of_opponent(pristine, stored.detach()))
-        loss = self.weights.fidelity * self._fidelity(restored, pristine, manipulated)
-        if self.weights.adversarial:
-            self.opponent.eval()
-            with accelerator.autocast(self.device, self.precision):
-                logits = self.opponent(stored).float()
-            loss = loss + self.weights.adversarial * cross_entropy(logits, torch.zeros_like(logits))
         aligned = self.schedule.like == "pristine"
+        loss = self.weights.fidelity * self.fidelity(restored, pristine, manipulated)
+        if self.weights.adversarial:
+            loss = loss + self.weights.adversarial * self._adversarial(stored)
         if self.weights.perceptual and aligned:
             loss = loss + self.weights.perceptual * self._perceptual(stored, pristine)
         if self.weights.co_occurrence:
             distance = co_occurrence_distance(stored, pristine, together=not aligned)
             loss = loss + self.weights.co_occurrence * distance
-        self._improve("generator", loss)
-        self._keep_mean()
-        return loss.detach()
+        return loss
 
-    def _improve(self, side: str, loss: Tensor) -> None:
-        self.sides[side].step(loss, self.schedule.rate_at(self.step))
+    def fidelity(self, restored: Tensor, pristine: Tensor, manipulated: Tensor) -> Tensor:
+        """Mean squared error to what `like` names, grey levels / 255: three float32 [n, 1, h, w] -> scalar."""
+        wanted = pristine if self.schedule.like == "pristine" else manipulated
+        return mse_loss(restored / 255, wanted / 255)
+
+    def _adversarial(self, stored: Tensor) -> Tensor:
+        self.discriminator.eval()
+        with accelerator.autocast(self.device, self.precision):
+            logits = self.discriminator(stored).float()
+        return cross_entropy(logits, torch.zeros_like(logits))
 
     def _perceptual(self, stored: Tensor, pristine: Tensor) -> Tensor:
-        assert isinstance(self.critic, Discriminator)
-        self.critic.eval().requires_grad_(False)
+        assert isinstance(self.perceptual_net, Discriminator)
+        self.perceptual_net.eval().requires_grad_(False)
         with accelerator.autocast(self.device, self.precision):
-            ours = self.critic.features(stored).float()
+            ours = self.perceptual_net.features(stored).float()
             with torch.no_grad():
-                theirs = self.critic.features(pristine).float()
+                theirs = self.perceptual_net.features(pristine).float()
         return mse_loss(ours, theirs) / theirs.square().mean().clamp_min(1e-6)
 
-    def _keep_mean(self) -> None:
-        """Move the generator that is kept a little towards the one that learns."""
-        share = min(KEPT, 1 - 1 / (self.step - self.schedule.seeing + 1))
-        kept, learning = self.kept.state_dict(), self.generator.state_dict()
-        whole = [name for name, tensor in kept.items() if not tensor.is_floating_point()]
-        for name in whole:
-            kept.pop(name).copy_(learning.pop(name))
-        get_ema_multi_avg_fn(share)(list(kept.values()), list(learning.values()), 0)
-
-    def _judge_opponent(self, real: Tensor, false: Tensor) -> None:
-        """Count the steps in a row in which the discriminator says nothing, or leaves nothing to be said.
-
-        real, false: float32 [n, k]. Of several members, all must.
-        """
-        if self.step < self.schedule.seeing + self.schedule.restoring:
-            return
-        spreads, gaps = torch.cat([real, false]).std(0), false.amin(0) - real.amax(0)
-        spread, gap = torch.stack([spreads.max(), gaps.min()]).tolist()
-        self.watched.same = self.watched.same + 1 if spread < SAME else 0
-        self.watched.sure = self.watched.sure + 1 if gap > SURE else 0
-
-    def _look_around(self) -> None:
-        """Between two steps: losses that are not finite, a collapse, a point of the curve, a report, a checkpoint."""
-        report, keep = self.clock.report_is_due(), self.clock.checkpoint_is_due()
-        due = self.step in self.validated_at
-        stuck = max(self.watched.same, self.watched.sure)
-        try:
-            if report or keep or due or self.unseen.are_due():
-                self._look()
-            if stuck >= STEPS_OF_COLLAPSE:
-                raise TrainingError(self._collapse())
-            if due:
-                self._validate(good=stuck < STEPS_OF_COLLAPSE // 2)
-        except TrainingError as error:
-            self._end(error)
-        if report:
-            self._report()
-        if keep and self.ended == PLANNED:
-            self._write()
-
-    def _look(self) -> None:
-        """Read the losses of the last steps.  Raises TrainingError if one is not finite."""
-        losses = self.unseen.look(self.step)
-        # The curve's loss is that of the last phase: before it, something else goes down.
-        if self.step - len(losses) >= self.schedule.seeing + self.schedule.restoring:
-            self.watched.losses += losses
-
-    def _collapse(self) -> str:
-        """What is wrong with the discriminator."""
-        why = "tells nothing from anything" if self.watched.same >= STEPS_OF_COLLAPSE else "is sure of every patch"
-        return f"the discriminator collapsed at step {self.step}: for {STEPS_OF_COLLAPSE} steps it {why}"
-
-    def _end(self, why: TrainingError) -> None:
-        """End here with the generator that was good before.  Raises `why` if none was."""
-        if not self.good_step:
-            raise why
-        alone = self.good_step == self.schedule.seeing + self.schedule.restoring
-        kept = f"the generator of step {self.good_step}" + ", which never met the discriminator," * alone
-        self.ended = f"{why}; {kept} is kept"
-        self.course.say(self.ended)
+    # --- between steps
 
     @torch.no_grad()
-    def _validate(self, *, good: bool) -> None:
-        """Add a point to the learning curve, and keep a generator that is good.  Raises TrainingError if it is none."""
-        kept = self.kept.state_dict()
-        if not all(torch.isfinite(tensor).all() for tensor in kept.values()):
-            raise TrainingError(f"the generator holds NaN or infinity after step {self.step}; a smaller rate may help")
-        losses = self.watched.losses
-        point = {"step": float(self.step), "loss": float(np.mean(losses)) if losses else math.nan}
-        losses.clear()
-        self.points.append(point | self._held_out())
-        self.course.watch(self.points[-1])
-        if good:
-            self.good = {name: tensor.detach().clone() for name, tensor in kept.items()}
-            self.good_step = self.step
+    def validation(self) -> dict[str, float]:
+        """As `TrainingLoop.validation`.
 
-    def _held_out(self) -> dict[str, float]:
-        """On held-out photographs: PSNR to what is wanted, and how many patches the critic calls manipulated."""
-        self.kept.eval()
-        self.critic.eval()
-        errors, found = [], []
-        for start in range(0, len(self.looked_at), self.schedule.pairs_per_step):
-            some = self.looked_at[start : start + self.schedule.pairs_per_step]
+        validation_psnr: to the patches that `like` names, in dB.  validation_detected: the share (0..1) of restored
+        patches that the perceptual network calls manipulated.
+        """
+        names = ("validation_psnr", "validation_detected")
+        count = len(self.validation_indices)
+        if not count:
+            return dict.fromkeys(names, math.nan)
+        self.network.eval()
+        self.perceptual_net.eval()
+        errors, detected = [], []
+        for start in range(0, count, self.schedule.pairs_per_step):
+            some = self.validation_indices[start : start + self.schedule.pairs_per_step]
             shown = (central(patches[some], CROP) for patches in (self.held_out.pristine, self.held_out.manipulated))
             pristine, manipulated = (luma(torch.from_numpy(pixels).float().to(self.device)) for pixels in shown)
-            stored = as_stored(self.kept(manipulated, self._noise(manipulated)))
-            errors.append(self._fidelity(stored, pristine, manipulated).item() * len(some))
-            found.append((self.critic(stored).mean(1) > 0).float().sum().item())
-        count = len(self.looked_at)
-        if not count:
-            return {"validation_psnr": math.nan, "validation_detected": math.nan}
-        mean = max(sum(errors) / count, 1e-12)
-        return {"validation_psnr": -10 * math.log10(mean), "validation_detected": sum(found) / count}
+            stored = as_stored(self.network(manipulated, self._noise(manipulated)))
+            errors.append(self.fidelity(stored, pristine, manipulated).item() * len(some))
+            detected.append((self.perceptual_net(stored).mean(1) > 0).float().sum().item())
+        psnr = -10 * math.log10(max(sum(errors) / count, 1e-12))
+        return dict(zip(names, (psnr, sum(detected) / count), strict=True))
 
-    def _report(self) -> None:
-        """Say in a line how far training is."""
-        rate = self.clock.steps(self.step)
-        left = self.clock.minutes_left(self.step, self.schedule.steps)
-        held_out = ""
-        if self.points:
-            last = self.points[-1]
-            held_out = f"held-out PSNR {last['validation_psnr']:.2f} dB, found {last['validation_detected']:.3f}, "
-        steps = f"step {self.step} of {self.schedule.steps}"
-        self.course.say(f"{steps}, {held_out}{rate:.2f} steps/s, {left:.0f} min left")
-        self.clock.mark("report")
+    def is_to_be_kept(self, point: dict[str, float]) -> bool:
+        """As `TrainingLoop.is_to_be_kept`: the last one that did not learn from a discriminator near its collapse."""
+        return self.watch.steps < STEPS_OF_COLLAPSE // 2
 
-    def _write(self) -> None:
-        """Write a checkpoint."""
-        networks = {name: side.network for name, side in self.sides.items()}
-        networks |= {"critic": self.critic, "kept": self.kept}
-        states = {name: dict(network.state_dict()) for name, network in networks.items()}
-        states |= {f"{name}'s optimiser": optimiser_state(side.optimiser) for name, side in self.sides.items()}
-        progress = {name: getattr(self, name) for name in ("step", "good_step", "points")}
-        progress |= {"watched": vars(self.watched), "seconds": self.clock.seconds()}
-        self.checkpoint.write(states | {"good": self.good}, progress)
-        self.course.kept()
-        self.clock.mark("checkpoint")
+    def collapse(self) -> str:
+        """As `TrainingLoop.collapse`: the discriminator's."""
+        if self.watch.steps < STEPS_OF_COLLAPSE:
+            return ""
+        why = "tells nothing from anything" if self.watch.same >= STEPS_OF_COLLAPSE else "is sure of every patch"
+        return f"the discriminator collapsed at step {self.step}: for {STEPS_OF_COLLAPSE} steps it {why}"
 
-    def _resume(self) -> None:
-        """Take up the checkpoint, if there is one."""
-        found = self.checkpoint.read()
-        if found is None:
-            return
-        states, progress = found
-        for name, side in self.sides.items():
-            side.network.load_state_dict(states[name])
-            restore_optimiser(side.optimiser, states.get(f"{name}'s optimiser", {}))
-        self.critic.load_state_dict(states["critic"])
-        self.kept.load_state_dict(states["kept"])
-        self.good = {name: tensor.to(self.device) for name, tensor in states.get("good", {}).items()}
-        self.step, self.good_step, self.points = progress["step"], progress["good_step"], progress["points"]
-        self.watched = _Watch(**progress["watched"])
-        self.clock = Clock(self.step, progress["seconds"])
-        for point in self.points:
-            self.course.watch(point)
-        self.course.say(f"goes on from step {self.step} of {self.schedule.steps}")
+    def end(self, ended: str, reason: str) -> None:
+        """As `TrainingLoop.end`; says so where what is kept learned by fidelity alone."""
+        if self.best and self.best_step == self.schedule.first_adversarial_step:
+            reason += "; what is kept never met the discriminator"
+        super().end(ended, reason)
 
-    def _facts(self) -> Mapping[str, str | int | float]:
-        """How it went, for the record beside the weights."""
-        return {
-            "device": accelerator.describe(self.device),
-            "precision": self.precision,
-            "perceptual": CRITIC if self.weights.perceptual and self.schedule.like == "pristine" else "none",
-            "pairs_per_step": self.schedule.pairs_per_step,
-            # Of an early end, those of what is kept: at which step NaN is found is up to the clock.
-            "steps": self.step if self.ended == PLANNED else self.good_step,
-            "kept_step": self.good_step,
-            "ended": self.ended,
-            "seconds": round(self.clock.seconds()),
-        }
+    def memory(self) -> dict[str, Any]:
+        """As `TrainingLoop.memory`."""
+        return asdict(self.watch)
+
+    def remember(self, memory: dict[str, Any]) -> None:
+        """As `TrainingLoop.remember`."""
+        self.watch = DiscriminatorWatch(**memory)
+
+    def facts(self) -> dict[str, str | int | float]:
+        """As `TrainingLoop.facts`."""
+        perceptual = self.weights.perceptual and self.schedule.like == "pristine"
+        return super().facts() | {"perceptual_net": "discriminator" if perceptual else "none"}
 
 
 def as_stored(pixels: Tensor) -> Tensor:
-    """Grey levels as a file holds them, whole and in 0..255; the gradient passes through the rounding unchanged.
+    """Grey levels as a file holds them, whole and in 0..255: float32 of any shape -> the same shape.
 
-    A discriminator that saw anything else would tell restored patches by their fractions.
+    The gradient passes through the rounding unchanged. A discriminator that saw fractions would tell restored patches
+    by them.
     """
     clipped = pixels.clamp(0, 255)
     return clipped + (clipped.round() - clipped).detach()
@@ -448,7 +373,7 @@ def as_stored(pixels: Tensor) -> Tensor:
 def co_occurrence_distance(stored: Tensor, pristine: Tensor, *, together: bool = False) -> Tensor:
     """Mean squared distance of the roots of soft SPAM features: two float32 [n, 1, h, w] -> scalar.
 
-    together: of the means over all patches, not of each pair.
+    together: compare the means over all patches, not the patches of each pair.
     """
     roots = CoOccurrences()
     ours = roots(stored)

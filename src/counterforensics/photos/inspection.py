@@ -1,0 +1,29 @@
+"""What a photograph turns out to be when it is decoded: whether it can be used, its size, and its content."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from counterforensics.photos.base import Photo
+from counterforensics.photos.simulated import SimulatedPhoto
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a photograph turned out to be."""
+
+    width: int
+    height: int
+    content: str  # digest of the pixels, whatever the file around them
+
+
+def inspect(photo: Photo) -> Inspection:
+    """Decode `photo` once.  Raises PhotoError if it cannot be used."""
+    if isinstance(photo, SimulatedPhoto):
+        return Inspection(photo.width, photo.height, photo.digest)
+    pixels = photo.read()
+    height, width = pixels.shape[:2]
+    content = hashlib.sha256(f"{width}x{height}".encode())
+    content.update(pixels.tobytes())
+    return Inspection(width, height, content.hexdigest())

@@ -1,0 +1,70 @@
+"""The paper's Table I: how well the detectors do without an attack, each figure beside the paper's own."""
+
+from __future__ import annotations
+
+from counterforensics.report import claims
+from counterforensics.report.labels import manipulation_label, section
+from counterforensics.report.results import Results
+from counterforensics.report.tables.cells import interval, seed_range
+from counterforensics.report.tables.model import NONE, UNKNOWN, Cell, Column, Row, Sample, Table, percent, points
+from counterforensics.report.tables.notes import certainty_notes, left_over, sample_text, unclaimed_detectors
+from counterforensics.report.tables.trainings import detector_notes
+
+DAGGER = "†"
+_HEADINGS = {
+    "fpr": ("paper", "ours", "diff."),
+    "tpr": ("paper", "ours", "95 % interval", "diff."),
+    "acc": ("paper", "ours", "diff."),
+}
+
+
+def detection_table(results: Results, sample: Sample = UNKNOWN) -> Table | None:
+    """FPR, TPR, ACC and AUC of every detector on every manipulation; None where the rows have no such figure."""
+    pairs = [(manipulation, detector) for manipulation in results.manipulations for detector in results.detectors]
+    if not any(results.spread(name, *pair) for name in _HEADINGS for pair in pairs):
+        return None
+    columns = [Column(heading, name.upper()) for name, headings in _HEADINGS.items() for heading in headings]
+    return Table(
+        key="table1",
+        number="I",
+        title="Detection without an attack",
+        caption="False positive rate, true positive rate and accuracy in percent, the area under the ROC "
+        f"curve (AUC) from 0 to 1; difference = ours − paper. {sample_text(results, '', '', sample)}",
+        stubs=("Manipulation", "Detector"),
+        columns=(*columns, Column("ours", "AUC")),
+        rows=tuple(_row(results, *pair) for pair in pairs),
+        notes=(
+            *(note for pair in pairs for note in _flag(results, *pair)),
+            *unclaimed_detectors(results.detectors, results.labels),
+            *left_over(results),
+            *detector_notes(results),
+            *certainty_notes(results, sample),
+        ),
+    )
+
+
+def _row(results: Results, manipulation: str, detector: str) -> Row:
+    claim = claims.find_claim(manipulation, detector)
+    flag = DAGGER if claim and claim.note else ""
+    cells = []
+    for name in _HEADINGS:
+        spread = results.spread(name, manipulation, detector)
+        printed: float | None = getattr(claim, name) if claim else None
+        cells.append(Cell((percent(printed) + (flag if name != "tpr" else ""),)))
+        cells.append(Cell((percent(spread.mean if spread else None), *seed_range(spread))))
+        if name == "tpr":
+            cells.append(Cell((interval(results.interval(manipulation, detector)),)))
+        cells.append(Cell((points(spread.mean if spread else None, printed),)))
+    auc = results.spread("auc", manipulation, detector)
+    cells.append(Cell((f"{auc.mean:.4f}" if auc else NONE,)))
+    return Row(
+        section(manipulation), (manipulation_label(manipulation), results.labels.detector(detector)), tuple(cells)
+    )
+
+
+def _flag(results: Results, manipulation: str, detector: str) -> tuple[str, ...]:
+    """The note on a claim that contradicts itself."""
+    claim = claims.find_claim(manipulation, detector)
+    if not (claim and claim.note):
+        return ()
+    return (f"{DAGGER} {results.labels.detector(detector)}, {manipulation}: {claim.note}.",)

@@ -1,0 +1,110 @@
+"""The folder that a study writes into: whose it is, its tables, and paths to all that was trained."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from counterforensics.errors import StudyError
+from counterforensics.study.plan import Plan
+from counterforensics.study.settings import Study
+from counterforensics.study.store.folder import Store, write_whole
+
+ROWS, TRAININGS, LABELS = "rows.csv", "trainings.csv", "labels.csv"
+PHOTOS, TIMES, SETTINGS = "photos.csv", "times.csv", "study.yaml"
+_WHOLE = frozenset(
+    {"seed", "n_pristine", "n_manipulated", "fp", "tp"}
+    | {"pairs", "pairs_per_step", "patches", "steps", "best_step", "start_patches"}
+)
+
+
+def claim(out: Path, study: Study) -> None:
+    """Make `out` the folder of this study; a StudyError if it is another's or cannot be written."""
+    settings = out / SETTINGS
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if settings.exists():
+            owner = _owner(settings)
+            if owner != study.name:
+                raise StudyError(f"{out} belongs to the study {owner!r}, not {study.name!r}; give another with --out")
+        elif any(path.name != "store" and not path.name.startswith(".") for path in out.iterdir()):
+            raise StudyError(f"{out} holds other files and no study; give an empty or new folder with --out")
+        write_whole(settings, study.as_yaml())
+    except OSError as error:
+        raise StudyError(f"cannot write to {out} ({error.strerror}); give another folder with --out") from error
+
+
+def _owner(settings: Path) -> Any:
+    """The name of the study that `study.yaml` holds."""
+    try:
+        return yaml.safe_load(settings.read_text(encoding="utf-8"))["name"]
+    except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
+        raise StudyError(f"{settings} is not a study's; remove it, or give another folder with --out") from error
+
+
+def write_figures(frame: pd.DataFrame, path: Path) -> None:
+    """rows.csv and its like: whole numbers as such, all others with six decimals, nothing for a missing figure."""
+    lines = (
+        [_field(name, value) for name, value in zip(frame.columns, row, strict=True)]
+        for row in frame.itertuples(index=False, name=None)
+    )
+    _write(frame.columns, lines, path)
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """A table whose cells are written as they are.  Raises StudyError if it cannot be written."""
+    _write(frame.columns, frame.itertuples(index=False), path)
+
+
+def _write(columns: Iterable[str], lines: Iterable[Iterable[Any]], path: Path) -> None:
+    """A header and `lines`, whole or not at all."""
+    content = io.StringIO()
+    writer = csv.writer(content, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(lines)
+    try:
+        write_whole(path, content.getvalue())
+    except OSError as error:
+        raise StudyError(f"cannot write {path} ({error.strerror}); finished work is kept") from error
+
+
+def _field(name: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or math.isnan(value):
+        return ""
+    return str(int(value)) if name in _WHOLE else f"{value:.6f}"
+
+
+def link_trained(plan: Plan, store: Store, out: Path) -> None:
+    """Give all that was trained a path that a person can type: detectors/SEED/NAME/MANIPULATION."""
+    for training in plan.trainings.values():
+        if training.role == "start":
+            continue
+        # A study names a generator by its folder, and a comma ends a name there.
+        name = training.part if training.kind == "detector" else re.sub(r"[^\w.]+", "-", training.part)
+        link = out / f"{training.kind}s" / str(training.seed) / name / training.manipulation
+        entry = store.folder(training.key)
+        if not entry.exists() or link.resolve() == entry.resolve():
+            continue
+        try:
+            if link.is_dir() and not link.is_symlink():
+                shutil.rmtree(link)  # what copying a study made of the link
+            link.unlink(missing_ok=True)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if store.is_local:
+                link.symlink_to(os.path.relpath(entry, link.parent), target_is_directory=True)
+            else:
+                shutil.copytree(entry, link)
+        except OSError as error:
+            raise StudyError(f"cannot write {link} ({error.strerror}); finished work is kept") from error

@@ -1,0 +1,429 @@
+"""From a study's settings to its plan."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from counterforensics import manipulations
+from counterforensics.attacks import ATTACKS, Attack, LearnedAttack
+from counterforensics.detectors import DETECTORS, Recipe, text_form
+from counterforensics.errors import StudyError
+from counterforensics.manipulations import MANIPULATIONS, Manipulation
+from counterforensics.names import Part, Registry
+from counterforensics.outcome import ALL
+from counterforensics.photos.base import Photo
+from counterforensics.photos.inspection import Inspection
+from counterforensics.photos.patches import choose_cells
+from counterforensics.photos.simulated import SimulatedPhoto
+from counterforensics.photos.splits import Split
+from counterforensics.seeds import seed_for
+from counterforensics.study.plan import Concealment, Measurement, Plan, PlannedTraining
+from counterforensics.study.settings import Contest, Named, Study
+from counterforensics.study.tasks import (
+    COMPARE,
+    CONCEAL,
+    CROP,
+    JUDGE,
+    LEARN,
+    MEASURE,
+    SIMULATE,
+    TRAIN,
+    Task,
+    Worker,
+)
+
+Keys = tuple[str, ...]
+
+
+def plan_study(study: Study, splits: Mapping[int, Split], found: Mapping[str, Inspection]) -> Plan:
+    """All tasks of `study`, given its split for each seed and what its photographs are, by digest."""
+    plan = Plan()
+    workers = _Workers()
+    for seed in study.seeds:
+        crops = _Crops(plan, workers, study, splits[seed], found)
+        trainings = _Trainings(plan, workers, crops, seed, splits[seed], study.named_manipulations)
+        for manipulation in study.named_manipulations:
+            _plan_manipulation(study, trainings, manipulation)
+    return plan
+
+
+def _plan_manipulation(study: Study, trainings: _Trainings, manipulation: Named[Manipulation]) -> None:
+    """Train the detectors of one manipulation, and let all of them judge it before and after each attack."""
+    crops, split = trainings.crops, trainings.split
+    pristine, manipulated = crops.of(split.test, None), crops.of(split.test, manipulation)
+    trained = {judge.text: trainings.of_judge(judge, manipulation) for judge in study.judges}
+    judging = _Judging(trainings, manipulation, trained, pristine)
+    for judge in study.judges:
+        judging.measure(judge, None, manipulated, manipulated)
+    for contest in study.contests:
+        if manipulation in contest.manipulations:
+            concealed = _plan_contest(trainings, manipulation, contest, trained)
+            for judge in study.judges:
+                judging.measure(judge, contest, (concealed.key,), concealed.manipulated, concealed.likeness)
+
+
+def _plan_contest(
+    trainings: _Trainings, manipulation: Named[Manipulation], contest: Contest, trained: Mapping[str, str]
+) -> Concealment:
+    """Plan one attack on one manipulation, and what compares patches before and after."""
+    plan, crops, photos = trainings.plan, trainings.crops, trainings.split.test
+    before, attacked = crops.of(photos, None, attacked=True), crops.of(photos, manipulation, attacked=True)
+    task = _conceal_task(trainings, manipulation, contest, trained, attacked, before)
+    key = plan.add(dataclasses.replace(task, patches=plan.patches(attacked), patch_bytes=crops.patch_bytes))
+    aligned = not manipulation.part.moves_pixels
+    compare = Task(
+        COMPARE,
+        {"aligned": aligned},
+        {"pristine": before, "manipulated": attacked, "concealed": (key,)},
+        f"compare {manipulation.text} concealed by {contest.attack.text}",
+        patches=plan.patches(attacked),
+    )
+    target = contest.target.text if contest.target else ""
+    named = (trainings.seed, manipulation.text, target, contest.attack.text, aligned)
+    concealed = Concealment(*named, photos, before, attacked, key, plan.add(compare))
+    plan.concealments.append(concealed)
+    return concealed
+
+
+def _conceal_task(
+    trainings: _Trainings,
+    manipulation: Named[Manipulation],
+    contest: Contest,
+    trained: Mapping[str, str],
+    attacked: Keys,
+    before: Keys,
+) -> Task:
+    """The task that conceals `attacked`; its settings and needs are what the result owes to the attack."""
+    attack = contest.attack.part
+    text = contest.attack.text
+    if isinstance(attack, LearnedAttack):
+        _check_pretrained(attack, text, manipulation.text, trainings.split)
+    workers = {"attack": trainings.workers.of(ATTACKS, attack, text)}
+    settings = {
+        "attack": workers["attack"].depends_on,
+        "seed": seed_for(trainings.seed, "attack", ATTACKS.seed_name(attack), manipulation.text),
+    }
+    needs = {"patches": attacked}
+    if contest.target is not None:
+        needs["target"] = (trained[contest.target.text],)
+        workers["target"] = trainings.workers.of(DETECTORS, contest.target.part, contest.target.text)
+    # An attack that learns nothing (FGSM) neither depends on the training patches nor reads them.
+    if attack.needs_pairs and isinstance(attack, LearnedAttack):
+        needs["generator"] = (trainings.learned(attack, contest.attack, manipulation),)
+    elif attack.needs_pairs:
+        needs |= trainings.pairs(manipulation)
+        settings["held_out"] = trainings.held_out
+    if attack.needs_originals:
+        needs["originals"] = before
+    label = f"conceal {manipulation.text} by {text}"
+    return Task(CONCEAL, settings, needs, label, workers)
+
+
+def _check_pretrained(attack: LearnedAttack[Any], text: str, manipulation: str, split: Split) -> None:
+    """Raise StudyError if what comes from a folder learned another manipulation, or on a test device or photograph."""
+    record = attack.pretrained_record()
+    if record is None:
+        return
+    if record.get("manipulation") != manipulation:
+        learned = record.get("manipulation", "something unnamed")
+        raise StudyError(f"{text} learned to hide {learned}, not {manipulation}: name its manipulations: [{learned}]")
+    if not {"photos", "devices"} <= record.keys():
+        raise StudyError(f"{text} does not say on which photographs it learned; take one that a study trained")
+    if seen := set(record["photos"]) & {photo.digest for photo in split.test}:
+        raise StudyError(f"{text} learned on {len(seen)} of the test photographs; take another, or test on others")
+    if known := set(record["devices"]) & {photo.device for photo in split.test}:
+        raise StudyError(
+            f"{text} learned on photographs of the test device {min(known)}; take another, or test on others"
+        )
+
+
+def plug_ins_of(study: Study) -> list[Worker]:
+    """The parts of `study` that come from plug-ins."""
+    named: list[tuple[Registry[Any], Named[Any]]] = [(MANIPULATIONS, one) for one in study.named_manipulations]
+    named += [(DETECTORS, judge) for judge in study.judges]
+    named += [(ATTACKS, contest.attack) for contest in study.contests]
+    workers = _Workers()
+    return [workers.of(registry, one.part, one.text) for registry, one in named if registry.code_of(one.part)]
+
+
+@dataclass
+class _Workers:
+    """The parts of a study as tasks carry them, each described once."""
+
+    known: dict[tuple[str, str], Worker] = field(default_factory=dict)
+    hashed: dict[Path, str] = field(default_factory=dict)
+
+    def of(self, registry: Registry[Any], part: Part, text: str) -> Worker:
+        """`part` with all that a result owes to it.  Raises StudyError if a file that it reads cannot be read."""
+        if (registry.kind, text) not in self.known:
+            depends_on: dict[str, Any] = {
+                "part": text,
+                "settings": dataclasses.asdict(part),  # type: ignore[call-overload]
+                "version": part.version,
+            }
+            if part.files:
+                depends_on["files"] = {str(path): self._digest(path, text) for path in part.files}
+            if code := registry.code_of(part):
+                depends_on["code"] = code
+            self.known[registry.kind, text] = Worker(part, text, depends_on, registry)
+        return self.known[registry.kind, text]
+
+    def _digest(self, path: Path, text: str) -> str:
+        """SHA-256 of a file, read once."""
+        try:
+            if path not in self.hashed:
+                self.hashed[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise StudyError(f"{text}: {error.filename} cannot be read ({error.strerror})") from error
+        return self.hashed[path]
+
+
+@dataclass(frozen=True)
+class _Trainings:
+    """Train and learn tasks of one seed."""
+
+    plan: Plan
+    workers: _Workers
+    crops: _Crops
+    seed: int
+    split: Split
+    manipulations: tuple[Named[Manipulation], ...]
+
+    @property
+    def learned_from(self) -> tuple[Photo, ...]:
+        """The photographs of the training devices, those held out last."""
+        return (*self.split.train, *self.split.validation)
+
+    @property
+    def held_out(self) -> list[int]:
+        """Positions, among the photographs learned from, of those kept for validation."""
+        first = len(self.split.train)
+        return list(range(first, first + len(self.split.validation)))
+
+    def pairs(self, manipulation: Named[Manipulation]) -> dict[str, Keys]:
+        """The crops that a detector of `manipulation` learns from."""
+        photos = self.learned_from
+        return {"pristine": self.crops.of(photos, None), "manipulated": self.crops.of(photos, manipulation)}
+
+    def of_judge(self, judge: Named[Recipe], manipulation: Named[Manipulation]) -> str:
+        """Plan the training of a detector of the study, and note it and its start; its key."""
+        key, start = self._of(judge.part, judge.text, manipulation)
+        trained = PlannedTraining(self.seed, manipulation.text, "detector", judge.text, judge.label, key)
+        if start is not None:
+            self._note(dataclasses.replace(start, label=judge.label))
+            shared = start.manipulations
+            trained = dataclasses.replace(trained, start=start.part, start_key=start.key, manipulations=shared)
+        self._note(trained)
+        return key
+
+    def _note(self, training: PlannedTraining) -> None:
+        """Put a training into the plan once: what is a detector of the study is no mere start."""
+        noted = self.plan.trainings.setdefault(training.key, training)
+        if noted.role == "start" and training.role != "start":
+            self.plan.trainings[training.key] = training
+
+    def _of(self, recipe: Recipe, text: str, manipulation: Named[Manipulation]) -> tuple[str, PlannedTraining | None]:
+        """Plan the training of `recipe` and before it its start; the key, and the start if it has one."""
+        needs = self.pairs(manipulation)
+        settings: dict[str, Any] = {"manipulation": manipulation.text}
+        start: PlannedTraining | None = None
+        if shared := recipe.shared_start(len(self.manipulations)):
+            start = self._for_all(shared)
+            settings["start_output"] = [one.text for one in self.manipulations].index(manipulation.text)
+        elif recipe.start is not None:
+            before = text_form(recipe.start)
+            key, _ = self._of(recipe.start, before, manipulation)
+            start = PlannedTraining(self.seed, manipulation.text, "start", before, "", key)
+        if start is not None:
+            needs["start"] = (start.key,)
+        return self._add(recipe, text, manipulation.text, needs, settings), start
+
+    def _for_all(self, recipe: Recipe) -> PlannedTraining:
+        """Plan the training of one network for all manipulations, an output for each."""
+        text = text_form(recipe)
+        learned = {f"manipulated {one.text}": self.pairs(one)["manipulated"] for one in self.manipulations}
+        needs = {"pristine": self.pairs(self.manipulations[0])["pristine"], **learned}
+        settings = {"manipulations": [one.text for one in self.manipulations]}
+        key = self._add(recipe, text, "all manipulations", needs, settings)
+        return PlannedTraining(self.seed, ALL, "start", text, "", key, manipulations=len(self.manipulations))
+
+    def _add(
+        self, recipe: Recipe, text: str, manipulation: str, needs: Mapping[str, Keys], settings: Mapping[str, Any]
+    ) -> str:
+        worker = self.workers.of(DETECTORS, recipe, text)
+        settings = {
+            "recipe": worker.depends_on,
+            "seed": seed_for(self.seed, "train", DETECTORS.seed_name(recipe), manipulation),
+            "held_out": self.held_out,
+            **settings,
+        }
+        crops = (key for role, keys in needs.items() if role != "start" for key in keys)
+        seen = recipe.patches_seen(self.plan.patches(crops))
+        label = f"train {text} on {manipulation}"
+        return self.plan.add(Task(TRAIN, settings, needs, label, {"recipe": worker}, patches=seen))
+
+    def learned(self, attack: LearnedAttack[Any], named: Named[Attack], manipulation: Named[Manipulation]) -> str:
+        """Plan what an attack learns, whoever judges it, and note it; its key."""
+        worker = self.workers.of(ATTACKS, attack, named.text)
+        settings = {
+            "attack": {**worker.depends_on, "settings": attack.learning_settings},
+            "seed": seed_for(self.seed, "learn", ATTACKS.seed_name(attack), manipulation.text),
+            "manipulation": manipulation.text,
+            "held_out": self.held_out,
+            "photos": [photo.digest for photo in self.learned_from],
+        }
+        task = Task(
+            LEARN,
+            settings,
+            self.pairs(manipulation),
+            f"learn {named.text} on {manipulation.text}",
+            {"attack": worker},
+            patches=attack.patches_seen,
+            devices=tuple(sorted({photo.device for photo in self.learned_from})),
+        )
+        key = self.plan.add(task)
+        self._note(PlannedTraining(self.seed, manipulation.text, "generator", named.text, named.label, key))
+        return key
+
+
+def patches_per_photo(study: Study, split: Split, per_device: int | None) -> Mapping[str, int]:
+    """Patches of each photograph, at most, by device: a device's photographs share its budget if it has one."""
+    counts = Counter(photo.device for photos in split.roles.values() for photo in photos)
+    most = study.patches.per_photo
+    if per_device is None:
+        return dict.fromkeys(counts, most)
+    return {device: min(most, max(1, per_device // count)) for device, count in counts.items()}
+
+
+@cache
+def count_patches(found: Inspection, per_photo: int, size: int) -> int:
+    """How many patches a photograph gives: fewer than `per_photo` if it is hardly larger than one."""
+    return len(choose_cells(found.height, found.width, per_photo=per_photo, seed=0, size=size))
+
+
+def cells_seed(photo: Photo) -> int:
+    """The seed by which the cells of `photo` are chosen: the same in every state and in every study."""
+    return seed_for(0, "cells", photo.digest)
+
+
+@dataclass(frozen=True)
+class _Crops:
+    """Crop tasks of one split."""
+
+    plan: Plan
+    workers: _Workers
+    study: Study
+    split: Split
+    found: Mapping[str, Inspection]
+    planned: dict[tuple[str, str, int], str] = field(default_factory=dict)  # keys, by photograph, state and share
+
+    @cached_property
+    def _per_photo(self) -> Mapping[str, int]:
+        return patches_per_photo(self.study, self.split, self.study.patches.per_device)
+
+    @cached_property
+    def _attacked(self) -> Mapping[str, int]:
+        """As `_per_photo`, of the patches that are attacked: the first of those cells."""
+        most = patches_per_photo(self.study, self.split, self.study.patches.attacked_per_device)
+        return {device: min(count, self._per_photo[device]) for device, count in most.items()}
+
+    @property
+    def patch_bytes(self) -> int:
+        """Bytes of one patch."""
+        return self.study.patches.size**2 * (3 if self.study.patches.channels == "rgb" else 1)
+
+    def of(self, photos: Iterable[Photo], manipulation: Named[Manipulation] | None, *, attacked: bool = False) -> Keys:
+        """Keys of the crops of `photos` (pristine without a manipulation), in their order."""
+        per_photo = self._attacked if attacked else self._per_photo
+        return tuple(self._once(photo, manipulation, per_photo[photo.device]) for photo in photos)
+
+    def _once(self, photo: Photo, manipulation: Named[Manipulation] | None, per_photo: int) -> str:
+        """The key of a crop, planned when it is first asked for."""
+        which = (photo.digest, manipulation.text if manipulation else "", per_photo)
+        if which not in self.planned:
+            self.planned[which] = self._crop(photo, manipulation, per_photo)
+        return self.planned[which]
+
+    def _crop(self, photo: Photo, manipulation: Named[Manipulation] | None, per_photo: int) -> str:
+        workers = {}
+        if manipulation is not None:
+            workers["manipulation"] = self.workers.of(MANIPULATIONS, manipulation.part, manipulation.text)
+        settings = {
+            "photo": photo.digest,
+            "manipulation": workers["manipulation"].depends_on if workers else None,
+            "backend": manipulations.BACKEND,
+            "per_photo": per_photo,
+            "size": self.study.patches.size,
+            "channels": self.study.patches.channels,
+            "seed": cells_seed(photo),
+        }
+        needs: dict[str, Keys] = {}
+        found = self.found[photo.digest]
+        pixels = found.width * found.height
+        if isinstance(photo, SimulatedPhoto):
+            label = f"simulate {photo.name}"
+            simulate = Task(SIMULATE, {"photo": photo.digest}, label=label, photo=photo, pixels=pixels)
+            needs["simulated"] = (self.plan.add(simulate),)
+        task = Task(
+            CROP,
+            settings,
+            needs,
+            f"crop {photo.name} {manipulation.text if manipulation else 'pristine'}",
+            workers,
+            photo,
+            pixels=pixels,
+            patches=count_patches(found, per_photo, self.study.patches.size),
+            patch_bytes=self.patch_bytes,
+        )
+        return self.plan.add(task)
+
+
+@dataclass(frozen=True)
+class _Judging:
+    """Judge and measure tasks of one manipulation."""
+
+    trainings: _Trainings
+    manipulation: Named[Manipulation]
+    trained: Mapping[str, str]
+    pristine: Keys
+
+    def measure(
+        self, judge: Named[Recipe], contest: Contest | None, patches: Keys, origin: Keys, likeness: str = ""
+    ) -> None:
+        """Plan one row: `judge` on pristine patches and on `patches`, which were `origin` before an attack.
+
+        likeness: the key of what compares them, for an attack.
+        """
+        plan, seed, hidden = self.trainings.plan, self.trainings.seed, self.manipulation.text
+        attack = contest.attack if contest else None
+        target = contest.target if contest else None
+        shown = f"patches concealed by {attack.text}" if attack else "manipulated patches"
+        pristine = self._judge(judge, self.pristine, "pristine patches")
+        positive = self._judge(judge, patches, shown)
+        needs: dict[str, Keys] = {"pristine": (pristine,), "positive": (positive,)}
+        needs |= {"patches": self.pristine, "positive patches": origin}
+        if attack:
+            needs["concealed"] = patches
+            needs["before"] = (self._judge(judge, origin, "attacked patches before the attack"),)
+            needs["likeness"] = (likeness,)
+        label = f"measure {judge.text} on {hidden} {attack.text if attack else ''}".rstrip()
+        settings = {"seed": seed_for(seed, "intervals", hidden)}
+        counted = plan.patches((*self.pristine, *patches))
+        row = plan.add(Task(MEASURE, settings, needs, label, patches=counted))
+        texts = (judge.text, target.text if target else "", attack.text if attack else "")
+        labels = (judge.label, target.label if target else "", attack.label if attack else "")
+        plan.measurements.append(Measurement(seed, hidden, *texts, *labels, row, pristine, positive))
+
+    def _judge(self, judge: Named[Recipe], patches: Keys, shown: str) -> str:
+        plan = self.trainings.plan
+        needs = {"judge": (self.trained[judge.text],), "patches": patches}
+        label = f"judge {shown} of {self.manipulation.text} by {judge.text}"
+        workers = {"recipe": self.trainings.workers.of(DETECTORS, judge.part, judge.text)}
+        return plan.add(Task(JUDGE, {}, needs, label, workers, patches=plan.patches(patches)))

@@ -1,0 +1,1 @@
+"""What runs the tasks of a plan: threads of this process, or a Dask cluster."""

@@ -1,0 +1,389 @@
+"""A study's settings: one YAML file, checked before anything is computed."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+
+from counterforensics import attacks, detectors, manipulations
+from counterforensics.attacks import Attack
+from counterforensics.detectors import Recipe
+from counterforensics.errors import CounterforensicsError, StudyError, unknown_name
+from counterforensics.manipulations import Manipulation
+from counterforensics.outcome import default_labels
+from counterforensics.photos.patches import GRID, SIZE, Channels
+
+BUILT_IN = ("demo", "paper")
+LONGEST_LABEL = 60
+# What names of files may hold on every system.
+_LABEL = re.compile(r"[^\x00-\x1f\x7f/\\:*?\"<>|]+")
+
+AnyPart = TypeVar("AnyPart")
+
+
+@dataclass(frozen=True)
+class Named(Generic[AnyPart]):
+    """A manipulation, detector or attack of a study: parsed once, when the study is read."""
+
+    part: AnyPart
+    text: str  # its text form, the shortest
+    label: str  # its name in tables and figures
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One attack of a study on one of its detectors, or on none, and the manipulations that it is to hide."""
+
+    attack: Named[Attack]
+    target: Named[Recipe] | None
+    manipulations: tuple[Named[Manipulation], ...]
+
+
+def _parsed_by(parse: Callable[[str], Any]) -> PlainValidator:
+    """A text form, turned into the part that it names."""
+
+    def read(text: Any) -> Any:
+        if not isinstance(text, str):
+            raise ValueError("write a text form, such as NAME or NAME:SETTING=VALUE")
+        return parse(text)
+
+    return PlainValidator(read)
+
+
+ManipulationText = Annotated[
+    Manipulation, _parsed_by(manipulations.parse), PlainSerializer(manipulations.text_form, return_type=str)
+]
+RecipeText = Annotated[Recipe, _parsed_by(detectors.parse), PlainSerializer(detectors.text_form, return_type=str)]
+AttackText = Annotated[Attack, _parsed_by(attacks.parse), PlainSerializer(attacks.text_form, return_type=str)]
+
+
+def _checked_label(label: Any) -> str | None:
+    """`label` if it can name files and rows, or None."""
+    if label is None:
+        return None
+    works = f'a label has 1 to {LONGEST_LABEL} letters, none of / \\ : * ? " < > |, no space or dot at its ends'
+    if not isinstance(label, str) or not _LABEL.fullmatch(label) or len(label) > LONGEST_LABEL:
+        raise ValueError(f"{works}, got {label!r}")
+    if label != label.strip(" .") or not any(letter.isalnum() for letter in label):
+        raise ValueError(f"{works}, got {label!r}")
+    return label
+
+
+Label = Annotated[str | None, PlainValidator(_checked_label)]
+
+
+def _repeated(values: Sequence[Any]) -> list[Any]:
+    """Those of `values` that stood before."""
+    return [value for position, value in enumerate(values) if value in values[:position]]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, arbitrary_types_allowed=True)
+
+
+class SimulatedSettings(_Part):
+    """Photographs of simulated cameras; see `photos.simulated`."""
+
+    devices: int = Field(9, ge=2)
+    photos: int = Field(12, ge=1, description="photographs of each device")
+    width: int = Field(1024, ge=SIZE)
+    height: int = Field(768, ge=SIZE)
+    seed: int = Field(0, ge=0)
+
+
+class PhotoSettings(_Part):
+    """Where the photographs come from; folders and simulated cameras may be mixed."""
+
+    folders: tuple[Path, ...] = ()
+    simulated: SimulatedSettings | None = None
+
+
+class SplitSettings(_Part):
+    """Which devices are tested on, and which share of the training photographs is held out."""
+
+    test: int | tuple[str, ...] = 3
+    train: int | tuple[str, ...] | None = Field(None, description="how many of the others, or names; all if absent")
+    validation: float = Field(0.1, ge=0, lt=0.9)
+
+    @model_validator(mode="after")
+    def _tests_and_trains_on_something(self) -> SplitSettings:
+        for name, value in (("test", self.test), ("train", self.train)):
+            if value is not None and (not value or (isinstance(value, int) and value < 1)):
+                raise ValueError(f"{name} must name at least one device, or be at least 1")
+        if not isinstance(self.test, int) and (repeated := _repeated(self.test)):
+            raise ValueError(f"test names {repeated[0]!r} twice")
+        return self
+
+
+class PatchSettings(_Part):
+    """How many patches are taken, and of what."""
+
+    size: int = Field(SIZE, ge=32, le=1024)
+    per_photo: int = Field(GRID[0] * GRID[1], ge=1, le=GRID[0] * GRID[1])
+    per_device: int | None = Field(None, ge=1, description="spread over a device's photographs; balances devices")
+    attacked_per_device: int | None = Field(
+        None, ge=1, description="the attacks conceal so many of a test device's patches; all if absent"
+    )
+    channels: Channels = "luma"
+
+
+class DetectorSettings(_Part):
+    """One detector: a text form alone, or with a label of its own."""
+
+    detector: RecipeText
+    label: Label = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_text(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return {"detector": given}
+        if not isinstance(given, Mapping):
+            raise ValueError("write a detector as NAME, NAME:SETTING=VALUE or {detector: NAME, label: TEXT}")
+        return given
+
+    @model_serializer(mode="plain")
+    def _shortest(self) -> str | dict[str, str]:
+        text = detectors.text_form(self.detector)
+        return text if self.label is None else {"detector": text, "label": self.label}
+
+
+class AttackSettings(_Part):
+    """One attack, whom it attacks, and what it hides; a text form alone for one that needs no target."""
+
+    attack: AttackText
+    label: Label = None
+    targets: tuple[str, ...] = Field((), description="labels or text forms of detectors of the study")
+    manipulations: tuple[ManipulationText, ...] | None = Field(
+        None, min_length=1, description="those of the study that it is to hide; all if absent"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_text(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return {"attack": given}
+        if not isinstance(given, Mapping):
+            raise ValueError("write an attack as NAME, or as {attack: NAME, targets: [DETECTOR]}")
+        return given
+
+
+class Study(_Part):
+    """Everything that a study's figures depend on."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    photos: PhotoSettings = PhotoSettings()
+    split: SplitSettings = Field(default_factory=lambda: SplitSettings.model_validate({}))
+    patches: PatchSettings = Field(default_factory=lambda: PatchSettings.model_validate({}))
+    manipulations: tuple[ManipulationText, ...] = Field(
+        tuple(manipulations.parse(text) for text in manipulations.PAPER), min_length=1
+    )
+    detectors: tuple[DetectorSettings, ...] = Field(min_length=1)
+    attacks: tuple[AttackSettings, ...] = ()
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
+
+    @cached_property
+    def named_manipulations(self) -> tuple[Named[Manipulation], ...]:
+        """The manipulations; a label is the text form."""
+        texts = {manipulations.text_form(part): part for part in self.manipulations}
+        return tuple(Named(part, text, text) for text, part in texts.items())
+
+    @cached_property
+    def judges(self) -> tuple[Named[Recipe], ...]:
+        """The detectors, all of which judge.  Raises StudyError for labels that do not tell them apart."""
+        texts = [detectors.text_form(one.detector) for one in self.detectors]
+        labels = _labels("detectors", texts, [one.label for one in self.detectors])
+        return tuple(Named(one.detector, text, labels[text]) for one, text in zip(self.detectors, texts, strict=True))
+
+    @cached_property
+    def contests(self) -> tuple[Contest, ...]:
+        """Every attack on every one of its targets.  Raises StudyError or NameNotFoundError for an unknown target."""
+        texts = [attacks.text_form(one.attack) for one in self.attacks]
+        labels = _labels("attacks", texts, [one.label for one in self.attacks])
+        found = []
+        for one, text in zip(self.attacks, texts, strict=True):
+            named = Named(one.attack, text, labels[text])
+            targets = [self._target(target, text) for target in one.targets]
+            hidden = self._hidden_by(one, text)
+            found += [Contest(named, target, hidden) for target in targets or (None,)]
+        return tuple(found)
+
+    def _target(self, given: str, attack: str) -> Named[Recipe]:
+        """The detector that a target names by its label or by its text form."""
+        by_name = {judge.label: judge for judge in self.judges} | {judge.text: judge for judge in self.judges}
+        if given in by_name:
+            return by_name[given]
+        with contextlib.suppress(CounterforensicsError, KeyError):
+            # A text form may be written in more than one way.
+            return by_name[detectors.text_form(detectors.parse(given))]
+        raise unknown_name(f"target of {attack}", given, by_name)
+
+    def _hidden_by(self, settings: AttackSettings, attack: str) -> tuple[Named[Manipulation], ...]:
+        if settings.manipulations is None:
+            return self.named_manipulations
+        known = {one.text: one for one in self.named_manipulations}
+        texts = [manipulations.text_form(part) for part in settings.manipulations]
+        for text in texts:
+            if text not in known:
+                raise unknown_name(f"manipulation of {attack}", text, known)
+        return tuple(known[text] for text in texts)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Study:
+        texts: dict[str, list[Any]] = {
+            "manipulations": list(map(manipulations.text_form, self.manipulations)),
+            "detectors": [detectors.text_form(one.detector) for one in self.detectors],
+            "seeds": list(self.seeds),
+        }
+        for kind, values in texts.items():
+            if repeated := _repeated(values):
+                raise ValueError(f"{kind} names {repeated[0]!r} twice")
+        for judge in self.judges:
+            side = judge.part.patch_side
+            if side not in (None, self.patches.size):
+                raise ValueError(f"{judge.text} takes patches of {side}x{side} alone, got size {self.patches.size}")
+        for settings in self.attacks:
+            self._check_attack(settings)
+        self._check_contests()
+        return self
+
+    def _check_attack(self, settings: AttackSettings) -> None:
+        attack, text = settings.attack, attacks.text_form(settings.attack)
+        if attack.needs_target and not settings.targets:
+            raise ValueError(f"attack {text!r} needs targets: list one or more of the study's detectors")
+        if not attack.needs_target and settings.targets:
+            raise ValueError(f"attack {text!r} takes no targets, got {', '.join(settings.targets)}")
+        for manipulation in settings.manipulations or self.manipulations:
+            attack.check_patches(self.patches.size, manipulation)
+
+    def _check_contests(self) -> None:
+        built = {}
+        for contest in self.contests:
+            if contest.target is not None:
+                if contest.target.text not in built:
+                    built[contest.target.text] = contest.target.part.build()
+                contest.attack.part.check_target(built[contest.target.text])
+        measured = [
+            (contest.attack.text, contest.target.text if contest.target else "", hidden.text)
+            for contest in self.contests
+            for hidden in contest.manipulations
+        ]
+        for attack, target, _ in _repeated(measured):
+            raise ValueError(f"attacks names {attack!r}{f' on {target}' if target else ''} twice")
+
+    def as_yaml(self) -> str:
+        """The study with every default spelled out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def _labels(kind: str, texts: Sequence[str], given: Sequence[str | None]) -> dict[str, str]:
+    """The label of each text form: the given one, or the name, with settings where two would look the same."""
+    labels: dict[str, str] = {}
+    for text, label in zip(texts, given, strict=True):
+        if label is not None and labels.setdefault(text, label) != label:
+            raise ValueError(f"{kind} give {text!r} two labels, {labels[text]!r} and {label!r}")
+    labels |= default_labels([text for text in dict.fromkeys(texts) if text not in labels])
+    # File systems that know no capital letters shall tell them apart, too.
+    owners: dict[str, str] = {}
+    for text, label in labels.items():
+        first = owners.setdefault(label.casefold(), text)
+        if first != text:
+            raise ValueError(f"{kind} give the label {label!r} to {first!r} and to {text!r}; each needs its own")
+    return labels
+
+
+def load_study(text: str, *, photos: Sequence[Path] = ()) -> Study:
+    """The study of that built-in name or YAML path; `photos` replaces its photographs by folders.
+
+    Folders in a YAML file are relative to that file. Raises StudyError (or NameNotFoundError) with one clear
+    line: an unknown name or key with the nearest known one, an impossible value with what works.
+    """
+    settings, base = read_settings(text)
+    if photos:
+        settings["photos"] = {"folders": [str(folder) for folder in photos]}
+        base = Path()
+    try:
+        study = Study.model_validate(settings)
+    except ValidationError as error:
+        raise _one_line(text, error) from error
+    folders = tuple(base / _expanded(folder) for folder in study.photos.folders)
+    if not folders and study.photos.simulated is None:
+        raise StudyError(f"study {study.name!r} names no photographs; give a folder with --photos DIR")
+    return study.model_copy(update={"photos": study.photos.model_copy(update={"folders": folders})})
+
+
+def _expanded(folder: Path) -> Path:
+    try:
+        return folder.expanduser()
+    except RuntimeError as error:
+        raise StudyError(f"photo folder {folder}: there is no such user") from error
+
+
+def read_settings(text: str) -> tuple[dict[str, Any], Path]:
+    """The settings of a built-in study or of a YAML file, and the folder that its paths are relative to.
+
+    Raises StudyError or NameNotFoundError.
+    """
+    if text in BUILT_IN:
+        source = resources.files("counterforensics.study") / "built_in" / f"{text}.yaml"
+        content, base = source.read_text(encoding="utf-8"), Path()
+    else:
+        path = Path(text)
+        if path.suffix not in (".yaml", ".yml"):
+            raise unknown_name("study", text, BUILT_IN)
+        try:
+            content, base = path.read_text(encoding="utf-8"), path.parent
+        except (OSError, UnicodeDecodeError) as error:
+            raise StudyError(f"cannot read the study {text}: {error}") from error
+    try:
+        settings = yaml.safe_load(content)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise StudyError(f"{text} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict):
+        raise StudyError(f"{text} must hold settings (name:, photos:, ...), holds {type(settings).__name__}")
+    return settings, base
+
+
+def _one_line(text: str, error: ValidationError) -> CounterforensicsError:
+    """The first thing that is wrong, as an error of ours; a key that is missing may only be misspelt."""
+    first = min(error.errors(), key=lambda wrong: wrong["type"] != "extra_forbidden")
+    cause = first.get("ctx", {}).get("error")
+    where = ".".join(str(part) for part in first["loc"])
+    if isinstance(cause, CounterforensicsError):
+        return type(cause)(f"{text}: {where}: {cause}" if where else f"{text}: {cause}")
+    if first["type"] == "extra_forbidden":
+        return unknown_name(f"key in {text}", str(first["loc"][-1]), _known_keys(first["loc"][:-1]))
+    given = "" if first["type"] == "missing" else f", got {first['input']!r}"
+    message = f"{text}: {where or 'study'}: {first['msg'].removeprefix('Value error, ')}"
+    return StudyError(message + (given if where else ""))
+
+
+def _known_keys(location: Sequence[int | str]) -> Mapping[str, Any]:
+    parts: Mapping[str, type[BaseModel]] = {
+        "photos": PhotoSettings,
+        "simulated": SimulatedSettings,
+        "split": SplitSettings,
+        "patches": PatchSettings,
+        "detectors": DetectorSettings,
+        "attacks": AttackSettings,
+    }
+    named = [parts[part] for part in location if isinstance(part, str) and part in parts]
+    return (named[-1] if named else Study).model_fields

@@ -1,0 +1,235 @@
+"""Results of tasks in files, each under the hash of all it depends on.
+
+An entry is a folder: the files a task wrote and `entry.json` with their digests. It is written beside and
+renamed into place, so it is there whole or not at all, whatever moment the process dies. `remote` keeps
+entries in an object store instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import socket
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, ClassVar
+
+from counterforensics.errors import StudyError
+
+ENTRY = "entry.json"
+
+
+class Store(ABC):
+    """Entries addressed by key (SHA-256, hexadecimal), and what tasks leave while they run."""
+
+    is_local: ClassVar[bool]  # whether what `folder` gives is the entry itself, and not a copy for the moment
+
+    @abstractmethod
+    def folder(self, key: str) -> Path:
+        """Where the files of the entry `key` are; a place where nothing is if there is no such entry."""
+
+    @abstractmethod
+    def has(self, key: str) -> bool:
+        """Whether the entry is there."""
+
+    @abstractmethod
+    def is_damaged(self, key: str) -> bool:
+        """Whether something is there that is not the entry it was."""
+
+    @abstractmethod
+    def discard(self, key: str) -> None:
+        """Remove an entry; its task computes it again."""
+
+    @abstractmethod
+    def writing(self, key: str, label: str) -> AbstractContextManager[Path]:
+        """An empty folder that becomes the entry `key` when the block ends well, and vanishes otherwise.
+
+        Raises StudyError if the store takes no more; what was finished before stays.
+        """
+
+    @abstractmethod
+    def partial(self, key: str) -> Path:
+        """Where the task of `key` may keep what it goes on from when it is killed; gone once the entry is there."""
+
+    @abstractmethod
+    def keep_partial(self, key: str) -> None:
+        """Make what stands in `partial(key)` outlive this machine."""
+
+    @abstractmethod
+    def note(self, name: str, record: Mapping[str, Any]) -> None:
+        """Keep a small record (JSON values) under `name`, in place of the one before."""
+
+    @abstractmethod
+    def notes(self) -> Iterator[Mapping[str, Any]]:
+        """Every record noted so far; one that is being written or is damaged is passed over."""
+
+    @abstractmethod
+    def room(self) -> int | None:
+        """Bytes that it can still take; None where that cannot be told."""
+
+    @abstractmethod
+    def sweep(self) -> None:
+        """Remove what processes of this machine that are gone left unfinished."""
+
+
+class FolderStore(Store):
+    """Entries in a folder."""
+
+    is_local: ClassVar[bool] = True
+
+    def __init__(self, root: Path, *, probe: bool = True) -> None:
+        """Open the store at `root`; with `probe` create it where there is none, and see that it can be written.
+
+        Raises StudyError if it cannot.
+        """
+        self.root = root
+        self._unfinished = root / "unfinished"
+        if probe:
+            self._probe()
+
+    def _probe(self) -> None:
+        root, empty = self.root, self.beside(uuid.uuid4().hex)
+        try:
+            self._unfinished.mkdir(parents=True, exist_ok=True)
+            empty.mkdir()
+            empty.rmdir()
+        except OSError as error:
+            raise StudyError(
+                f"cannot write to {root} ({error.strerror}); choose another folder with --out or --store"
+            ) from error
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def folder(self, key: str) -> Path:
+        """As `Store.folder`."""
+        return self.root / key[:2] / key
+
+    def partial(self, key: str) -> Path:
+        """As `Store.partial`."""
+        return self.root / "partial" / key
+
+    def has(self, key: str) -> bool:
+        """As `Store.has`: every file has the digest that it was written with."""
+        folder = self.folder(key)
+        try:
+            files = json.loads((folder / ENTRY).read_text(encoding="utf-8"))["files"]
+            return all(digest_of(folder / name) == digest for name, digest in files.items())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return False
+
+    def is_damaged(self, key: str) -> bool:
+        """As `Store.is_damaged`."""
+        return self.folder(key).exists() and not self.has(key)
+
+    def discard(self, key: str) -> None:
+        """As `Store.discard`."""
+        folder = self.folder(key)
+        if folder.is_file():
+            folder.unlink()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def writing(self, key: str, label: str) -> Iterator[Path]:
+        """As `Store.writing`."""
+        with self.unfinished(label) as folder:
+            yield folder
+            self.put(folder, key, record_of(folder, label))
+            shutil.rmtree(self.partial(key), ignore_errors=True)
+
+    @contextlib.contextmanager
+    def unfinished(self, label: str) -> Iterator[Path]:
+        """An empty folder that vanishes when the block ends.  Raises StudyError if the disk is full."""
+        folder = self.beside(uuid.uuid4().hex)
+        try:
+            folder.mkdir()
+            yield folder
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+                raise StudyError(
+                    f"cannot write to {self.root} ({error.strerror}) at {label}; finished work is kept: "
+                    "make room and run the same command again"
+                ) from error
+            raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def beside(self, name: str) -> Path:
+        """The place for something unfinished of this process, by which `sweep` knows whose it is."""
+        return self._unfinished / f"{socket.gethostname()}:{os.getpid()}:{name}"
+
+    def put(self, unfinished: Path, key: str, record: Mapping[str, Any]) -> None:
+        """Make a folder that `record` describes the entry `key`, unless another was first: either will do."""
+        (unfinished / ENTRY).write_text(json.dumps(record, indent=1, sort_keys=True), encoding="utf-8")
+        folder = self.folder(key)
+        folder.parent.mkdir(exist_ok=True)
+        try:
+            unfinished.rename(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+
+    def keep_partial(self, key: str) -> None:
+        """As `Store.keep_partial`: nothing to do, the folder does."""
+
+    def note(self, name: str, record: Mapping[str, Any]) -> None:
+        """As `Store.note`."""
+        place = self.root / "log" / name
+        place.parent.mkdir(exist_ok=True)
+        write_whole(place, json.dumps(record))
+
+    def notes(self) -> Iterator[Mapping[str, Any]]:
+        """As `Store.notes`."""
+        for place in sorted((self.root / "log").glob("*.json")):
+            with contextlib.suppress(OSError, ValueError):
+                yield json.loads(place.read_text(encoding="utf-8"))
+
+    def room(self) -> int | None:
+        """As `Store.room`."""
+        return shutil.disk_usage(self.root).free
+
+    def sweep(self) -> None:
+        """As `Store.sweep`."""
+        for path in self._unfinished.iterdir():
+            host, _, rest = path.name.partition(":")
+            owner = rest.partition(":")[0]
+            if host == socket.gethostname() and owner.isdigit() and not _alive(int(owner)):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def record_of(folder: Path, label: str) -> dict[str, Any]:
+    """What an entry says of itself: its task, and the digest of each of its files."""
+    return {"task": label, "files": {path.name: digest_of(path) for path in sorted(folder.iterdir())}}
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file beside its place and rename it there."""
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,39 @@
+"""The kinds of task that a study consists of. Each reads entries of the store and writes one of its own.
+
+simulate (simulated cameras) -> crop -> train, learn -> conceal -> judge, compare -> measure
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from counterforensics.study.tasks.base import Kind, Say, Task, Worker, run_task
+from counterforensics.study.tasks.concealing import Compare, Conceal
+from counterforensics.study.tasks.judging import Judge, Measure
+from counterforensics.study.tasks.photographs import Crop, Simulate
+from counterforensics.study.tasks.training import Learn, Train
+
+SIMULATE, CROP, TRAIN, LEARN = Simulate(), Crop(), Train(), Learn()
+CONCEAL, JUDGE, COMPARE, MEASURE = Conceal(), Judge(), Compare(), Measure()
+
+# In the order in which a study needs them.
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind for kind in (SIMULATE, CROP, TRAIN, LEARN, CONCEAL, JUDGE, COMPARE, MEASURE)
+}
+
+__all__ = [
+    "COMPARE",
+    "CONCEAL",
+    "CROP",
+    "JUDGE",
+    "KINDS",
+    "LEARN",
+    "MEASURE",
+    "SIMULATE",
+    "TRAIN",
+    "Kind",
+    "Say",
+    "Task",
+    "Worker",
+    "run_task",
+]

@@ -1,0 +1,71 @@
+"""Tasks on whole photographs: simulating one, and cutting patches from one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from counterforensics.manipulations import Manipulation
+from counterforensics.photos.folder import decode
+from counterforensics.photos.patches import choose_cells, cut
+from counterforensics.photos.simulated import SimulatedPhoto
+from counterforensics.pixels import Pixels
+from counterforensics.study.store.folder import Store
+from counterforensics.study.tasks.base import Kind, Say, Task
+from counterforensics.study.tasks.files import PATCHES, PHOTO, save
+
+# A simulated photograph as JPEG takes up to so many bytes a pixel (measured on its cameras).
+JPEG_BYTES_PER_PIXEL = 0.8
+
+
+class Simulate(Kind):
+    """A simulated photograph as the JPEG file that its camera wrote."""
+
+    name = "simulate"
+    version = 1
+    unit = "pixels"
+
+    def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
+        """As `Kind.run`."""
+        assert isinstance(task.photo, SimulatedPhoto)
+        (folder / PHOTO).write_bytes(task.photo.encoded())
+
+    def bytes_written(self, task: Task) -> int:
+        """As `Kind.bytes_written`."""
+        return int(JPEG_BYTES_PER_PIXEL * task.pixels)
+
+
+class Crop(Kind):
+    """The patches of one photograph, pristine or manipulated as a whole and then cut."""
+
+    name = "crop"
+    version = 1
+    unit = "pixels"
+
+    def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
+        """As `Kind.run`."""
+        pristine = _photograph(task, store)
+        settings = task.settings
+        cells = choose_cells(
+            *pristine.shape[:2], per_photo=settings["per_photo"], seed=settings["seed"], size=settings["size"]
+        )
+        photo = pristine
+        if "manipulation" in task.workers:
+            manipulation: Manipulation = task.workers["manipulation"].part
+            photo = manipulation(pristine)
+        save(folder / PATCHES, cut(photo, cells, channels=settings["channels"], size=settings["size"]))
+
+    def worker_name(self, task: Task) -> str:
+        """As `Kind.worker_name`."""
+        return task.workers["manipulation"].text if "manipulation" in task.workers else "pristine"
+
+    def bytes_written(self, task: Task) -> int:
+        """As `Kind.bytes_written`."""
+        return task.patch_bytes * task.patches
+
+
+def _photograph(task: Task, store: Store) -> Pixels:
+    assert task.photo is not None
+    if "simulated" not in task.needs:
+        return task.photo.read()
+    path = store.folder(task.needs["simulated"][0]) / PHOTO
+    return decode(path.read_bytes(), path)

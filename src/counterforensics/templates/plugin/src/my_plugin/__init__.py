@@ -1,0 +1,1 @@
+"""Plug-ins for counterforensics: a manipulation, a detector and an attack."""

@@ -1,0 +1,308 @@
+"""Studies as YAML: what is filled in, and what is said about a setting that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from counterforensics.errors import AttackError, CounterforensicsError, NameNotFoundError, StudyError
+from counterforensics.manipulations import PAPER
+from counterforensics.study.settings import BUILT_IN, Study, load_study
+from tests.conftest import COZZOLINO, tiny_settings, tiny_study, write_study
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_built_in_studies_are_valid_and_named_after_themselves(name: str) -> None:
+    assert load_study(name, photos=[Path("photographs")]).name == name
+
+
+def test_the_demo_needs_no_photographs_and_the_paper_says_that_it_does() -> None:
+    assert load_study("demo").photos.simulated is not None
+    with pytest.raises(StudyError, match="study 'paper' names no photographs; give a folder with --photos DIR"):
+        load_study("paper")
+
+
+def test_the_paper_study_is_the_paper_s_protocol() -> None:
+    study = load_study("paper", photos=[Path("photographs")])
+    assert tuple(one.text for one in study.named_manipulations) == PAPER
+    assert (study.split.train, study.split.test, study.patches.per_photo, study.patches.size) == (6, 3, 192, 128)
+
+
+def test_a_study_with_every_default_learning_settings_is_the_same_study(tmp_path: Path) -> None:
+    study = tiny_study(tmp_path)
+    (tmp_path / "again.yaml").write_text(study.as_yaml(), encoding="utf-8")
+    assert load_study(str(tmp_path / "again.yaml")) == study
+
+
+def test_text_forms_are_brought_to_their_shortest(tmp_path: Path) -> None:
+    study = tiny_study(
+        tmp_path,
+        manipulations=["median:size=7", "blur:1.10"],
+        detectors=["spam-svm:normalisation=sqrt", "cozzolino2017:parametrisation=product"],
+        attacks=[{"attack": "fgsm:epsilon=1", "targets": ["cozzolino2017:normalisation=sqrt"]}],
+    )
+    assert [one.text for one in study.named_manipulations] == ["median:7", "blur:1.1"]
+    assert [judge.text for judge in study.judges] == ["spam-svm", "cozzolino2017"]
+    (contest,) = study.contests
+    assert contest.target is not None
+    assert (contest.attack.text, contest.target.text) == ("fgsm", "cozzolino2017")
+
+
+def test_folders_stand_relative_to_the_file_that_names_them(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    settings = tiny_settings(photos={"folders": ["../photographs", "/elsewhere"]})
+    study = load_study(str(write_study(tmp_path / "deep" / "s.yml", settings)))
+    assert study.photos.folders == (tmp_path / "deep" / "../photographs", Path("/elsewhere"))
+
+
+def test_folders_on_the_command_line_replace_the_study_s_photographs(tiny_yaml: Path) -> None:
+    study = load_study(str(tiny_yaml), photos=[Path("a"), Path("b")])
+    assert study.photos.folders == (Path("a"), Path("b"))
+    assert study.photos.simulated is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"detektors": []}, "'detektors'; did you mean 'detectors'? Known: attacks, detectors, manipulations, name,"),
+        ({"split": {"tests": 3}}, "'tests'; did you mean 'test'? Known: test, train, validation"),
+        ({"patches": {"perphoto": 3}}, "'perphoto'; did you mean 'per_photo'? Known: attacked_per_device, channels,"),
+        ({"photos": {"folder": ["a"]}}, "'folder'; did you mean 'folders'? Known: folders, simulated"),
+        ({"photos": {"simulated": {"devises": 3}}}, "'devises'; did you mean 'devices'? Known: devices, height"),
+        ({"attacks": [{"attack": "fgsm", "target": ["x"]}]}, "'target'; did you mean 'targets'? Known: attack,"),
+    ],
+)
+def test_an_unknown_key_is_answered_by_the_nearest_of_its_place(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(NameNotFoundError) as caught:
+        tiny_study(tmp_path, **changes)
+    assert str(caught.value).startswith(f"unknown key in {tmp_path / 'changed.yaml'} {message}")
+
+
+def test_a_misspelt_key_is_named_rather_than_the_one_it_should_be(tmp_path: Path) -> None:
+    settings = tiny_settings()
+    settings["detektors"] = settings.pop("detectors")
+    with pytest.raises(NameNotFoundError, match="'detektors'; did you mean 'detectors'"):
+        load_study(str(write_study(tmp_path / "s.yaml", settings)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"manipulations": ["medain:7"]}, "unknown manipulation 'medain'; did you mean 'median'?"),
+        ({"detectors": ["spamsvm"]}, "unknown detector 'spamsvm'; did you mean 'spam-svm'?"),
+        ({"detectors": ["spam-svm:cost=1"]}, "unknown setting of spam-svm 'cost'; did you mean 'c'?"),
+        ({"attacks": [{"attack": "fgms", "targets": [COZZOLINO]}]}, "unknown attack 'fgms'; did you mean 'fgsm'?"),
+        (
+            {"attacks": [{"attack": "fgsm", "targets": ["cozzolino2018"]}]},
+            "unknown target of fgsm 'cozzolino2018'; did you mean 'cozzolino2017'?",
+        ),
+    ],
+)
+def test_an_unknown_part_is_answered_by_the_nearest(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(NameNotFoundError) as caught:
+        tiny_study(tmp_path, **changes)
+    assert str(caught.value).startswith(message)
+
+
+def test_an_unknown_study_is_answered_by_the_nearest() -> None:
+    with pytest.raises(NameNotFoundError, match="unknown study 'dem'; did you mean 'demo'"):
+        load_study("dem")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "../up"}, "name: String should match pattern"),
+        ({"name": ""}, "name: String should match pattern"),
+        ({"seeds": []}, "seeds: Tuple should have at least 1 item"),
+        ({"seeds": [-1]}, "seeds.0: Input should be greater than or equal to 0, got -1"),
+        ({"seeds": [1, 2, 1]}, "study: seeds names 1 twice"),
+        ({"manipulations": []}, "manipulations: Tuple should have at least 1 item"),
+        ({"manipulations": ["median:7", "median:size=7"]}, "study: manipulations names 'median:7' twice"),
+        ({"manipulations": ["median:4"]}, "median: size must be odd (3, 5, 7, ...), got 4"),
+        ({"manipulations": ["median"]}, "manipulation 'median' needs a value for size; median:1 is one form"),
+        ({"manipulations": ["median:x"]}, "median:size must be of type int, got 'x'"),
+        ({"manipulations": ["jpeg:0"]}, "jpeg: quality must lie between 1 and 100, got 0"),
+        ({"manipulations": ["jpeg:70,90"]}, "cannot read '90' in 'jpeg:70,90'; write jpeg:KEY=VALUE,KEY=VALUE"),
+        ({"manipulations": ["resize:nan"]}, "resize: scale must lie between 0.05 and 10, got nan"),
+        ({"manipulations": [7]}, "manipulations.0: write a text form, such as NAME or NAME:SETTING=VALUE, got 7"),
+        ({"detectors": []}, "detectors: Tuple should have at least 1 item"),
+        ({"detectors": ["spam-svm:c=-1"]}, "spam-svm: c must be positive, got -1"),
+        ({"attacks": [{"attack": "fgsm"}]}, "study: attack 'fgsm' needs targets: list one or more of the study's"),
+        (
+            {"attacks": [{"attack": "fgsm", "targets": [COZZOLINO] * 2}]},
+            "study: attacks names 'fgsm' on cozzolino2017:",
+        ),
+        ({"split": {"test": 0}}, "split: test must name at least one device, or be at least 1"),
+        ({"split": {"test": []}}, "split: test must name at least one device, or be at least 1"),
+        ({"split": {"test": ["a", "a"]}}, "split: test names 'a' twice"),
+        ({"split": {"train": 0}}, "split: train must name at least one device, or be at least 1"),
+        ({"split": {"validation": 0.9}}, "split.validation: Input should be less than 0.9, got 0.9"),
+        ({"patches": {"per_photo": 0}}, "patches.per_photo: Input should be greater than or equal to 1, got 0"),
+        ({"patches": {"per_photo": 193}}, "patches.per_photo: Input should be less than or equal to 192, got 193"),
+        ({"patches": {"size": 16}}, "patches.size: Input should be greater than or equal to 32, got 16"),
+        ({"patches": {"channels": "grey"}}, "patches.channels: Input should be 'luma' or 'rgb', got 'grey'"),
+        ({"photos": {"simulated": {"width": 100}}}, "photos.simulated.width: Input should be greater than or equal to"),
+        ({"photos": {"folders": ["~no-such-user/x"]}}, "photo folder ~no-such-user/x: there is no such user"),
+    ],
+)
+def test_an_impossible_value_is_repeated_with_its_place(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        tiny_study(tmp_path, **changes)
+    assert str(caught.value).removeprefix(f"{tmp_path / 'changed.yaml'}: ").startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_impossible_setting_of_an_attack_is_repeated_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(AttackError) as caught:
+        tiny_study(tmp_path, attacks=[{"attack": "fgsm:epsilon=300", "targets": [COZZOLINO]}])
+    assert str(caught.value).endswith(
+        "attacks.0.attack: fgsm: epsilon must be a whole number of grey levels, 0..255, got 300"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "must hold settings (name:, photos:, ...), holds NoneType"),
+        (b"- name: a", "must hold settings (name:, photos:, ...), holds list"),
+        (b"name: [", "is not YAML: "),
+        (b"name: 2024-13-45", "is not YAML: month must be in 1..12"),
+        (b"name: !!python/object/apply:os.getcwd []", "is not YAML: "),
+        (b"[" * 5000, "is not YAML: "),
+        (b"name: \xff", "cannot read the study"),
+    ],
+    ids=["empty", "a list", "unclosed", "no such date", "code", "too deep", "not text"],
+)
+def test_a_file_that_holds_no_study_is_refused_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_bytes(content)
+    with pytest.raises(StudyError) as caught:
+        load_study(str(path))
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"cannot read the study .*nowhere\.yaml"):
+        load_study(str(tmp_path / "nowhere.yaml"))
+
+
+def test_every_mistake_is_an_error_of_the_user_s(tmp_path: Path) -> None:
+    """Any value in any place gives a study or one clear line."""
+    values: list[Any] = [None, -1, 0, 2.5, "x", "", [], ["x"], [[]], {}, {"x": 1}, True]
+    values += [float("nan"), float("inf"), 10**30]
+    places = ["name", "photos", "split", "patches", "manipulations", "detectors", "attacks", "seeds"]
+    inner = {
+        "photos": ["folders", "simulated"],
+        "split": ["test", "train", "validation"],
+        "patches": ["size", "per_photo", "per_device", "channels"],
+    }
+    refusals = []
+    for place in places:
+        for value in values:
+            for content in [value, *({key: value} for key in inner.get(place, []))]:
+                settings = tiny_settings(**{place: content})
+                try:
+                    study = load_study(str(write_study(tmp_path / "s.yaml", settings)))
+                except CounterforensicsError as error:
+                    refusals.append(str(error))
+                else:
+                    assert Study.model_validate(yaml.safe_load(study.as_yaml())) == study
+    assert len(refusals) > 150
+    assert not any("\n" in refusal for refusal in refusals)
+
+
+# --- labels
+
+
+def labelled(tmp_path: Path, detectors: list[Any], attacks: list[Any] | None = None) -> Study:
+    return tiny_study(tmp_path, detectors=detectors, attacks=attacks or [])
+
+
+def test_a_detector_without_a_label_is_called_by_its_name_and_settings_where_two_look_the_same(tmp_path: Path) -> None:
+    study = labelled(
+        tmp_path, ["spam-svm:c=0.2", "cozzolino2017", "cozzolino2017:steps=0", {"detector": "mislnet", "label": "Deep"}]
+    )
+    labels = [judge.label for judge in study.judges]
+    assert labels == ["spam-svm", "cozzolino2017", "cozzolino2017 (steps=0)", "Deep"]
+
+
+def test_a_target_is_named_by_its_label_or_by_its_text_form_however_that_is_written(tmp_path: Path) -> None:
+    detectors = [{"detector": COZZOLINO, "label": "Mine"}, "cozzolino2017:steps=0"]
+    targets = ["Mine", "cozzolino2017:parametrisation=product,steps=0"]
+    study = labelled(tmp_path, detectors, [{"attack": "fgsm", "label": "Sign", "targets": targets}])
+    assert [(contest.attack.label, contest.target and contest.target.label) for contest in study.contests] == [
+        ("Sign", "Mine"),
+        ("Sign", "cozzolino2017"),
+    ]
+
+
+def test_a_study_with_labels_is_the_same_study_when_it_is_written_and_read_again(tmp_path: Path) -> None:
+    attacks = [{"attack": "fgsm", "label": "Sign", "targets": ["Mine"]}, "spam-descent:goal=pristine"]
+    study = labelled(tmp_path, ["spam-svm", {"detector": COZZOLINO, "label": "Mine"}], attacks)
+    (tmp_path / "again.yaml").write_text(study.as_yaml(), encoding="utf-8")
+    again = load_study(str(tmp_path / "again.yaml"))
+    assert (again.judges, again.contests) == (study.judges, study.contests)
+
+
+@pytest.mark.parametrize(
+    ("detectors", "message"),
+    [
+        ([{"detector": "spam-svm", "label": ""}], "a label has 1 to 60 letters"),
+        ([{"detector": "spam-svm", "label": "a/b"}], "a label has 1 to 60 letters"),
+        ([{"detector": "spam-svm", "label": "two\nlines"}], "a label has 1 to 60 letters"),
+        ([{"detector": "spam-svm", "label": " ends"}], "no space or dot at its ends, got ' ends'"),
+        ([{"detector": "spam-svm", "label": "x" * 61}], "a label has 1 to 60 letters"),
+        ([{"detector": "spam-svm", "label": 7}], "a label has 1 to 60 letters"),
+        (
+            [{"detector": "spam-svm", "label": "one"}, {"detector": "spam-svm:c=1", "label": "One"}],
+            "detectors give the label 'One' to 'spam-svm' and to 'spam-svm:c=1'; each needs its own",
+        ),
+        (["spam-svm", {"detector": "mislnet", "label": "spam-svm"}], "detectors give the label 'spam-svm' to "),
+        ([{"label": "one"}], "detectors.0.detector: Field required"),
+        ([["spam-svm"]], "write a detector as NAME, NAME:SETTING=VALUE or {detector: NAME, label: TEXT}"),
+    ],
+)
+def test_a_label_that_cannot_tell_detectors_apart_or_name_a_file_is_refused(
+    tmp_path: Path, detectors: list[Any], message: str
+) -> None:
+    with pytest.raises(StudyError) as caught:
+        labelled(tmp_path, detectors)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_one_attack_with_two_labels_is_refused(tmp_path: Path) -> None:
+    other = "cozzolino2017:steps=0"
+    attacks = [
+        {"attack": "fgsm", "label": "a", "targets": [COZZOLINO]},
+        {"attack": "fgsm", "label": "b", "targets": [other]},
+    ]
+    with pytest.raises(StudyError, match="attacks give 'fgsm' two labels, 'a' and 'b'"):
+        labelled(tmp_path, [COZZOLINO, other], attacks)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"detectors": ["mislnet:rate=0.1"]}, "mislnet: the setting 'rate' is now called 'lr'"),
+        ({"detectors": ["xception:shared_rate=0.1"]}, "xception: the setting 'shared_rate' is now called 'shared_lr'"),
+        ({"detectors": ["bayar2016:decay=0"]}, "bayar2016: the setting 'decay' is now called 'weight_decay'"),
+        ({"detectors": ["cozzolino2017:feature_rate=0"]}, "the setting 'feature_rate' is now called 'feature_lr'"),
+        ({"attacks": ["gan-kim:momentum=0.5"]}, "gan-kim: the setting 'momentum' is now called 'beta1'"),
+        ({"attacks": ["gan-vgg:rate=0.5"]}, "gan-vgg: the setting 'rate' is now called 'lr'"),
+    ],
+)
+def test_an_old_name_of_a_setting_is_answered_by_the_new_one(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(StudyError) as caught:
+        tiny_study(tmp_path, **{"attacks": []} | changes)
+    assert message in str(caught.value)
