@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,3 +61,11 @@ def test_parts_are_asked_by_contract_and_not_by_attribute_lookup() -> None:
     }
     assert found - LOOKED_UP.keys() == {"names.py"}
     assert LOOKED_UP.keys() <= found
+
+
+def test_a_class_name_means_one_thing() -> None:
+    names: Counter[str] = Counter()
+    for file in FILES:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        names.update(node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    assert {name for name, count in names.items() if count > 1} == set()

@@ -48,7 +48,7 @@ Contest = tuple[str, str]  # the text forms of a target, "" where no detector is
 
 
 @dataclass(frozen=True)
-class Part:
+class LabelledPart:
     """A detector or an attack of the study."""
 
     role: str  # DETECTOR or ATTACK
@@ -63,7 +63,7 @@ class Part:
 class Labels:
     """What a reader sees of each detector and attack in place of its text form."""
 
-    def __init__(self, parts: Iterable[Part] = ()) -> None:
+    def __init__(self, parts: Iterable[LabelledPart] = ()) -> None:
         """parts: all detectors and attacks of a study; a part that is not among them gets its default label."""
         self.parts = tuple(parts)
         self._shown = {role: _shown([part for part in self.parts if part.role == role]) for role in _ROW_LABELS}
@@ -234,13 +234,13 @@ def _without_seed(label: str) -> str:
     return f"{name} ({', '.join(told)})" if told else name
 
 
-def _shown(parts: Sequence[Part]) -> dict[str, str]:
+def _shown(parts: Sequence[LabelledPart]) -> dict[str, str]:
     """The label of each part by its text form; one that a known name's spelling would double stays as it is."""
     count = Counter(spelled(part.label) for part in parts)
     return {part.text: spelled(part.label) if count[spelled(part.label)] == 1 else part.label for part in parts}
 
 
-def _slugs(parts: Sequence[Part]) -> dict[str, str]:
+def _slugs(parts: Sequence[LabelledPart]) -> dict[str, str]:
     slugs = distinct(slug(part.label) for part in parts)
     return dict(zip((part.text for part in parts), slugs, strict=True))
 
@@ -254,7 +254,7 @@ def _texts(outcome: Outcome) -> dict[str, list[str]]:
     return {DETECTOR: detectors, ATTACK: [attack for _, attack in contests]}
 
 
-def _parts(rows: pd.DataFrame, labels: pd.DataFrame, more: Mapping[str, Iterable[str]]) -> list[Part]:
+def _parts(rows: pd.DataFrame, labels: pd.DataFrame, more: Mapping[str, Iterable[str]]) -> list[LabelledPart]:
     """Every detector and attack, first those that `labels` lists, in its order."""
     listed = {
         (str(line["role"]), str(line["part"])): line for line in labels.astype(object).fillna("").to_dict("records")
@@ -281,9 +281,9 @@ def _column(rows: pd.DataFrame, text: str, label: str) -> dict[str, str]:
     return dict(zip(texts, labels, strict=True))
 
 
-def _part(role: str, text: str, label: str, line: Mapping[Any, Any] | None) -> Part:
+def _part(role: str, text: str, label: str, line: Mapping[Any, Any] | None) -> LabelledPart:
     name, _, settings = text.partition(":")
     if line is None:
-        return Part(role, text, label, name, settings, role == ATTACK and name in RESTORING, "")
+        return LabelledPart(role, text, label, name, settings, role == ATTACK and name in RESTORING, "")
     restores = str(line["restores"]).lower() in ("true", "1", "1.0")
-    return Part(role, text, label, str(line["name"]), str(line["settings"]), restores, str(line["plug_in"]))
+    return LabelledPart(role, text, label, str(line["name"]), str(line["settings"]), restores, str(line["plug_in"]))

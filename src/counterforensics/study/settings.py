@@ -95,11 +95,11 @@ def _repeated(values: Sequence[Any]) -> list[Any]:
     return [value for position, value in enumerate(values) if value in values[:position]]
 
 
-class _Part(BaseModel):
+class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, arbitrary_types_allowed=True)
 
 
-class SimulatedSettings(_Part):
+class SimulatedSettings(_Settings):
     """Photographs of simulated cameras; see `photos.simulated`."""
 
     devices: int = Field(9, ge=2)
@@ -109,14 +109,14 @@ class SimulatedSettings(_Part):
     seed: int = Field(0, ge=0)
 
 
-class PhotoSettings(_Part):
+class PhotoSettings(_Settings):
     """Where the photographs come from; folders and simulated cameras may be mixed."""
 
     folders: tuple[Path, ...] = ()
     simulated: SimulatedSettings | None = None
 
 
-class SplitSettings(_Part):
+class SplitSettings(_Settings):
     """Which devices are tested on, and which share of the training photographs is held out."""
 
     test: int | tuple[str, ...] = 3
@@ -133,7 +133,7 @@ class SplitSettings(_Part):
         return self
 
 
-class PatchSettings(_Part):
+class PatchSettings(_Settings):
     """How many patches are taken, and of what."""
 
     size: int = Field(SIZE, ge=32, le=1024)
@@ -145,7 +145,7 @@ class PatchSettings(_Part):
     channels: Channels = "luma"
 
 
-class DetectorSettings(_Part):
+class DetectorSettings(_Settings):
     """One detector: a text form alone, or with a label of its own."""
 
     detector: RecipeText
@@ -166,7 +166,7 @@ class DetectorSettings(_Part):
         return text if self.label is None else {"detector": text, "label": self.label}
 
 
-class AttackSettings(_Part):
+class AttackSettings(_Settings):
     """One attack, whom it attacks, and what it hides; a text form alone for one that needs no target."""
 
     attack: AttackText
@@ -186,7 +186,7 @@ class AttackSettings(_Part):
         return given
 
 
-class Study(_Part):
+class Study(_Settings):
     """Everything that a study's figures depend on."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from counterforensics.report.labels import ATTACK, DETECTOR, Labels, Part, shown_settings
+from counterforensics.report.labels import ATTACK, DETECTOR, LabelledPart, Labels, shown_settings
 from counterforensics.report.tables.model import NONE, Column, Row, Table, texts, titled
 
 _SECTIONS = {DETECTOR: "Detectors", ATTACK: "Attacks"}
@@ -26,7 +26,7 @@ def settings_table(labels: Labels) -> Table | None:
     )
 
 
-def _row(labels: Labels, part: Part) -> Row:
+def _row(labels: Labels, part: LabelledPart) -> Row:
     shown = labels.detector(part.text) if part.role == DETECTOR else labels.attack(part.text)
     cells = texts([part.name, shown_settings(part.settings) or NONE, part.plug_in or NONE])
     return Row(_SECTIONS[part.role], (shown,), cells)

@@ -1,4 +1,4 @@
-"""What became of every attempt at a task, kept beside the results while it runs, for people and for forecasts."""
+"""What became of every attempt at a task, kept beside the results while it runs, for people and for estimates."""
 
 from __future__ import annotations
 
