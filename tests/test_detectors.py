@@ -166,7 +166,7 @@ WRONG = {
 @pytest.mark.parametrize("how", WRONG)
 def test_a_broken_contract_is_said(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     known = Registry("detector", Recipe, {"wrong": Wrong})  # type: ignore[type-abstract]
-    monkeypatch.setattr("counterforensics.testing.DETECTORS", known)
+    monkeypatch.setattr("counterforensics.testing.detectors.DETECTORS", known)
     monkeypatch.setattr("counterforensics.detectors.DETECTORS", known)
     with pytest.raises(AssertionError) as raised:
         check_detector(f"wrong:{how}")

@@ -77,7 +77,7 @@ WRONG: dict[str, tuple[Callable[[Pixels], Any], str]] = {
 @pytest.mark.parametrize("how", WRONG)
 def test_a_broken_contract_is_said(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     known = Registry("manipulation", Manipulation, {"wrong": Wrong})  # type: ignore[type-abstract]
-    monkeypatch.setattr("counterforensics.testing.MANIPULATIONS", known)
+    monkeypatch.setattr("counterforensics.testing.manipulations.MANIPULATIONS", known)
     with pytest.raises(AssertionError) as raised:
         check_manipulation(f"wrong:{how}")
     assert str(raised.value).startswith(f"wrong:{how}: {WRONG[how][1]}")

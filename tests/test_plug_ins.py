@@ -690,7 +690,7 @@ WRONG_ATTACKS = {
 @pytest.mark.parametrize("how", WRONG_ATTACKS)
 def test_an_attack_that_breaks_its_contract_is_told_how(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     known = Registry("attack", Attack, {"wrong": WrongAttack})  # type: ignore[type-abstract]
-    monkeypatch.setattr("counterforensics.testing.ATTACKS", known)
+    monkeypatch.setattr("counterforensics.testing.attacks.ATTACKS", known)
     with pytest.raises(AssertionError) as raised:
         check_attack(f"wrong:{how}")
     assert str(raised.value).startswith(f"wrong:{how}: {WRONG_ATTACKS[how]}")
