@@ -24,7 +24,7 @@ from counterforensics import detectors
 from counterforensics.errors import LeakageError, NameNotFoundError, PhotoError, StudyError
 from counterforensics.evaluation import mse, psnr_of, radial_spectrum, residual_spectrum, ssim
 from counterforensics.outcome import LABEL_COLUMNS, PLANNED, ROW_COLUMNS, TIME_COLUMNS, TRAINING_COLUMNS, Outcome
-from counterforensics.study.out_folder import claim
+from counterforensics.study.out_folder import claim, write_figures
 from counterforensics.study.run import run_study
 from counterforensics.study.schedulers import execute
 from counterforensics.study.settings import Study, load_study
@@ -471,7 +471,7 @@ def test_all_manipulations_of_a_study_share_one_start(tmp_path: Path, computed: 
     assert set(deep["augmentation"]) == {"flips and 90-degree turns"}
     assert (set(deep["patches"]), set(deep["start_patches"])) == ({4}, {4})
     assert list(start["manipulation"]) == ["all"]
-    assert set(deep["start"]) == {f"{start['part'].iloc[0]} for 2 manipulations together"}
+    assert (set(deep["start"]), set(deep["start_manipulations"])) == ({start["part"].iloc[0]}, {2})
     assert trainings.loc[trainings["name"] == "spam-svm", "steps"].isna().all()
     both = (tmp_path / "out" / "rows.csv").read_bytes()
     run_study(study, tmp_path / "alone", workers=1)
@@ -600,3 +600,11 @@ def test_another_label_computes_nothing(finished: Path, copy: Path, tmp_path: Pa
     run_study(tiny_study(tmp_path, detectors=renamed), copy)
     assert computed == []
     assert {row["label"] for row in rows_of(copy)} == {"The SVM", "cozzolino2017"}
+
+
+def test_figures_are_written_whole_or_with_six_decimals_and_others_as_they_are(tmp_path: Path) -> None:
+    columns = ["seed", "tp", "tpr", "psnr", "ended"]
+    table = pd.DataFrame([[2**62 + 1, 3.0, 1 / 3, np.inf, "planned"], [0, np.nan, None, 48, ["a", 1]]], columns=columns)
+    write_figures(table.astype(object), tmp_path / "table.csv")
+    lines = (tmp_path / "table.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[1:] == ["4611686018427387905,3,0.333333,inf,planned", "0,,,48.000000,\"['a', 1]\""]

@@ -73,7 +73,8 @@ TRAINING_COLUMNS = (
     "validation_detected",  # of a generator: the share that its perceptual network calls manipulated
     "ended",  # planned; early, without a better validation; collapsed; diverged
     "reason",  # of a collapse or a divergence
-    "start",  # the text form of what it went on from, and whether manipulations share that
+    "start",  # the text form of the network that it went on from
+    "start_manipulations",  # how many manipulations share that
     "start_patches",  # seen by the start
     "perceptual_net",  # of a generator: discriminator or none
 )

@@ -60,7 +60,6 @@ def trainings(study: Study, plan: Plan, store: Store) -> pd.DataFrame:
 
 def _training(study: Study, training: PlannedTraining, record: Mapping[str, Any]) -> dict[str, Any]:
     facts = record.get("training", {})
-    shared = f" for {training.manipulations} manipulations together" if training.manipulations > 1 else ""
     return {
         "study": study.name,
         "seed": training.seed,
@@ -70,7 +69,8 @@ def _training(study: Study, training: PlannedTraining, record: Mapping[str, Any]
         "label": training.label,
         "part": training.part,
         "pairs": record.get("pairs"),
-        "start": training.start + shared if training.start else "",
+        "start": training.start,
+        "start_manipulations": training.manipulations if training.start else None,
         **{name: facts[name] for name in TRAINING_COLUMNS if name in facts},
     }
 

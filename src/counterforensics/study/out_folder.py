@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ ROWS, TRAININGS, LABELS = "rows.csv", "trainings.csv", "labels.csv"
 PHOTOS, TIMES, SETTINGS = "photos.csv", "times.csv", "study.yaml"
 _WHOLE = frozenset(
     {"seed", "n_pristine", "n_manipulated", "fp", "tp"}
-    | {"pairs", "pairs_per_step", "patches", "steps", "best_step", "start_patches"}
+    | {"pairs", "pairs_per_step", "patches", "steps", "best_step", "start_patches", "start_manipulations"}
 )
 
 
@@ -79,11 +80,16 @@ def _write(columns: Iterable[str], lines: Iterable[Iterable[Any]], path: Path) -
 
 
 def _field(name: str, value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if value is None or math.isnan(value):
+    if value is None:
         return ""
-    return str(int(value)) if name in _WHOLE else f"{value:.6f}"
+    if isinstance(value, Integral) and name in _WHOLE:
+        return str(int(value))  # a large seed keeps every digit
+    if not isinstance(value, Real):
+        return str(value)
+    number = float(value)
+    if math.isnan(number):
+        return ""
+    return str(int(number)) if name in _WHOLE else f"{number:.6f}"
 
 
 def link_trained(plan: Plan, store: Store, out: Path) -> None:

@@ -39,7 +39,7 @@ class PlannedTraining:
     key: str
     start: str = ""  # the text form of what it goes on from
     start_key: str = ""
-    manipulations: int = 1  # that share it
+    manipulations: int = 1  # that share the start
 
     @property
     def kind(self) -> str:
