@@ -38,7 +38,6 @@ class PlannedTraining:
     label: str
     key: str
     start: str = ""  # the text form of what it goes on from
-    start_key: str = ""
     manipulations: int = 1  # that share the start
 
     @property

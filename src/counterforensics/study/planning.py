@@ -219,7 +219,7 @@ class _Trainings:
         if start is not None:
             self._note(dataclasses.replace(start, label=judge.label))
             shared = start.manipulations
-            trained = dataclasses.replace(trained, start=start.part, start_key=start.key, manipulations=shared)
+            trained = dataclasses.replace(trained, start=start.part, manipulations=shared)
         self._note(trained)
         return key
 
