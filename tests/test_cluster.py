@@ -312,8 +312,21 @@ def test_a_worker_of_another_version_that_came_late_does_no_work(
     failed = ended[task.key]
     assert failed is not None
     assert failed.reason.startswith("StudyError: the worker tcp://127.0.0.1:")
-    assert "'counterforensics': '0.0.1'" in failed.reason
+    assert f"has counterforensics {__version__}, the run has 0.0.1; install the same" in failed.reason
     assert not store.has(task.key)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_worker_with_another_library_is_named_and_nothing_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connected("local", gpu=False, workers=1, say=lambda text: None) as there:
+        there.check(FolderStore(tmp_path), [])
+        monkeypatch.setitem(cluster.VERSIONS, "OpenCV", "0.0.1")
+        with pytest.raises(
+            StudyError, match=r"the worker tcp://\S+ has OpenCV \S+, the run has 0\.0\.1; install the same"
+        ):
+            there.check(FolderStore(tmp_path), [])
 
 
 @pytest.mark.filterwarnings("ignore")

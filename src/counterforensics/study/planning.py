@@ -11,7 +11,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from counterforensics import manipulations
+from counterforensics import versions
 from counterforensics.attacks import ATTACKS, Attack, LearnedAttack
 from counterforensics.detectors import DETECTORS, Recipe, text_form
 from counterforensics.errors import StudyError
@@ -358,7 +358,7 @@ class _Crops:
         settings = {
             "photo": photo.digest,
             "manipulation": workers["manipulation"].depends_on if workers else None,
-            "backend": manipulations.BACKEND,
+            "made by": dict(versions.PIXELS),
             "per_photo": per_photo,
             "size": self.study.patches.size,
             "channels": self.study.patches.channels,
