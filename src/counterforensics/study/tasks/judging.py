@@ -45,7 +45,7 @@ class Measure(Kind):
     """One row: a judge's verdicts on pristine and on manipulated or concealed patches."""
 
     name = "measure"
-    version = 2
+    version = 3
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
         """As `Kind.run`."""
