@@ -408,7 +408,7 @@ class _Judging:
         pristine = self._judge(judge, self.pristine, "pristine patches")
         positive = self._judge(judge, patches, shown)
         needs: dict[str, Keys] = {"pristine": (pristine,), "positive": (positive,)}
-        needs |= {"patches": self.pristine, "positive patches": origin}
+        needs |= {"patches": self.pristine, "positive patches": origin, "judge": (self.trained[judge.text],)}
         if attack:
             needs["concealed"] = patches
             needs["before"] = (self._judge(judge, origin, "attacked patches before the attack"),)

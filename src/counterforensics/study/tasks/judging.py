@@ -45,15 +45,19 @@ class Measure(Kind):
     """One row: a judge's verdicts on pristine and on manipulated or concealed patches."""
 
     name = "measure"
-    version = 2
+    version = 4
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
         """As `Kind.run`."""
         pristine, positive = (np.load(store.folder(task.needs[role][0]) / LOGITS) for role in ("pristine", "positive"))
         photos = (patches_of(task.needs[role], store).photo for role in ("patches", "positive patches"))
-        found = rates(pristine, positive, *photos, seed=task.settings["seed"])
+        photo_of_pristine, photo_of_positive = photos
+        logits = pristine, positive, photo_of_pristine, photo_of_positive
+        found = rates(*logits, seed=task.settings["seed"])
         row: dict[str, Any] = dataclasses.asdict(found)
         row |= {"fpr": found.fpr, "tpr": found.tpr, "acc": found.acc}
+        thresholds = thresholds_of(weights.read_record(store.folder(task.needs["judge"][0])).get("training", {}))
+        row |= operating_points(*logits, thresholds=thresholds, seed=task.settings["seed"])
         if "concealed" in task.needs:
             before = np.load(store.folder(task.needs["before"][0]) / LOGITS)
             row |= _quality(store.folder(task.needs["concealed"][0])) | _success(before, positive)
