@@ -36,8 +36,8 @@ SMALL = {
     "spam-svm": ["spam-svm", "spam-svm:normalisation=l2"],
     "bayar2016": ["bayar2016:steps=1,pairs_per_step=2"],
     "bayar2016-published": ["bayar2016-published:steps=1,pairs_per_step=2"],
-    "mislnet": ["mislnet:steps=1,pairs_per_step=2,shared_steps=1"],
-    "xception": ["xception:steps=1,pairs_per_step=2,shared_steps=0"],
+    "mislnet": ["mislnet:steps=1,pairs_per_step=2,start=shared,start_steps=1"],
+    "xception": ["xception:steps=1,pairs_per_step=2,start_steps=1", "xception:steps=1,pairs_per_step=2,start=random"],
     "cozzolino2017": [
         "cozzolino2017:svm_pairs=40,steps=0",
         "cozzolino2017:svm_pairs=40,steps=3,pairs_per_step=4",
@@ -401,7 +401,7 @@ def timm_name(ours: str) -> str:
 
 def imagenet(path: Path, **changes: torch.Tensor | None) -> dict[str, torch.Tensor]:
     """A file as timm would write it, with weights of ours; a change of None leaves the tensor out."""
-    network = parse("xception:shared_steps=0").build()
+    network = parse("xception:start=random").build()
     assert isinstance(network, DeepNetwork)
     network.initialise(torch.Generator().manual_seed(5))
     theirs = {
@@ -419,7 +419,7 @@ def test_xception_begins_with_imagenets_weights(tmp_path: Path) -> None:
     theirs = imagenet(tmp_path / "legacy.safetensors")
     for name in ("conv1.weight", "block1.rep.0.conv1.weight", "block4.rep.7.pointwise.weight", "block12.skip.weight"):
         assert name in theirs
-    recipe = parse(f"xception:imagenet={tmp_path / 'legacy.safetensors'},steps=0,shared_steps=0")
+    recipe = parse(f"xception:imagenet={tmp_path / 'legacy.safetensors'},steps=0,start=random")
     state = recipe.train(median_pairs(2, 2, size=32, held_out=0), seed=7).state_dict()
     assert torch.equal(state["middle.0.rep.7.pointwise.weight"], theirs["block4.rep.7.pointwise.weight"])
     assert torch.equal(state["exit.4.conv1.weight"], theirs["conv4.conv1.weight"])

@@ -354,9 +354,9 @@ def test_a_discriminator_is_watched_from_its_first_adversarial_step_on(
 
 
 def test_bfloat16_learns_nearly_what_float32_does(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accelerator, "has_bfloat16", lambda _: False)
+    monkeypatch.setattr(accelerator, "is_fast_in_bfloat16", lambda _: False)
     whole = attack(name).learn(median_pairs(), seed=0)
-    monkeypatch.setattr(accelerator, "has_bfloat16", lambda _: True)
+    monkeypatch.setattr(accelerator, "is_fast_in_bfloat16", lambda _: True)
     half = attack(name).learn(median_pairs(), seed=0)
     assert (whole.facts["precision"], half.facts["precision"]) == ("float32", "bfloat16")
     assert half.facts["ended"] == PLANNED

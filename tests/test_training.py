@@ -178,7 +178,7 @@ def test_a_checkpoint_of_another_training_is_not_taken_up(
 
 
 def test_a_training_killed_in_the_start_that_it_makes_goes_on_there(tmp_path: Path) -> None:
-    recipe = Tiny(steps=4, shared_steps=8)
+    recipe = Tiny(steps=4, start="shared", start_steps=8)
     with pytest.raises(KilledError):
         _train_until(5, recipe, TrainingMonitor(folder=tmp_path))
     said: list[str] = []
@@ -492,7 +492,7 @@ def test_bfloat16_is_used_where_the_hardware_has_it_alone() -> None:
     assert accelerator.precision_on(processor, "float32") == "float32"
     with pytest.MonkeyPatch.context() as patch:
         for has in (True, False):
-            patch.setattr(accelerator, "has_bfloat16", lambda _, has=has: has)
+            patch.setattr(accelerator, "is_fast_in_bfloat16", lambda _, has=has: has)
             assert accelerator.precision_on(processor, "bfloat16") == ("bfloat16" if has else "float32")
 
 

@@ -34,6 +34,9 @@ ROW_COLUMNS = (
     "tpr_low",
     "tpr_high",
     "auc",
+    *(f"{name}{bound}" for name in ("best_acc", "tpr_at_fpr_01", "tpr_at_fpr_05") for bound in ("", "_low", "_high")),
+    "fpr_at_fpr_01",  # on the test photographs, at the threshold that the held-out ones gave for 1 %
+    "fpr_at_fpr_05",
     "mse",
     "psnr",
     "unchanged",
@@ -69,16 +72,24 @@ TRAINING_COLUMNS = (
     "validation_loss",  # of what is kept, on held-out photographs, as all that follows
     "validation_acc",
     "validation_auc",
+    "validation_patches",  # pristine ones, and as many manipulated; the figures above and the thresholds come from them
+    "threshold_fpr_01",  # that 1 % of the held-out pristine patches lie above
+    "threshold_fpr_05",
     "validation_psnr",  # of a generator: to pristine patches, or to manipulated ones where pixels moved
     "validation_detected",  # of a generator: the share that its perceptual network calls manipulated
     "ended",  # planned; early, without a better validation; collapsed; diverged
     "reason",  # of a collapse or a divergence
     "start",  # the text form of the network that it went on from
-    "start_manipulations",  # how many manipulations share that
-    "start_patches",  # seen by the start
+    "start_manipulation",  # that the start learned, ALL for several
+    "start_manipulations",  # how many those are
+    "start_patches",  # seen by the start, and by its own
     "perceptual_net",  # of a generator: discriminator or none
 )
 ALL = "all"
+# Shares of pristine patches that a threshold lets pass for manipulated, by the name that columns have for them.
+OPERATING_POINTS = {"fpr_01": 0.01, "fpr_05": 0.05}
+# A detector whose AUC on held-out photographs is below this has not learned: at chance there is nothing to conceal.
+LEARNED_AUC = 0.6
 PLANNED, EARLY, COLLAPSED, DIVERGED = "planned", "early", "collapsed", "diverged"
 
 # labels.csv, one line for each detector and attack of the study.

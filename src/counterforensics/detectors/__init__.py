@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from counterforensics.detectors import zoo
-from counterforensics.detectors.base import Detector, Network, Recipe
+from counterforensics.detectors.base import Detector, Network, Recipe, Start
 from counterforensics.detectors.bayar2016 import Bayar2016, Bayar2016Published
 from counterforensics.detectors.cozzolino2017 import Cozzolino2017
-from counterforensics.detectors.mislnet import MislNet
+from counterforensics.detectors.mislnet import MislNet, MislNetPublished
 from counterforensics.detectors.spam_svm import SpamSvm
 from counterforensics.detectors.xception import Xception
 from counterforensics.errors import WeightsError, unknown_name
@@ -25,6 +25,7 @@ DETECTORS: Registry[Recipe] = Registry(
         "cozzolino2017": Cozzolino2017,
         "xception": Xception,
         "mislnet": MislNet,
+        "mislnet-published": MislNetPublished,
     },
 )
 
@@ -66,4 +67,4 @@ def load_detector(path_or_name: str | Path) -> Network:
     return network
 
 
-__all__ = ["DETECTORS", "Detector", "Network", "Recipe", "load_detector", "parse", "text_form"]
+__all__ = ["DETECTORS", "Detector", "Network", "Recipe", "Start", "load_detector", "parse", "text_form"]

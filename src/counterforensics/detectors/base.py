@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -78,12 +78,23 @@ class Network(SavedNetwork):
         return self.logits(pixels)
 
 
+@dataclass(frozen=True)
+class Start:
+    """The network that a training goes on from: `recipe`, trained on `manipulations` (text forms) together.
+
+    output: of a network with an output for each of `manipulations`, the one that training goes on from.
+    """
+
+    recipe: Recipe
+    manipulations: tuple[str, ...]
+    output: int | None = None
+
+
 class Recipe(Part, ABC):
     """A frozen dataclass that says how a detector is built and trained.
 
-    A recipe may go on from another network. Either it has a `start`, a recipe that is trained for the same manipulation
-    first, or a `shared_start`, one network for all manipulations of a study together. A study trains each start once
-    and hands it to `fine_tune`.
+    A recipe may go on from another network, its start. A study trains each start once, whatever goes on from it, and
+    hands it to `fine_tune`.
     """
 
     @property
@@ -96,13 +107,14 @@ class Recipe(Part, ABC):
         """Whether the detector runs on a GPU where there is one: `accelerated` of the network that it builds."""
         return False
 
-    @property
-    def start(self) -> Recipe | None:
-        """The recipe for the same manipulation whose network training goes on from; None without one."""
-        return None
+    def start_for(self, manipulation: str, *, among: Sequence[str], strongest: str | None) -> Start | None:
+        """The start of a detector of `manipulation` in a study of several; None without one.
 
-    def shared_start(self, manipulations: int) -> Recipe | None:
-        """The recipe of one network for so many manipulations, whose outputs training goes on from, or None."""
+        manipulation: a text form, one of `among`, the manipulations of the study in its order.  strongest: of the same
+        kind the strongest form in the study, `manipulation` itself perhaps; None where the study has one form only,
+        or the kind has no order.  `train` without a study has `among=[manipulation]` and no strongest form.
+        Raises StudyError if these cannot give the start that the settings ask for.
+        """
         return None
 
     def patches_seen(self, given: int) -> int:
@@ -118,7 +130,7 @@ class Recipe(Part, ABC):
         """The detector trained on `pairs`, in evaluation mode, its start included.  Raises TrainingError."""
 
     def fine_tune(self, start: Network, pairs: Pairs, *, seed: int, monitor: TrainingMonitor = SILENT) -> Network:
-        """As `train`, going on from a trained start: of a shared one, its output for this manipulation."""
+        """As `train`, going on from the trained `start`; of one with several outputs, from the one that was chosen."""
         raise NotImplementedError(f"{type(self).__name__} goes on from no start")
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
 from counterforensics.errors import StudyError
+from counterforensics.learning.filters import check_start_filters
 from counterforensics.learning.layers import ConstrainedConv2d, GhostBatchNorm2d, SeededDropout
 from counterforensics.pixels import luma
 
@@ -28,9 +29,10 @@ class BayarNetwork(DeepNetwork):
 
     patch_side = SIDE
 
-    def __init__(self, normalisation: str, outputs: int) -> None:
+    def __init__(self, normalisation: str, start_filters: str, outputs: int) -> None:
         super().__init__()
         self.published = normalisation == "local-response"
+        self.start_filters = start_filters
         self.constrained = ConstrainedConv2d(FILTERS)
         self.convolutions = nn.Sequential(
             *self._convolution(FILTERS, 64, size=7, stride=2),
@@ -60,7 +62,7 @@ class BayarNetwork(DeepNetwork):
 
         Ours: dense layers without bias, convolutions scaled to their inputs (He et al. 2015).
         """
-        nn.init.normal_(self.constrained.weight, 0, 0.3, generator=generator)  # before it is projected [ours]
+        self.constrained.initialise(self.start_filters, generator)
         for layer in [*self.convolutions, *self.dense, self.last]:
             if isinstance(layer, nn.Linear):
                 nn.init.normal_(layer.weight, 0, 0.005, generator=generator)
@@ -75,10 +77,13 @@ class BayarNetwork(DeepNetwork):
 
 @dataclass(frozen=True)
 class Bayar2016(DeepRecipe):
-    """The variant that converges: batch normalisation in place of local response normalisation, AdamW [ours]."""
+    """The variant that converges: batch normalisation in place of local response normalisation, AdamW [ours].
 
-    lr: float = 5e-4
+    start_filters: the constrained filters start as classical predictors (`prediction`) or `random`.
+    """
+
     normalisation: str = "batch"
+    start_filters: str = "prediction"
 
     patch_side = SIDE
 
@@ -87,10 +92,11 @@ class Bayar2016(DeepRecipe):
         if self.normalisation not in NORMALISATIONS:
             known = " or ".join(NORMALISATIONS)
             raise StudyError(f"bayar2016: normalisation must be {known}, got {self.normalisation!r}")
+        check_start_filters("bayar2016", self.start_filters)
 
     def network(self) -> BayarNetwork:
         """As `DeepRecipe.network`."""
-        return BayarNetwork(self.normalisation, self.outputs)
+        return BayarNetwork(self.normalisation, self.start_filters, self.outputs)
 
 
 @dataclass(frozen=True)
@@ -101,4 +107,6 @@ class Bayar2016Published(Bayar2016):
     pairs_per_step: int = 16
     optimiser: str = "sgd"
     lr: float = 1e-6
+    lr_rule: str = "one"
     normalisation: str = "local-response"
+    start_filters: str = "random"

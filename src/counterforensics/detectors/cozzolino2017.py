@@ -8,7 +8,7 @@ has two named parametrisations: `product`, which keeps the co-occurrence a produ
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from counterforensics.detectors.base import Network, Recipe
+from counterforensics.detectors.base import Network, Recipe, Start
 from counterforensics.detectors.spam_head import LinearHead, check_svm, fit_head, unit_features
 from counterforensics.detectors.training import TrainingSchedule, fit, squared_hinge
 from counterforensics.errors import StudyError
@@ -146,14 +146,14 @@ class Cozzolino2017(Recipe):
         """The network with exact filters and a linear layer of zeros."""
         return NETWORKS[self.parametrisation](self.alpha, self.normalisation)
 
-    @property
-    def start(self) -> Cozzolino2017 | None:
-        """The SVM on soft features that fine-tuning begins from; None where there is no fine-tuning."""
+    def start_for(self, manipulation: str, *, among: Sequence[str], strongest: str | None) -> Start | None:
+        """As `Recipe.start_for`: fine-tuning begins from the SVM on soft features for the same manipulation."""
         if self.steps == 0:
             return None
-        return Cozzolino2017(
+        svm = Cozzolino2017(
             self.parametrisation, self.alpha, self.svm_pairs, steps=0, c=self.c, normalisation=self.normalisation
         )
+        return Start(svm, (manipulation,))
 
     def patches_seen(self, given: int) -> int:
         """As `Recipe.patches_seen`: the SVM sees what is given, fine-tuning so many steps."""

@@ -5,22 +5,27 @@ from __future__ import annotations
 import copy
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from counterforensics.detectors.base import Network, Recipe
+from counterforensics.detectors.base import Network, Recipe, Start
+from counterforensics.detectors.spam_start import fit_to_spam
 from counterforensics.detectors.training import TrainingSchedule, fit
 from counterforensics.errors import PixelError, StudyError
+from counterforensics.features.spam import DIMENSION
 from counterforensics.learning.accelerator import PRECISIONS
+from counterforensics.learning.layer_rates import RULES, parameter_groups
 from counterforensics.learning.layers import project
 from counterforensics.learning.monitor import SILENT, TrainingMonitor
 from counterforensics.photos.patches import Pairs
 
 OPTIMISERS = ("adamw", "sgd")
+STARTS = ("random", "shared", "spam")
+LEARNED = ("verdicts", "spam")
 
 
 class DeepNetwork(Network):
@@ -68,40 +73,56 @@ class DeepRecipe(Recipe):
 
     steps, pairs_per_step, patience, precision: as `TrainingSchedule` has them. Patches are turned at random.
     optimiser: `adamw`, or `sgd` with `momentum`; at most at the learning rate `lr`, with `weight_decay`.
-    shared_steps: 0 trains from a random start. With more, one start for all manipulations of a study is trained first,
-    for so many steps at `shared_lr`, with one output for each manipulation; then it is fine-tuned for `steps` on each.
-    outputs: manipulations that one network tells from pristine, above 1 only in a shared start.
+    lr_rule: `fan-in` lowers the rate of wide layers, as `learning.layer_rates` has it; `one` rate serves all layers.
+    start: where training begins. `random`: at random weights. `shared`: at one network for all manipulations of the
+    study, which has learned to tell each from pristine. `spam`: at one network that has learned to predict the SPAM
+    feature. Either of the two is trained once, for `start_steps` at `start_lr`.
+    curriculum: the detector of a weak manipulation goes on from that of the strongest of its kind in the study; only the
+    strongest goes on from `start`.
+    outputs, learns: of a start how many values the network gives, and whether they are `verdicts` or the `spam` feature.
     """
 
     steps: int = 2000
     pairs_per_step: int = 32
     optimiser: str = "adamw"
     lr: float = 1e-3
+    lr_rule: str = "fan-in"
     weight_decay: float = 5e-4
     momentum: float = 0.9
-    shared_steps: int = 0
-    shared_lr: float = 1e-3
+    start: str = "random"
+    start_steps: int = 1000
+    start_lr: float = 1e-3
+    curriculum: bool = False
     patience: int = 8
     precision: str = "bfloat16"
     outputs: int = 1
+    learns: str = "verdicts"
 
     uses_gpu = True
-    former_names: ClassVar[Mapping[str, str]] = {"rate": "lr", "decay": "weight_decay", "shared_rate": "shared_lr"}
+    version: ClassVar[int] = 2
+    former_names: ClassVar[Mapping[str, str]] = {
+        "rate": "lr",
+        "decay": "weight_decay",
+        "shared_steps": "start_steps",
+        "shared_rate": "start_lr",
+        "shared_lr": "start_lr",
+    }
 
     WARM_UP: ClassVar[float] = 0.05
-    VALIDATED: ClassVar[int] = 192
+    VALIDATED: ClassVar[int] = 384
 
     def __post_init__(self) -> None:
         name = type(self).__name__.lower()
         given = vars(self)
-        counts = {"steps": 0, "pairs_per_step": 1, "shared_steps": 0, "patience": 0, "outputs": 1}
+        counts = {"steps": 0, "pairs_per_step": 1, "start_steps": 1, "patience": 0, "outputs": 1}
         for setting, least in counts.items():
             if given[setting] < least:
                 raise StudyError(f"{name}: {setting} must be at least {least}, got {given[setting]}")
-        for setting in ("lr", "weight_decay", "momentum", "shared_lr"):
+        for setting in ("lr", "weight_decay", "momentum", "start_lr"):
             if not 0 <= given[setting] <= 1:
                 raise StudyError(f"{name}: {setting} must lie between 0 and 1, got {given[setting]:g}")
-        for setting, known in (("optimiser", OPTIMISERS), ("precision", PRECISIONS)):
+        words = {"optimiser": OPTIMISERS, "precision": PRECISIONS, "lr_rule": RULES, "start": STARTS, "learns": LEARNED}
+        for setting, known in words.items():
             if given[setting] not in known:
                 raise StudyError(f"{name}: {setting} must be {' or '.join(known)}, got {given[setting]!r}")
 
@@ -117,38 +138,59 @@ class DeepRecipe(Recipe):
         """As `Recipe.patches_seen`: so many steps, whatever is given."""
         return 2 * self.steps * self.pairs_per_step if self.steps else given
 
-    def shared_start(self, manipulations: int) -> Self | None:
-        """As `Recipe.shared_start`."""
-        if not self.shared_steps:
+    def start_for(self, manipulation: str, *, among: Sequence[str], strongest: str | None) -> Start | None:
+        """As `Recipe.start_for`.  Raises StudyError for a curriculum without a stronger form in the study."""
+        if self.curriculum and strongest is None and among != [manipulation]:
+            kind = manipulation.partition(":")[0]
+            raise StudyError(
+                f"curriculum=true goes from the strongest form of a manipulation to the weaker ones, and the study has "
+                f"{kind} in one form only, {manipulation}: add another {kind}, or leave curriculum out"
+            )
+        if self.curriculum and strongest not in (None, manipulation):
+            return Start(self, (str(strongest),))
+        if self.start == "random":
             return None
-        return dataclasses.replace(
-            self, steps=self.shared_steps, lr=self.shared_lr, shared_steps=0, outputs=manipulations
+        spam = self.start == "spam"
+        before = dataclasses.replace(
+            self,
+            steps=self.start_steps,
+            lr=self.start_lr,
+            start="random",
+            curriculum=False,
+            outputs=DIMENSION if spam else len(among),
+            learns="spam" if spam else "verdicts",
         )
+        return Start(before, tuple(among), None if spam else list(among).index(manipulation))
 
     def train(self, pairs: Pairs, *, seed: int, monitor: TrainingMonitor = SILENT) -> DeepNetwork:
         """Train on `pairs` of one manipulation, or of several together where there are several outputs.
 
-        A start that is wanted is trained on `pairs`, too.
+        A start that is wanted is trained on `pairs`, too; of a curriculum there is one form, and so no stronger one.
         """
-        before = self.shared_start(1)
+        before = self.start_for("this", among=["this"], strongest=None)
         if before is not None:
-            start = before.train(pairs, seed=seed, monitor=monitor.before())
+            start = before.recipe.train(pairs, seed=seed, monitor=monitor.before())
             return self.fine_tune(start, pairs, seed=seed, monitor=monitor)
         network = self.build()
         self.initialise(network, seed)
         return self._fit(network, pairs, seed, monitor)
 
     def fine_tune(self, start: Network, pairs: Pairs, *, seed: int, monitor: TrainingMonitor = SILENT) -> DeepNetwork:
-        """As `Recipe.fine_tune`."""
+        """As `Recipe.fine_tune`; where `start` has learned something else, its last layer is begun anew."""
         network = self.build()
-        network.load_state_dict(start.state_dict())
+        state = start.state_dict()
+        if state["last.weight"].shape != network.last.weight.shape:
+            self.initialise(network, seed)
+            state |= {f"last.{name}": tensor for name, tensor in network.last.state_dict().items()}
+        network.load_state_dict(state)
         self._fit(network, pairs, seed, monitor)
-        network.facts = {**network.facts, "start_patches": start.facts.get("patches", 0)}
+        before = int(start.facts.get("patches", 0)) + int(start.facts.get("start_patches", 0))
+        network.facts = {**network.facts, "start_patches": before}
         return network
 
     def _fit(self, network: DeepNetwork, pairs: Pairs, seed: int, monitor: TrainingMonitor) -> DeepNetwork:
-        optimiser = self.optimiser_for(network)
-        fit(network, pairs, optimiser, schedule=self.schedule(), seed=seed, monitor=monitor)
+        fit_it = fit_to_spam if self.learns == "spam" else fit
+        fit_it(network, pairs, self.optimiser_for(network), schedule=self.schedule(), seed=seed, monitor=monitor)
         return network
 
     def initialise(self, network: DeepNetwork, seed: int) -> None:
@@ -162,25 +204,16 @@ class DeepRecipe(Recipe):
             steps=self.steps,
             pairs_per_step=self.pairs_per_step,
             warm_up=self.WARM_UP,
-            validations=self._validations,
+            validations=min(12, -(-self.steps // 20)),
             validated=self.VALIDATED,
             patience=self.patience,
             augment=True,
             precision=self.precision,
         )
 
-    @property
-    def _validations(self) -> int:
-        """A look at held-out pairs takes as long as several steps; fine-tuning is short."""
-        return min(4, -(-self.steps // 10)) if self.shared_steps else min(16, -(-self.steps // 20))
-
     def optimiser_for(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Weights decay; biases and normalisations do not."""
-        tensors = list(network.parameters())
-        groups: list[dict[str, Any]] = [
-            {"params": [tensor for tensor in tensors if tensor.ndim > 1], "weight_decay": self.weight_decay},
-            {"params": [tensor for tensor in tensors if tensor.ndim <= 1], "weight_decay": 0.0},
-        ]
+        """As the settings say."""
+        groups = parameter_groups(network, rule=self.lr_rule, lr=self.lr, weight_decay=self.weight_decay)
         if self.optimiser == "sgd":
             return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum)
         return torch.optim.AdamW(groups, lr=self.lr, fused=True)

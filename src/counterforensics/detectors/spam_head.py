@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from counterforensics.detectors.base import LinearInSpam
 from counterforensics.detectors.linear_svm import Rows, fit_linear_svm, moments
 from counterforensics.errors import AttackError, StudyError, TrainingError
-from counterforensics.features.spam import DIMENSION
-from counterforensics.pixels import Pixels
+from counterforensics.features.spam import DIMENSION, s3_spam14hv
+from counterforensics.pixels import Pixels, luma
 
 NORMALISATIONS = ("sqrt", "l2")
 
@@ -68,6 +68,12 @@ def check_svm(name: str, c: float, normalisation: str) -> None:
         raise StudyError(f"{name}: c must be positive, got {c:g}")
     if normalisation not in NORMALISATIONS:
         raise StudyError(f"{name}: normalisation must be sqrt or l2, got {normalisation!r}")
+
+
+def spam_features(patches: Pixels) -> Tensor:
+    """Exact SPAM features of the luma of stored patches: uint8 [n, c, h, w] -> float32 [n, 338]."""
+    planes = luma(torch.from_numpy(patches).float())[:, 0].round().to(torch.uint8)
+    return torch.from_numpy(s3_spam14hv(planes.numpy()))
 
 
 def unit_features(batches: Iterable[Pixels], feature: Callable[[Pixels], Tensor], normalisation: str) -> Rows:

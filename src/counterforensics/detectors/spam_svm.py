@@ -10,11 +10,18 @@ import torch
 from torch import Tensor
 
 from counterforensics.detectors.base import LinearInSpam, Network, Recipe
-from counterforensics.detectors.spam_head import LinearHead, check_svm, fit_head, linear_in_spam, unit_features
+from counterforensics.detectors.spam_head import (
+    LinearHead,
+    check_svm,
+    fit_head,
+    linear_in_spam,
+    spam_features,
+    unit_features,
+)
 from counterforensics.features.spam import s3_spam14hv
 from counterforensics.learning.monitor import SILENT, TrainingMonitor
 from counterforensics.photos.patches import Pairs
-from counterforensics.pixels import Pixels, luma
+from counterforensics.pixels import luma
 
 
 class SpamSvmDetector(Network):
@@ -49,7 +56,7 @@ class SpamSvm(Recipe):
     c: float = 0.1
     normalisation: str = "sqrt"
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         check_svm("spam-svm", self.c, self.normalisation)
@@ -59,14 +66,9 @@ class SpamSvm(Recipe):
         return SpamSvmDetector(self.normalisation)
 
     def train(self, pairs: Pairs, *, seed: int, monitor: TrainingMonitor = SILENT) -> SpamSvmDetector:
-        """Fit on all pairs, held-out ones too: nothing is chosen by validation here."""
-        detector = self.build()
-        features = partial(unit_features, feature=_spam_of, normalisation=self.normalisation)
+        """Fit on the training photographs; those held out are for the thresholds."""
+        detector, pairs = self.build(), pairs.training()
+        features = partial(unit_features, feature=spam_features, normalisation=self.normalisation)
         with features(pairs.pristine.batches(512)) as pristine, features(pairs.manipulated.batches(512)) as manipulated:
             fit_head(detector.head, pristine, manipulated, c=self.c)
         return detector.eval()
-
-
-def _spam_of(patches: Pixels) -> Tensor:
-    """Exact SPAM features of the luma of stored patches, uint8 [n, c, h, w] -> float32 [n, 338]."""
-    return torch.from_numpy(s3_spam14hv(luma(torch.from_numpy(patches).float())[:, 0].to(torch.uint8).numpy()))

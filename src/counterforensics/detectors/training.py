@@ -126,7 +126,7 @@ class DetectorTraining(TrainingLoop[Batch, Network]):
         """As `fit`."""
         groups = [{name: value for name, value in g.items() if name != "params"} for g in optimiser.param_groups]
         how = f"{type(optimiser).__name__} {groups} {getattr(loss, '__name__', '')}"
-        settings = f"{type(network).__name__} {how}"
+        settings = f"{type(self).__name__} {type(network).__name__} {how}"
         super().__init__(network, pairs, schedule, seed=seed, monitor=monitor, settings=settings)
         self.optimiser = optimiser
         self.loss = loss
@@ -166,9 +166,13 @@ class DetectorTraining(TrainingLoop[Batch, Network]):
         """Add the gradient of one part of a batch of so many patches to the others'; the part's share of the loss."""
         with accelerator.autocast(self.device, self.precision):
             outputs = self.network.outputs(to_pixels(part.patches))
-        share = (self.loss(part.signs * outputs.float()) * part.weights).sum() / patches
+        share = self.total_loss(part, outputs.float()) / patches
         share.backward()  # type: ignore[no-untyped-call]
         return share.detach()
+
+    def total_loss(self, part: Batch, outputs: Tensor) -> Tensor:
+        """The sum of the losses of the patches in `part`, from the network's outputs for them: a scalar."""
+        return (self.loss(part.signs * outputs) * part.weights).sum()
 
     def _halve_passes(self, error: torch.OutOfMemoryError) -> None:
         """Let half as many patches pass at once, in whole groups, so that batch normalisation sees the same groups."""

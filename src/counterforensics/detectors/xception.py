@@ -14,11 +14,13 @@ from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
 from counterforensics.detectors.imagenet import HUB, load_legacy_xception
 from counterforensics.detectors.training import TrainingSchedule
 from counterforensics.errors import PixelError, StudyError
+from counterforensics.learning.filters import remove_means
 from counterforensics.learning.layers import GhostBatchNorm2d
 from counterforensics.pixels import luma
 
 MIDDLE_BLOCKS = 8
 CHANNELS = ("luma", "rgb")
+START_FILTERS = ("zero-mean", "random")
 
 
 class SeparableConv2d(nn.Module):
@@ -61,9 +63,10 @@ class XceptionBlock(nn.Module):
 class XceptionNetwork(DeepNetwork):
     """[n, 3, 128, 128] -> 2048x4x4 -> mean -> outputs; from luma, all three inputs see it."""
 
-    def __init__(self, channels: str, outputs: int) -> None:
+    def __init__(self, channels: str, start_filters: str, outputs: int) -> None:
         super().__init__()
         self.channels = channels
+        self.start_filters = start_filters
         self.entry = nn.Sequential(
             *(nn.Conv2d(3, 32, 3, 2, bias=False), GhostBatchNorm2d(32), nn.ReLU()),
             *(nn.Conv2d(32, 64, 3, bias=False), GhostBatchNorm2d(64), nn.ReLU()),
@@ -94,6 +97,8 @@ class XceptionNetwork(DeepNetwork):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+        if self.start_filters == "zero-mean":
+            remove_means(torch.as_tensor(self.entry[0].weight))
         nn.init.normal_(self.last.weight, 0, 0.01, generator=generator)
         nn.init.zeros_(self.last.bias)
 
@@ -106,25 +111,29 @@ class Xception(DeepRecipe):
     `hub:OWNER/NAME` for one on the Hugging Face hub (extra `hub`), begins there.
     crop: training shows random squares of this side of the patches (0: whole patches). The traces are local, the
     network takes any size, and a pass costs by the pixel: on a processor 64x64 shows four times as many scenes.
+    start_filters: the filters of the first layer begin `zero-mean`, so that they see residuals and not brightness, or
+    `random`.
     """
 
-    steps: int = 100
-    lr: float = 3e-4
-    shared_steps: int = 1500
+    start: str = "spam"
     channels: str = "luma"
     crop: int = 64
+    start_filters: str = "zero-mean"
     imagenet: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.channels not in CHANNELS:
             raise StudyError(f"xception: channels must be luma or rgb, got {self.channels!r}")
+        if self.start_filters not in START_FILTERS:
+            known = " or ".join(START_FILTERS)
+            raise StudyError(f"xception: start_filters must be {known}, got {self.start_filters!r}")
         if self.crop and self.crop < 32:
             raise StudyError(f"xception: crop must be 0 or at least 32, got {self.crop}")
 
     def network(self) -> XceptionNetwork:
         """As `DeepRecipe.network`."""
-        return XceptionNetwork(self.channels, self.outputs)
+        return XceptionNetwork(self.channels, self.start_filters, self.outputs)
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from counterforensics.evaluation.operating_points import best_threshold, operating_points
 from counterforensics.evaluation.quality import changed, mse, psnr_of, ssim
 from counterforensics.evaluation.rates import Rates, auc_interval, rates
 from counterforensics.evaluation.spectrum import frequencies, radial_spectrum, residual_spectrum
@@ -11,9 +12,11 @@ __all__ = [
     "Rates",
     "auc",
     "auc_interval",
+    "best_threshold",
     "changed",
     "frequencies",
     "mse",
+    "operating_points",
     "psnr_of",
     "radial_spectrum",
     "rates",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from counterforensics.learning.filters import prediction_filters
+
 # A constrained filter whose outer taps sum to less than this is shifted to the constraint, not divided by its sum.
 _SMALLEST_SUM = 0.1
 
@@ -17,6 +19,14 @@ class ConstrainedConv2d(nn.Conv2d):
 
     def __init__(self, filters: int, size: int = 5) -> None:
         super().__init__(1, filters, size, bias=False)
+
+    @torch.no_grad()
+    def initialise(self, start: str, generator: torch.Generator) -> None:
+        """start: `prediction`, as `learning.filters` has it, or `random`, N(0, .3) before the projection [ours]."""
+        if start == "prediction":
+            self.weight.copy_(prediction_filters(len(self.weight), generator))
+        else:
+            nn.init.normal_(self.weight, 0, 0.3, generator=generator)
 
     @torch.no_grad()
     def project(self) -> None:

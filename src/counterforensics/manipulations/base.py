@@ -24,6 +24,11 @@ class Manipulation(Part, ABC):
         """The side that a photograph must have for at least `side` pixels to be left."""
         return side
 
+    @property
+    def strength(self) -> float | None:
+        """How strong it is among manipulations of its kind, the larger the stronger; None where there is no order."""
+        return None
+
     @abstractmethod
     def __call__(self, photo: Pixels) -> Pixels:
         """photo: uint8 [h, w, 3], RGB.  Returns uint8 [h', w', 3]; h' and w' differ where pixels move."""

@@ -24,6 +24,11 @@ class GaussianBlur(Manipulation):
     def __post_init__(self) -> None:
         check_range("blur: sigma", self.sigma, 0.05, 50)
 
+    @property
+    def strength(self) -> float:
+        """As `Manipulation.strength`: by its width."""
+        return self.sigma
+
     def __call__(self, photo: Pixels) -> Pixels:
         """photo: uint8 [h, w, 3].  Returns uint8 of the same shape."""
         return np.asarray(cv2.GaussianBlur(check_photo(photo), (0, 0), self.sigma), dtype=np.uint8)

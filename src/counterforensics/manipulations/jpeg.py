@@ -24,6 +24,11 @@ class JpegCompression(Manipulation):
     def __post_init__(self) -> None:
         check_range("jpeg: quality", self.quality, 1, 100)
 
+    @property
+    def strength(self) -> float:
+        """As `Manipulation.strength`: the lower the quality."""
+        return float(100 - self.quality)
+
     def __call__(self, photo: Pixels) -> Pixels:
         """photo: uint8 [h, w, 3], at most 65,500 pixels a side.  Returns uint8 of the same shape."""
         height, width = check_photo(photo).shape[:2]

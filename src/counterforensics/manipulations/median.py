@@ -26,6 +26,11 @@ class MedianFilter(Manipulation):
         if self.size % 2 == 0:
             raise StudyError(f"median: size must be odd (3, 5, 7, ...), got {self.size}")
 
+    @property
+    def strength(self) -> float:
+        """As `Manipulation.strength`: by the side of the window."""
+        return float(self.size)
+
     def __call__(self, photo: Pixels) -> Pixels:
         """photo: uint8 [h, w, 3].  Returns uint8 of the same shape."""
         return np.asarray(cv2.medianBlur(check_photo(photo), self.size), dtype=np.uint8)

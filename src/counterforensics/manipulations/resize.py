@@ -31,6 +31,11 @@ class Resize(Manipulation):
         """As `Manipulation.side_before`."""
         return math.ceil(side / self.scale)
 
+    @property
+    def strength(self) -> float:
+        """As `Manipulation.strength`: by the ratio of sizes, whether larger or smaller."""
+        return abs(math.log(self.scale))
+
     def __call__(self, photo: Pixels) -> Pixels:
         """photo: uint8 [h, w, 3].  Returns uint8 [round(h * scale), round(w * scale), 3]."""
         height, width = check_photo(photo).shape[:2]

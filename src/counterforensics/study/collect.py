@@ -70,7 +70,8 @@ def _training(study: Study, training: PlannedTraining, record: Mapping[str, Any]
         "part": training.part,
         "pairs": record.get("pairs"),
         "start": training.start,
-        "start_manipulations": training.manipulations if training.start else None,
+        "start_manipulation": training.start_manipulation,
+        "start_manipulations": training.start_manipulations or None,
         **{name: facts[name] for name in TRAINING_COLUMNS if name in facts},
     }
 

@@ -38,7 +38,9 @@ class PlannedTraining:
     label: str
     key: str
     start: str = ""  # the text form of what it goes on from
-    manipulations: int = 1  # that share the start
+    start_manipulation: str = ""  # that the start learned, ALL for several
+    start_manipulations: int = 0  # how many those are
+    manipulations: int = 1  # how many it learns itself
 
     @property
     def kind(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 from counterforensics import versions
 from counterforensics.attacks import ATTACKS, Attack, LearnedAttack
-from counterforensics.detectors import DETECTORS, Recipe, text_form
+from counterforensics.detectors import DETECTORS, Recipe, Start, text_form
 from counterforensics.errors import StudyError
 from counterforensics.manipulations import MANIPULATIONS, Manipulation
 from counterforensics.names import Part, Registry
@@ -213,15 +213,10 @@ class _Trainings:
         return {"pristine": self.crops.of(photos, None), "manipulated": self.crops.of(photos, manipulation)}
 
     def of_judge(self, judge: Named[Recipe], manipulation: Named[Manipulation]) -> str:
-        """Plan the training of a detector of the study, and note it and its start; its key."""
-        key, start = self._of(judge.part, judge.text, manipulation)
-        trained = PlannedTraining(self.seed, manipulation.text, "detector", judge.text, judge.label, key)
-        if start is not None:
-            self._note(dataclasses.replace(start, label=judge.label))
-            shared = start.manipulations
-            trained = dataclasses.replace(trained, start=start.part, manipulations=shared)
+        """Plan the training of a detector of the study, and note it and its starts; its key."""
+        trained = self._of(judge.part, judge.text, [manipulation], judge.label)
         self._note(trained)
-        return key
+        return trained.key
 
     def _note(self, training: PlannedTraining) -> None:
         """Put a training into the plan once: what is a detector of the study is no mere start."""
@@ -229,30 +224,48 @@ class _Trainings:
         if noted.role == "start" and training.role != "start":
             self.plan.trainings[training.key] = training
 
-    def _of(self, recipe: Recipe, text: str, manipulation: Named[Manipulation]) -> tuple[str, PlannedTraining | None]:
-        """Plan the training of `recipe` and before it its start; the key, and the start if it has one."""
-        needs = self.pairs(manipulation)
-        settings: dict[str, Any] = {"manipulation": manipulation.text}
+    def _of(self, recipe: Recipe, text: str, learned: Sequence[Named[Manipulation]], label: str) -> PlannedTraining:
+        """Plan the training of `recipe` on some manipulations together, and before it its start, which is noted."""
+        texts = [one.text for one in learned]
+        needs = self.pairs(learned[0])
+        settings: dict[str, Any] = {"manipulation": texts[0]}
         start: PlannedTraining | None = None
-        if shared := recipe.shared_start(len(self.manipulations)):
-            start = self._for_all(shared)
-            settings["start_output"] = [one.text for one in self.manipulations].index(manipulation.text)
-        elif recipe.start is not None:
-            before = text_form(recipe.start)
-            key, _ = self._of(recipe.start, before, manipulation)
-            start = PlannedTraining(self.seed, manipulation.text, "start", before, "", key)
-        if start is not None:
+        if len(learned) > 1:
+            needs = {"pristine": needs["pristine"]}
+            needs |= {f"manipulated {one.text}": self.pairs(one)["manipulated"] for one in learned}
+            settings = {"manipulations": texts}
+        elif wanted := self._start_for(recipe, learned[0]):
+            start = self._of(wanted.recipe, text_form(wanted.recipe), self._named(wanted.manipulations), label)
+            start = dataclasses.replace(start, role="start")
+            self._note(start)
             needs["start"] = (start.key,)
-        return self._add(recipe, text, manipulation.text, needs, settings), start
+            if wanted.output is not None:
+                settings["start_output"] = wanted.output
+        of = ALL if len(learned) > 1 else texts[0]
+        key = self._add(recipe, text, of if len(learned) == 1 else "all manipulations", needs, settings)
+        return PlannedTraining(
+            self.seed,
+            of,
+            "detector",
+            text,
+            label,
+            key,
+            start=start.part if start else "",
+            start_manipulation=start.manipulation if start else "",
+            start_manipulations=start.manipulations if start else 0,
+            manipulations=len(learned),
+        )
 
-    def _for_all(self, recipe: Recipe) -> PlannedTraining:
-        """Plan the training of one network for all manipulations, an output for each."""
-        text = text_form(recipe)
-        learned = {f"manipulated {one.text}": self.pairs(one)["manipulated"] for one in self.manipulations}
-        needs = {"pristine": self.pairs(self.manipulations[0])["pristine"], **learned}
-        settings = {"manipulations": [one.text for one in self.manipulations]}
-        key = self._add(recipe, text, "all manipulations", needs, settings)
-        return PlannedTraining(self.seed, ALL, "start", text, "", key, manipulations=len(self.manipulations))
+    def _start_for(self, recipe: Recipe, manipulation: Named[Manipulation]) -> Start | None:
+        """What the training of a detector of `manipulation` goes on from."""
+        kind = type(manipulation.part)
+        forms = [one for one in self.manipulations if type(one.part) is kind and one.part.strength is not None]
+        strongest = max(forms, key=lambda one: one.part.strength or 0.0).text if len(forms) > 1 else None
+        return recipe.start_for(manipulation.text, among=[one.text for one in self.manipulations], strongest=strongest)
+
+    def _named(self, texts: Sequence[str]) -> list[Named[Manipulation]]:
+        """The study's manipulations of these texts."""
+        return [one for one in self.manipulations if one.text in texts]
 
     def _add(
         self, recipe: Recipe, text: str, manipulation: str, needs: Mapping[str, Keys], settings: Mapping[str, Any]

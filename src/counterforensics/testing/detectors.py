@@ -206,10 +206,10 @@ def judges_the_same_from_files(case: DetectorCase) -> None:
 
 def goes_on_from_its_start(case: DetectorCase) -> None:
     """A recipe with a start ends with the same weights, whoever trained the start, which stays as it was."""
-    start = case.recipe.start or case.recipe.shared_start(1)
+    start = case.recipe.start_for("this", among=["this"], strongest=None)
     if start is None:
         return
-    before = start.train(case.pairs, seed=1)
+    before = start.recipe.train(case.pairs, seed=1)
     kept = copied_state(before)
     given = case.recipe.fine_tune(before, case.pairs, seed=1)
     expect(same_state(before, kept), case.text, "fine_tune changes the start that it is given")
@@ -218,15 +218,17 @@ def goes_on_from_its_start(case: DetectorCase) -> None:
     expect(same, case.text, "fine_tune from its start gives other weights than train")
 
 
-def goes_on_from_one_output_of_a_shared_start(case: DetectorCase) -> None:
-    """A start for two manipulations has two outputs, and fine-tuning goes on from either."""
-    start = case.recipe.shared_start(2)
-    if start is None:
+def goes_on_from_a_start_for_two(case: DetectorCase) -> None:
+    """Fine-tuning goes on from a start that two manipulations share, and from either output if it has two."""
+    start = case.recipe.start_for("second", among=["first", "second"], strongest="second")
+    if start is None or len(start.manipulations) < 2:
         return
-    shared = start.train(Pairs.together([case.pairs, case.pairs]), seed=1)
-    outputs = tuple(shared.outputs(case.pixels).shape)
-    expect(outputs == (5, 2), case.text, f"outputs of a start for two manipulations must be (5, 2), are {outputs}")
-    tuned = case.recipe.fine_tune(shared.select_output(1), case.pairs, seed=1)
+    shared = start.recipe.train(Pairs.together([case.pairs, case.pairs]), seed=1)
+    if start.output is not None:
+        outputs = tuple(shared.outputs(case.pixels).shape)
+        expect(outputs == (5, 2), case.text, f"outputs of a start for two manipulations must be (5, 2), are {outputs}")
+        shared = shared.select_output(start.output)
+    tuned = case.recipe.fine_tune(shared, case.pairs, seed=1)
     expect(tuned.logits(case.pixels).shape == (5,), case.text, "the fine-tuned network must give one logit a patch")
 
 
@@ -241,5 +243,5 @@ DETECTOR_CHECKS: tuple[Callable[[DetectorCase], None], ...] = (
     refuses_to_learn_from_nothing,
     judges_the_same_from_files,
     goes_on_from_its_start,
-    goes_on_from_one_output_of_a_shared_start,
+    goes_on_from_a_start_for_two,
 )

@@ -11,7 +11,9 @@ import numpy as np
 
 from counterforensics.detectors import Recipe, load_detector
 from counterforensics.detectors.base import score
-from counterforensics.evaluation import psnr_of, rates
+from counterforensics.detectors.calibration import thresholds_of
+from counterforensics.evaluation import operating_points, psnr_of, rates
+from counterforensics.learning import weights
 from counterforensics.learning.accelerator import placed
 from counterforensics.study.store.folder import Store
 from counterforensics.study.tasks.base import Kind, Say, Task

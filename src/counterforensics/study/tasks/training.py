@@ -12,7 +12,9 @@ from typing import Any
 
 from counterforensics.attacks import LearnedAttack
 from counterforensics.detectors import Network, Recipe, load_detector
+from counterforensics.detectors.calibration import calibrate
 from counterforensics.learning import weights
+from counterforensics.learning.accelerator import placed
 from counterforensics.learning.monitor import TrainingMonitor
 from counterforensics.study.store.folder import Store
 from counterforensics.study.tasks.base import Kind, Say, Task
@@ -26,7 +28,7 @@ class Train(Kind):
     """A detector for one manipulation, or a start for several, trained on the training devices."""
 
     name = "train"
-    version = 4
+    version = 5
     reports_progress = True
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
@@ -39,6 +41,8 @@ class Train(Kind):
             network = recipe.fine_tune(_start(task, store), pairs, seed=seed, monitor=monitor)
         else:
             network = recipe.train(pairs, seed=seed, monitor=monitor)
+        if "manipulation" in task.settings:
+            network.facts = {**network.facts, **calibrate(placed(network), pairs)}
         name = task.workers["recipe"].text.partition(":")[0]
         weights.save(network, folder, name=name, settings=recipe, record=_record(task, len(pairs)))
         (folder / CURVE).write_text(json.dumps(curve), encoding="utf-8")
