@@ -129,6 +129,7 @@ def load(folder: Path, known: Mapping[str, Any], kind: str = "detector") -> Any:
     if not all(torch.isfinite(tensor).all() for tensor in tensors.values() if tensor.is_floating_point()):
         raise WeightsError(f"{path} holds NaN or infinity; train this {kind} again")
     network.facts = record.get("training", {})
+    network.trained_for = str(record.get("manipulation", ""))
     return network.eval()
 
 
