@@ -86,10 +86,6 @@ TRAINING_COLUMNS = (
     "perceptual_net",  # of a generator: discriminator or none
 )
 ALL = "all"
-# Shares of pristine patches that a threshold lets pass for manipulated, by the name that columns have for them.
-OPERATING_POINTS = {"fpr_01": 0.01, "fpr_05": 0.05}
-# A detector whose AUC on held-out photographs is below this has not learned: at chance there is nothing to conceal.
-LEARNED_AUC = 0.6
 PLANNED, EARLY, COLLAPSED, DIVERGED = "planned", "early", "collapsed", "diverged"
 
 # labels.csv, one line for each detector and attack of the study.

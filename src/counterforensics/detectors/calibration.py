@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from counterforensics.detectors.base import Detector, score
 from counterforensics.errors import TrainingError
-from counterforensics.outcome import OPERATING_POINTS
 from counterforensics.photos.patches import Pairs
-from counterforensics.ranking import auc
+from counterforensics.ranking import OPERATING_POINTS, auc
 
 # Patches that pass at once.
 _BATCH = 32

@@ -77,9 +77,9 @@ class DeepRecipe(Recipe):
     start: where training begins. `random`: at random weights. `shared`: at one network for all manipulations of the
     study, which has learned to tell each from pristine. `spam`: at one network that has learned to predict the SPAM
     feature. Either of the two is trained once, for `start_steps` at `start_lr`.
-    curriculum: the detector of a weak manipulation goes on from that of the strongest of its kind in the study; only the
+    curriculum: a detector of a weak manipulation goes on from that of the strongest of its kind in the study; only the
     strongest goes on from `start`.
-    outputs, learns: of a start how many values the network gives, and whether they are `verdicts` or the `spam` feature.
+    outputs, learns: of a start, how many values it gives, and whether they are `verdicts` or the `spam` feature.
     """
 
     steps: int = 2000
