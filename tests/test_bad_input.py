@@ -287,7 +287,7 @@ CASES = [
     Case("even median", lambda p: p.run(manipulations=["median:4"]), "median: size must be odd (3, 5, 7, ...), got 4"),
     Case("quality of 101", lambda p: p.run(manipulations=["jpeg:101"]), "must lie between 1 and 100, got 101"),
     Case("no quality", lambda p: p.evaluate(manipulation="jpeg"), "manipulation 'jpeg' needs a value for quality"),
-    Case("epsilon of 256", lambda p: p.run(attacks=fgsm(attack="fgsm:epsilon=256")), "0..255, got 256"),
+    Case("epsilon of 256", lambda p: p.run(attacks=fgsm(attack="fgsm:epsilon=256")), "1..255, got 256"),
     Case("no targets", lambda p: p.run(attacks=[{"attack": "fgsm"}]), "attack 'fgsm' needs targets: list one or more"),
     Case(
         "a target without gradients",

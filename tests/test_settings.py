@@ -125,14 +125,17 @@ def test_an_unknown_study_is_answered_by_the_nearest() -> None:
         ({"manipulations": []}, "manipulations: Tuple should have at least 1 item"),
         ({"manipulations": ["median:7", "median:size=7"]}, "study: manipulations names 'median:7' twice"),
         ({"manipulations": ["median:4"]}, "median: size must be odd (3, 5, 7, ...), got 4"),
-        ({"manipulations": ["median"]}, "manipulation 'median' needs a value for size; median:1 is one form"),
+        (
+            {"manipulations": ["median"]},
+            "manipulation 'median' needs a value for size; write median:SIZE, such as median:7",
+        ),
         ({"manipulations": ["median:x"]}, "median:size must be of type int, got 'x'"),
         ({"manipulations": ["jpeg:0"]}, "jpeg: quality must lie between 1 and 100, got 0"),
         ({"manipulations": ["jpeg:70,90"]}, "cannot read '90' in 'jpeg:70,90'; write jpeg:KEY=VALUE,KEY=VALUE"),
         ({"manipulations": ["resize:nan"]}, "resize: scale must lie between 0.05 and 10, got nan"),
         ({"manipulations": [7]}, "manipulations.0: write a text form, such as NAME or NAME:SETTING=VALUE, got 7"),
         ({"detectors": []}, "detectors: Tuple should have at least 1 item"),
-        ({"detectors": ["spam-svm:c=-1"]}, "spam-svm: c must be positive, got -1"),
+        ({"detectors": ["spam-svm:c=-1"]}, "spam-svm: c must lie between 1e-09 and 1e+09, got -1"),
         ({"attacks": [{"attack": "fgsm"}]}, "study: attack 'fgsm' needs targets: list one or more of the study's"),
         (
             {"attacks": [{"attack": "fgsm", "targets": [COZZOLINO] * 2}]},
@@ -162,7 +165,7 @@ def test_an_impossible_setting_of_an_attack_is_repeated_with_its_place(tmp_path:
     with pytest.raises(AttackError) as caught:
         tiny_study(tmp_path, attacks=[{"attack": "fgsm:epsilon=300", "targets": [COZZOLINO]}])
     assert str(caught.value).endswith(
-        "attacks.0.attack: fgsm: epsilon must be a whole number of grey levels, 0..255, got 300"
+        "attacks.0.attack: fgsm: epsilon must be a whole number of grey levels, 1..255, got 300"
     )
 
 

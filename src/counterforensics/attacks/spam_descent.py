@@ -64,7 +64,7 @@ class SpamDescent(Attack):
 
     def __post_init__(self) -> None:
         check_choice(self.name, "goal", self.goal, GOALS)
-        check_between(self.name, "psnr", self.psnr, 0, math.inf)
+        check_between(self.name, "psnr", self.psnr, 0, 110)  # above, not one level of one pixel may change
         check_between(self.name, "confidence", self.confidence, 0, math.inf)
         check_whole(self.name, "sweeps", self.sweeps, 1, 100_000, "")
 

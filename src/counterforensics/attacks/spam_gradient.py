@@ -59,7 +59,7 @@ class SpamGradient(Attack):
 
     def __post_init__(self) -> None:
         check_choice(self.name, "gradient", self.gradient, tuple(GRADIENTS))
-        check_between(self.name, "share", self.share, 0, 1)
+        check_between(self.name, "share", self.share, 1e-6, 1)
         check_whole(self.name, "strength", self.strength, 1, 255, " of grey levels")
         check_whole(self.name, "rounds", self.rounds, 1, 100_000, "")
         check_between(self.name, "confidence", self.confidence, 0, math.inf)
