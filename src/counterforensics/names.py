@@ -472,12 +472,12 @@ def _typed(where: str, value: Any, wanted: Any) -> Any:
         if wanted is bool:
             return value if isinstance(value, bool) else {"true": True, "false": False}[str(value).lower()]
         if wanted is int:
-            whole = _whole(value)
+            whole = whole_number(value)
             if abs(whole) >= 2**63:  # more than arrays hold
                 raise OverflowError
             return whole
         if wanted is float:
-            return float(_number_text(value))
+            return float(number_text(value))
     except (KeyError, ValueError, TypeError, OverflowError):
         raise StudyError(f"{where} must be of type {wanted.__name__}, got {shown(value)}") from None
     text = str(value)
@@ -486,11 +486,11 @@ def _typed(where: str, value: Any, wanted: Any) -> Any:
     return text
 
 
-def _whole(value: Any) -> int:
+def whole_number(value: Any) -> int:
     """`value` as a whole number, which a text may write as `7` or `7.0`.  Raises ValueError otherwise."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    text = _number_text(value)
+    text = number_text(value)
     try:
         return int(text)
     except ValueError:
@@ -499,7 +499,7 @@ def _whole(value: Any) -> int:
         return int(float(text))
 
 
-def _number_text(value: Any) -> str:
+def number_text(value: Any) -> str:
     """How a number is written.  Raises ValueError for what Python alone takes as one: True, 1_000, other digits."""
     text = str(value).strip()
     if isinstance(value, bool) or not _NUMBER.fullmatch(text):
