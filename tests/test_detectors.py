@@ -433,6 +433,7 @@ def test_xception_begins_with_imagenets_weights(tmp_path: Path) -> None:
     for name in ("conv1.weight", "block1.rep.0.conv1.weight", "block4.rep.7.pointwise.weight", "block12.skip.weight"):
         assert name in theirs
     recipe = parse(f"xception:imagenet={tmp_path / 'legacy.safetensors'},{STILL}")
+    recipe.check_files()
     state = recipe.train(median_pairs(2, 2, size=32, held_out=0), seed=7).state_dict()
     assert torch.equal(state["middle.0.rep.7.pointwise.weight"], theirs["block4.rep.7.pointwise.weight"])
     assert torch.equal(state["exit.4.conv1.weight"], theirs["conv4.conv1.weight"])
@@ -451,6 +452,8 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, changes: dict[st
     with pytest.raises(WeightsError) as raised:
         imagenet_weights.load_legacy_xception(parse("xception").build(), str(tmp_path / "other.safetensors"))
     assert "does not hold the weights of legacy_xception" in str(raised.value)
+    with pytest.raises(WeightsError, match=r"does not hold the weights of legacy_xception: (conv1|act1|bn1)\.weight"):
+        parse(f"xception:imagenet={tmp_path / 'other.safetensors'}").check_files()
     assert said in str(raised.value)
 
 

@@ -281,6 +281,23 @@ def test_the_same_folder_twice_is_named(tmp_path: Path) -> None:
         tiny_study(tmp_path, photos={"folders": ["a", f"{tmp_path}/b/../a"]})
 
 
+@pytest.mark.parametrize(
+    ("detector", "said"),
+    [
+        ("xception:channels=rgb", "xception:channels=rgb reads RGB, and patches.channels is luma; set channels: rgb"),
+        ("xception:imagenet=hub:../../x", "imagenet must be a file or hub:OWNER/NAME, got 'hub:../../x'"),
+        ("xception:imagenet=/etc/passwd", "/etc/passwd is no safetensors file"),
+        ("xception:imagenet=/nowhere/at.all", "imagenet='/nowhere/at.all' is no file"),
+        ("xception:imagenet=/dev/zero", "imagenet='/dev/zero' is no file"),
+        ("cozzolino2017:steps=1e15", "steps must lie between 0 and 10,000,000, got 1000000000000000"),
+    ],
+)
+def test_what_a_detector_cannot_do_is_said_when_the_study_is_read(tmp_path: Path, detector: str, said: str) -> None:
+    with pytest.raises(CounterforensicsError) as caught:
+        tiny_study(tmp_path, detectors=[detector], attacks=[])
+    assert said in str(caught.value)
+
+
 def test_an_impossible_setting_of_an_attack_is_repeated_with_its_place(tmp_path: Path) -> None:
     with pytest.raises(AttackError) as caught:
         tiny_study(tmp_path, attacks=[{"attack": "fgsm:epsilon=300", "targets": [COZZOLINO]}])

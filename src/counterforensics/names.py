@@ -47,6 +47,12 @@ class Part:
         """Files that the part reads. Results depend on their content."""
         return ()
 
+    def check_files(self) -> None:
+        """Raise a CounterforensicsError if they cannot be used; a study asks before it computes anything."""
+        for path in self.files:
+            if not path.is_file():
+                raise StudyError(f"{shown(str(path))} is no file; give the path of one")
+
 
 AnyPart = TypeVar("AnyPart", bound=Part)
 

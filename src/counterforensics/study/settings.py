@@ -329,6 +329,8 @@ class Study(_Settings):
             side = judge.part.patch_side
             if side not in (None, self.patches.size):
                 raise ValueError(f"{judge.text} takes patches of {side}x{side} alone, got size {self.patches.size}")
+            if judge.part.reads_rgb and self.patches.channels != "rgb":
+                raise ValueError(f"{judge.text} reads RGB, and patches.channels is luma; set channels: rgb")
         for settings in self.attacks:
             self._check_attack(settings)
         self._check_contests()
@@ -405,6 +407,8 @@ def load_study(text: str, *, photos: Sequence[Path] = ()) -> Study:
         raise StudyError(f"{text}: photos.folders names {shown(str(repeated[0]))} twice; give each folder once")
     if not folders and study.photos.simulated is None:
         raise StudyError(f"study {study.name!r} names no photographs; give a folder with --photos DIR")
+    for judge in study.judges:
+        judge.part.check_files()
     return study.model_copy(update={"photos": study.photos.model_copy(update={"folders": folders})})
 
 
