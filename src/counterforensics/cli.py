@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import sys
 from collections import Counter
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from counterforensics import __version__, names
-from counterforensics.errors import CounterforensicsError
+from counterforensics.errors import CounterforensicsError, printable
 
 app = typer.Typer(
     add_completion=False,
@@ -26,6 +27,7 @@ app = typer.Typer(
     help="Measure how image manipulation detectors hold up against attacks that hide the traces.",
 )
 INTERRUPTED = 130  # what typer returns after Ctrl-C
+LONGEST_LINE = 2000  # letters of a message
 WIDTH = 140  # columns that the widest table needs; a narrower terminal wraps its lines
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A built-in study (demo, paper) or a YAML file.")]
@@ -74,15 +76,17 @@ def run(
     folder = out or Path("runs") / settings.name
     outcome = run_study(settings, folder, workers=workers, progress=Progress(), store=store, cluster=cluster, gpu=gpu)
     report = write_report(outcome, folder)
-    console = Console()
+    console = _console()
     console.width = max(console.width, WIDTH)
     for table in terminal_tables(outcome):
         console.print(table)
     _say(console, "Left out", outcome.left_out)
     _say(console, "Failed", outcome.failures)
-    console.print(f"Rows: {folder / 'rows.csv'}\nReport: {report}", highlight=False, soft_wrap=True)
+    _say(console, "Rows", [str(folder / "rows.csv")])
+    _say(console, "Report", [str(report)])
     if outcome.failures:
-        raise CounterforensicsError(f"{len(outcome.failures)} tasks failed; run the same command again to retry them")
+        failed, them = ("1 task", "it") if len(outcome.failures) == 1 else (f"{len(outcome.failures)} tasks", "them")
+        raise CounterforensicsError(f"{failed} failed; run the same command again to retry {them}")
 
 
 @app.command(epilog="Example: `counterforensics plan studies/cameras.yaml --out runs/cameras`")
@@ -107,12 +111,12 @@ def plan(
         print(json.dumps(dataclasses.asdict(found), indent=2))
         return
     table = _table_of_tasks("total", "done", "patches", "disk", "memory of one", "time on one core")
-    table.title = f"{found.study}, what is left to do"
+    table.title = printable(f"{found.study}, what is left to do")
     for kind, cost in found.kinds.items():
         time = _duration(cost.seconds) + (" and more" if cost.unknown else "")
         sizes = (filesize.decimal(cost.disk), filesize.decimal(cost.memory))
         table.add_row(kind, str(cost.tasks), str(cost.done), str(cost.patches), *sizes, time)
-    console = Console()
+    console = _console()
     console.print(table)
     room = "" if found.room is None else f" of {filesize.decimal(found.room)} that are free"
     lines = [
@@ -120,7 +124,8 @@ def plan(
         f"Time: {_duration(found.seconds)} with {found.workers} workers; the durations of {found.measured_here} of "
         f"{found.left} tasks were measured in this store, the others come with the package",
     ]
-    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(printable(line), soft_wrap=True)
     unknown = (f"{kind} {name}" for kind, cost in found.kinds.items() for name in cost.unknown)
     _say(console, "No duration is known of", unknown)
     _say(console, "Left out", found.left_out)
@@ -153,20 +158,20 @@ def evaluate(
     if as_json:
         print(json.dumps(result, indent=2))
         return
-    table = Table(title=f"{detector} on {manipulation}")
+    table = Table(title=printable(f"{detector} on {manipulation}"))
     for heading in ("", "value", "95 % interval, resampled by photo"):
         table.add_column(heading)
     for name in ("fpr", "tpr", "acc", "auc"):
         low, high = result[f"{name}_low"], result[f"{name}_high"]
         form = ".4f" if name == "auc" else ".2%"
         table.add_row(name.upper(), f"{result[name]:{form}}", f"{low:{form}} to {high:{form}}")
-    console = Console()
+    console = _console()
     console.print(table)
     table = Table(title="by device")
     for heading in ("device", "FPR", "TPR", "ACC"):
         table.add_column(heading)
     for device, found in result["devices"].items():
-        table.add_row(device, *(f"{found[name]:.2%}" for name in ("fpr", "tpr", "acc")))
+        table.add_row(printable(device), *(f"{found[name]:.2%}" for name in ("fpr", "tpr", "acc")))
     console.print(table)
     console.print(
         f"{result['n_pristine']} pristine and {result['n_manipulated']} manipulated patches "
@@ -187,14 +192,16 @@ def photos(
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    table = Table(title=str(folder))
+    table = Table(title=printable(str(folder)))
     table.add_column("device")
     table.add_column("photographs", justify="right")
     table.add_column("sizes")
     for device, entries in found["devices"].items():
         sizes = Counter(f"{entry['width']}x{entry['height']}" for entry in entries)
-        table.add_row(device, str(len(entries)), ", ".join(f"{count} of {size}" for size, count in sizes.items()))
-    console = Console()
+        table.add_row(
+            printable(device), str(len(entries)), ", ".join(f"{count} of {size}" for size, count in sizes.items())
+        )
+    console = _console()
     console.print(table)
     _say(console, "Cannot be used", found["unusable"])
 
@@ -212,14 +219,14 @@ def status(
         print(json.dumps(dataclasses.asdict(found), indent=2))
         return
     ended = f"ended {found.ended}" if found.ended else "has not ended"
-    console = Console()
-    console.print(f"Began {found.began}, {ended}", highlight=False)
+    console = _console()
+    console.print(f"Began {found.began}, {ended}")
     table = _table_of_tasks("total", "done", "running", "failed")
     for kind, counts in found.kinds.items():
         table.add_row(kind, *(str(counts[name]) for name in ("total", "done", "running", "failed")))
     console.print(table)
     if found.seconds_left is not None:
-        console.print(f"About {found.seconds_left / 60:.0f} min left at the pace so far", highlight=False)
+        console.print(f"About {found.seconds_left / 60:.0f} min left at the pace so far")
     for heading, notes in (("Running", found.running), ("Failed", found.failed)):
         lines = (f"{note['label']} on {note['host']}, {note['seconds']:.0f} s; {note['said']}" for note in notes)
         _say(console, heading, (line.rstrip("; ") for line in lines))
@@ -237,12 +244,12 @@ def list_parts(as_json: Json = False) -> None:
         others = {"paper_manipulations": list(manipulations.PAPER), "studies": list(BUILT_IN)}
         print(json.dumps({**_parts(), **others, "shipped_detectors": shipped}, indent=2))
         return
-    console = Console()
+    console = _console()
     for table in _tables_of_parts():
         console.print(table)
-    console.print(f"The paper's manipulations: {', '.join(manipulations.PAPER)}", highlight=False)
-    console.print(f"Built-in studies: {', '.join(BUILT_IN)}", highlight=False)
-    console.print(f"Shipped detectors: {', '.join(shipped) or 'none'}", highlight=False)
+    console.print(f"The paper's manipulations: {', '.join(manipulations.PAPER)}")
+    console.print(f"Built-in studies: {', '.join(BUILT_IN)}")
+    console.print(f"Shipped detectors: {', '.join(shipped) or 'none'}")
 
 
 def _registries() -> dict[str, names.Registry[Any]]:
@@ -321,10 +328,15 @@ def _table_of_tasks(*headings: str) -> Table:
     return table
 
 
+def _console() -> Console:
+    """A terminal that shows text as it is: no brackets or colons in a name are taken for markup."""
+    return Console(markup=False, emoji=False, highlight=False)
+
+
 def _say(console: Console, heading: str, lines: Iterable[str]) -> None:
     """Each of `lines` as it is, under its heading; none is folded, so that a path can be copied."""
     for line in lines:
-        console.print(f"{heading}: {line}", highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(f"{heading}: {line}"), soft_wrap=True)
 
 
 @runtime_checkable
@@ -337,6 +349,9 @@ class _Complaint(Protocol):
 def main() -> None:
     """The entry point: an error of the user's is one line and exit 2."""
     _broken_said.clear()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks is shown escaped
     try:
         status = app(standalone_mode=False)
     except CounterforensicsError as error:
@@ -353,7 +368,9 @@ def main() -> None:
 
 def _leave(message: str, status: int) -> NoReturn:
     """Print one line on standard error and end with `status`."""
-    line = " ".join(message.split())
+    line = printable(" ".join(message.split()))
+    if len(line) > LONGEST_LINE:  # whatever was given is cut to a readable length
+        line = f"{line[: LONGEST_LINE // 2]} ... {line[-LONGEST_LINE // 2 :]}"
     _say_broken_plug_ins(besides=line)
     print(f"counterforensics: {line}", file=sys.stderr)
     sys.exit(status)
@@ -367,4 +384,4 @@ def _say_broken_plug_ins(*, besides: str = "") -> None:
     for line in names.broken_plug_ins():
         if line not in _broken_said and line not in besides:
             _broken_said.add(line)
-            print(f"counterforensics: {line}", file=sys.stderr)
+            print(f"counterforensics: {printable(line)}", file=sys.stderr)

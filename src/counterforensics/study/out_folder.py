@@ -16,13 +16,15 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from counterforensics.errors import StudyError
+from counterforensics.errors import StudyError, printable
 from counterforensics.study.plan import Plan
 from counterforensics.study.settings import Study
 from counterforensics.study.store.folder import Store, write_whole
 
 ROWS, TRAININGS, LABELS = "rows.csv", "trainings.csv", "labels.csv"
 PHOTOS, TIMES, SETTINGS = "photos.csv", "times.csv", "study.yaml"
+# What a spreadsheet takes for a formula at the beginning of a cell.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _WHOLE = frozenset(
     {"seed", "n_pristine", "n_manipulated", "fp", "tp"}
     | {"pairs", "pairs_per_step", "patches", "steps", "best_step", "start_patches", "start_manipulations"}
@@ -63,8 +65,8 @@ def write_figures(frame: pd.DataFrame, path: Path) -> None:
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """A table whose cells are written as they are.  Raises StudyError if it cannot be written."""
-    _write(frame.columns, frame.itertuples(index=False), path)
+    """A table whose numbers are written as they are.  Raises StudyError if it cannot be written."""
+    _write(frame.columns, ([_cell(value) for value in row] for row in frame.itertuples(index=False)), path)
 
 
 def _write(columns: Iterable[str], lines: Iterable[Iterable[Any]], path: Path) -> None:
@@ -79,13 +81,21 @@ def _write(columns: Iterable[str], lines: Iterable[Iterable[Any]], path: Path) -
         raise StudyError(f"cannot write {path} ({error.strerror}); finished work is kept") from error
 
 
+def _cell(value: Any) -> Any:
+    """A name as text that no spreadsheet takes for a formula and that UTF-8 can hold; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
 def _field(name: str, value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, Integral) and name in _WHOLE:
         return str(int(value))  # a large seed keeps every digit
     if not isinstance(value, Real):
-        return str(value)
+        return str(_cell(str(value)))
     number = float(value)
     if math.isnan(number):
         return ""

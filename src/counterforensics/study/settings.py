@@ -91,9 +91,9 @@ def _checked_label(label: Any) -> str | None:
         return None
     works = f'a label has 1 to {LONGEST_LABEL} letters, none of / \\ : * ? " < > |, no space or dot at its ends'
     if not isinstance(label, str) or not _LABEL.fullmatch(label) or len(label) > LONGEST_LABEL:
-        raise ValueError(f"{works}, got {shown(label)}")
+        raise ValueError(works)
     if label != label.strip(" .") or not any(letter.isalnum() for letter in label):
-        raise ValueError(f"{works}, got {shown(label)}")
+        raise ValueError(works)
     return label
 
 
@@ -413,6 +413,8 @@ def load_study(text: str, *, photos: Sequence[Path] = ()) -> Study:
 
 
 def _expanded(folder: Path) -> Path:
+    if "\0" in str(folder):
+        raise StudyError(f"no folder can be called {shown(str(folder))}")
     try:
         return folder.expanduser()
     except RuntimeError as error:

@@ -1,0 +1,5 @@
+"""`python -m counterforensics`: the command line."""
+
+from counterforensics.cli import main
+
+main()
