@@ -8,10 +8,7 @@ from typing import Any
 
 import numba
 
-
-class SlowStartWarning(UserWarning):
-    """Nothing can be kept compiled."""
-
+from counterforensics.errors import SlowStartWarning
 
 _said: set[str] = set()
 

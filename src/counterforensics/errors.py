@@ -58,6 +58,10 @@ class AttackError(CounterforensicsError, ValueError):
     """An attack's settings, or its target, make no sense."""
 
 
+class SlowStartWarning(UserWarning):
+    """No folder can keep compiled code; all works, slower."""
+
+
 def shown(given: object) -> str:
     """`given` as a message repeats it: as Python writes it, control characters escaped, a long one cut in its middle.
 

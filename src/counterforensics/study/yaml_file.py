@@ -26,13 +26,16 @@ class _Loader(yaml.SafeLoader):
     number may be. So are dates, and `yes` and `no`, which a device may be called. A key stands once.
     """
 
-    values = 0
+    def __init__(self, text: str, most: int) -> None:
+        """most: keys and values."""
+        super().__init__(text)
+        self.values, self.most = 0, most
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Read one key or value, and count it."""
         self.values += 1
-        if self.values > MOST_VALUES:
-            raise _Excess(f"it holds more than {MOST_VALUES:,} keys and values")
+        if self.values > self.most:
+            raise _Excess(f"it holds more than {self.most:,} keys and values")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
@@ -68,19 +71,19 @@ for _tag, _pattern, _first in (
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
-def parse_yaml(content: bytes, name: str) -> Any:
+def parse_yaml(content: bytes, name: str, *, most: int = MOST_VALUES) -> Any:
     """The values in a YAML text in UTF-8.
 
     name: of the file, for messages, which repeat little of it.  Raises StudyError for what is no YAML or no text, for a
-    key that stands twice, and for more than `MOST_VALUES` keys and values once aliases are replaced by what they name.
+    key that stands twice, and for more than `most` keys and values once aliases are replaced by what they name.
     """
     try:
-        loader = _Loader(content.decode("utf-8"))
+        loader = _Loader(content.decode("utf-8"), most)
         try:
             node = loader.get_single_node()
             if node is None:
                 return None
-            _check_unfolded(node)
+            _check_unfolded(node, most)
             return loader.construct_document(node)
         finally:
             loader.dispose()
@@ -94,7 +97,7 @@ def parse_yaml(content: bytes, name: str) -> Any:
         raise StudyError(f"{name} is not YAML: {_in_words(error)}") from error
 
 
-def _check_unfolded(root: yaml.Node) -> None:
+def _check_unfolded(root: yaml.Node, most: int) -> None:
     """Raise _Excess if a file is too large once every alias is replaced by what it names."""
     sizes: dict[int, int] = {}
 
@@ -109,8 +112,8 @@ def _check_unfolded(root: yaml.Node) -> None:
             found = sizes[id(node)] = 1 + sum(map(size, pieces))
         return found
 
-    if size(root) > MOST_VALUES:
-        raise _Excess(f"its aliases unfold to more than {MOST_VALUES:,} keys and values")
+    if size(root) > most:
+        raise _Excess(f"its aliases unfold to more than {most:,} keys and values")
 
 
 def _in_words(error: Exception) -> str:
