@@ -107,6 +107,11 @@ class Recipe(Part, ABC):
         """Whether the detector runs on a GPU where there is one: `accelerated` of the network that it builds."""
         return False
 
+    @property
+    def reads_rgb(self) -> bool:
+        """Whether the detector takes RGB patches alone; the others take luma, too."""
+        return False
+
     def start_for(self, manipulation: str, *, among: Sequence[str], strongest: str | None) -> Start | None:
         """The start of a detector of `manipulation` in a study of several; None without one.
 

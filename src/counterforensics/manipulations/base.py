@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 
 import numpy as np
 
-from counterforensics.errors import PixelError, StudyError
+from counterforensics.errors import PixelError, StudyError, shown
 from counterforensics.names import Part
 from counterforensics.pixels import Pixels
 
@@ -44,5 +43,6 @@ def check_photo(photo: Pixels) -> Pixels:
 
 def check_range(name: str, value: float, low: float, high: float) -> None:
     """Raise StudyError unless low <= value <= high."""
-    if not (math.isfinite(value) and low <= value <= high):
-        raise StudyError(f"{name} must lie between {low:g} and {high:g}, got {value:g}")
+    if not low <= value <= high:  # as NaN never does
+        given = f"{value:g}" if isinstance(value, float) else shown(value)
+        raise StudyError(f"{name} must lie between {low:g} and {high:g}, got {given}")
