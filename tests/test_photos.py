@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
+import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from counterforensics.errors import PhotoError
 from counterforensics.photos.folder import decode, find_photos
+from counterforensics.photos.jpeg_file import check_jpeg
 from tests.conftest import picture
+
+CAMERAS = Path(__file__).parents[2] / "shared" / "cameras" / "devices"
 
 
 def _sparse(path: Path) -> None:
@@ -26,6 +35,35 @@ def encoded(image: Image.Image, format: str, **settings: object) -> bytes:
     stream = io.BytesIO()
     image.save(stream, format, **settings)
     return stream.getvalue()
+
+
+def settings_of_jpegs() -> st.SearchStrategy[dict[str, Any]]:
+    """What Pillow can be told about writing a JPEG file."""
+    intervals: list[dict[str, Any]] = [{}, {"restart_marker_rows": 1}, {"restart_marker_blocks": 3}]
+    return st.builds(
+        lambda interval, **others: interval | others,
+        st.sampled_from(intervals),
+        quality=st.integers(1, 100),
+        subsampling=st.integers(0, 2),
+        progressive=st.booleans(),
+        optimize=st.booleans(),
+    )
+
+
+def pictures() -> st.SearchStrategy[Image.Image]:
+    """Noise, a ramp, one colour or noise beside one colour; in colour or grey."""
+
+    def make(kind: str, mode: str, width: int, height: int, level: int) -> Image.Image:
+        pixels = picture(level, width, height)
+        if kind == "ramp":
+            pixels[:] = np.linspace(255, level, width)[None, :, None]
+        elif kind != "noise":
+            pixels[:, 0 if kind == "flat" else width // 3 :] = level
+        return Image.fromarray(pixels).convert(mode)
+
+    kinds = st.sampled_from(["noise", "ramp", "flat", "half flat"])
+    sides = st.integers(1, 200)
+    return st.builds(make, kinds, st.sampled_from(["RGB", "L"]), sides, sides, st.integers(0, 255))
 
 
 # --- what is found
@@ -234,3 +272,95 @@ def test_damaged_bytes_give_pixels_or_a_reason_and_nothing_else(format: str, suf
         except PhotoError:
             refusals += 1
     assert refusals > 0
+
+
+# --- JPEG files of which a part is missing
+
+
+@given(pictures(), settings_of_jpegs())
+def test_whole_jpegs_work_however_they_were_written(image: Image.Image, settings: dict[str, Any]) -> None:
+    content = encoded(image, "JPEG", **settings)
+    pixels = decode(content, Path("a.jpg"))
+    np.testing.assert_array_equal(pixels, np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
+    # What stands behind the picture is no part of it: further pictures, films.
+    np.testing.assert_array_equal(decode(content + bytes(5000), Path("a.jpg")), pixels)
+
+
+def test_areas_of_one_colour_give_zeros_that_are_no_hole() -> None:
+    content = encoded(Image.new("RGB", (2000, 1500), (90, 90, 90)), "JPEG", optimize=True)
+    assert bytes(1000) in content
+    assert (decode(content, Path("a.jpg")) == 90).all()
+
+
+def test_every_real_photograph_works() -> None:
+    paths = sorted(CAMERAS.glob("*/*.jpg")) if CAMERAS.is_dir() else []
+    if not paths:
+        pytest.skip(f"{CAMERAS} is not there")
+    for path in paths:
+        check_jpeg(path.read_bytes())
+
+
+def _data_of(content: bytes) -> int:
+    """Where the first compressed data begin."""
+    start = content.index(b"\xff\xda")
+    return start + 2 + int.from_bytes(content[start + 2 : start + 4], "big")
+
+
+def _cut(content: bytes, place: float) -> bytes:
+    start = _data_of(content)
+    return content[: start + int(place * (len(content) - start - 2))] + b"\xff\xd9"
+
+
+def _empty_tail(content: bytes, place: float) -> bytes:
+    kept = _cut(content, place)[:-2]
+    return kept + bytes(len(content) - len(kept))
+
+
+def _hole(content: bytes, place: float) -> bytes:
+    start = _data_of(content)
+    first = start + int(place * (len(content) - start - 4096 - 2))
+    return content[:first] + bytes(4096) + content[first + 4096 :]
+
+
+def _resized(content: bytes, place: float) -> bytes:
+    frame = next(content.index(marker) for marker in (b"\xff\xc0", b"\xff\xc2") if marker in content)
+    height, width = struct.unpack_from(">HH", content, frame + 5)
+    sides = (13000, 13000) if place < 0.5 else (height - 16, width)
+    return content[: frame + 5] + struct.pack(">HH", *sides) + content[frame + 9 :]
+
+
+@given(
+    st.sampled_from([_cut, _empty_tail, _hole, _resized]),
+    st.floats(0, 0.99),
+    st.sampled_from([{}, {"progressive": True}, {"optimize": True}, {"restart_marker_rows": 1}, {"subsampling": 0}]),
+    st.sampled_from(["RGB", "L"]),
+)
+def test_a_jpeg_of_which_a_part_is_missing_is_refused(
+    damage: Callable[[bytes, float], bytes], place: float, settings: dict[str, Any], mode: str
+) -> None:
+    image = Image.fromarray(picture(5, 320, 240)).convert(mode)
+    content = encoded(image, "JPEG", quality=95, **settings)
+    with pytest.raises(PhotoError, match=r"^a.jpg: truncated or damaged \((the|a|its|no) .*\)$"):
+        decode(damage(content, place), Path("a.jpg"))
+
+
+@given(st.binary(max_size=400), st.integers(2, 700))
+def test_any_bytes_are_a_jpeg_or_a_reason(content: bytes, position: int) -> None:
+    whole = encoded(Image.fromarray(picture(6, 24, 24)), "JPEG", progressive=True)
+    for given_bytes in (b"\xff\xd8" + content, whole[:position] + content + whole[position + len(content) :]):
+        with contextlib.suppress(PhotoError):
+            check_jpeg(given_bytes)
+
+
+def test_an_unusual_jpeg_is_named() -> None:
+    content = encoded(Image.fromarray(picture(6)), "JPEG")
+    with pytest.raises(PhotoError, match="an unusual JPEG; baseline and progressive ones work"):
+        check_jpeg(content.replace(b"\xff\xc0", b"\xff\xc9"))
+
+
+@pytest.mark.parametrize("settings", [{"compress_level": 0}, {}])
+def test_a_hole_in_a_png_is_refused(settings: dict[str, Any]) -> None:
+    content = encoded(Image.fromarray(picture(7)), "PNG", **settings)
+    for first in np.linspace(60, len(content) - 600, 20).astype(int):
+        with pytest.raises(PhotoError, match="truncated or damaged"):
+            decode(content[:first] + bytes(512) + content[first + 512 :], Path("a.png"))

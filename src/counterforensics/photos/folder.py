@@ -15,6 +15,8 @@ from PIL import Image, UnidentifiedImageError
 
 from counterforensics.errors import PhotoError
 from counterforensics.files import read_regular
+from counterforensics.photos.jpeg_file import check_jpeg
+from counterforensics.photos.png_file import check_png
 from counterforensics.pixels import Pixels
 
 MAX_BYTES = 2**30  # of a file: more than the pixels that `decode` takes fill uncompressed
@@ -132,17 +134,22 @@ def decode(content: bytes, path: Path) -> Pixels:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content)) as image:
                 _check_format(image, path)
-                return np.asarray(_as_rgb(image, path), dtype=np.uint8)
+                if image.format in ("JPEG", "MPO"):
+                    check_jpeg(content)
+                elif image.format == "PNG":
+                    check_png(content)
+                return np.asarray(_as_rgb(image), dtype=np.uint8)
     except Image.DecompressionBombError as error:
         raise PhotoError(
             f"{path}: more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, refused as a bomb"
         ) from error
     except UnidentifiedImageError as error:
         raise PhotoError(f"{path}: not a JPEG, PNG or TIFF file, whatever its name says") from error
-    except PhotoError:
-        raise
+    except PhotoError as error:
+        raise PhotoError(f"{path}: {error}") from error
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
-        raise PhotoError(f"{path}: truncated or damaged ({error})") from error
+        detail = f" ({error})" if str(error) else ""
+        raise PhotoError(f"{path}: truncated or damaged{detail}") from error
 
 
 def _check_format(image: Image.Image, path: Path) -> None:
@@ -150,7 +157,7 @@ def _check_format(image: Image.Image, path: Path) -> None:
     # MPO is a JPEG with further pictures behind it, as phones write them; the first is the photograph.
     found = "JPEG" if image.format == "MPO" else image.format
     if found != expected:
-        raise PhotoError(f"{path}: mislabelled, the file holds {found}; rename it to say what it is")
+        raise PhotoError(f"mislabelled, the file holds {found}; rename it to say what it is")
 
 
 def _stored_deeper(image: Image.Image) -> bool:
@@ -159,15 +166,15 @@ def _stored_deeper(image: Image.Image) -> bool:
     return any(";16" in str(layout[0] if isinstance(layout, tuple) else layout) for layout in layouts)
 
 
-def _as_rgb(image: Image.Image, path: Path) -> Image.Image:
+def _as_rgb(image: Image.Image) -> Image.Image:
     if _stored_deeper(image) or image.mode.startswith(("I", "F")):
-        raise PhotoError(f"{path}: more than 8 bits a channel; only 8-bit RGB or greyscale photographs work")
+        raise PhotoError("more than 8 bits a channel; only 8-bit RGB or greyscale photographs work")
     if "transparency" in image.info:
-        raise PhotoError(f"{path}: has a transparent colour; only opaque photographs work")
+        raise PhotoError("has a transparent colour; only opaque photographs work")
     if image.mode in ("RGB", "L"):
         return image.convert("RGB")
     if image.mode in ("RGBA", "LA"):
         if image.getchannel("A").getextrema() != (255, 255):
-            raise PhotoError(f"{path}: has transparent pixels; only opaque photographs work")
+            raise PhotoError("has transparent pixels; only opaque photographs work")
         return image.convert("RGB")
-    raise PhotoError(f"{path}: colour mode {image.mode}; only 8-bit RGB or greyscale photographs work")
+    raise PhotoError(f"colour mode {image.mode}; only 8-bit RGB or greyscale photographs work")

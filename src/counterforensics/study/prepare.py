@@ -22,7 +22,7 @@ from counterforensics.study.settings import Study
 from counterforensics.study.store.folder import Store
 
 # Of the look at a photograph: raised when it comes to find something else.
-_VERSION = 1
+_VERSION = 2
 _RECORD = "inspection.json"
 
 
