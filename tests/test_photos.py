@@ -17,6 +17,11 @@ from counterforensics.photos.folder import decode, find_photos
 from tests.conftest import picture
 
 
+def _sparse(path: Path) -> None:
+    path.write_bytes(encoded(Image.fromarray(picture(1)), "JPEG"))
+    os.truncate(path, 20_000_000_000)
+
+
 def encoded(image: Image.Image, format: str, **settings: object) -> bytes:
     stream = io.BytesIO()
     image.save(stream, format, **settings)
@@ -73,9 +78,12 @@ def test_hidden_files_folders_and_other_suffixes_are_passed_over(photos: Path) -
         (lambda path: path.symlink_to("nowhere.jpg"), "cannot be read (No such file or directory)"),
         (lambda path: path.symlink_to(path.name), "cannot be read (Too many levels of symbolic links)"),
         (os.mkfifo, "cannot be read (not a regular file)"),
+        (lambda path: path.symlink_to("/dev/zero"), "cannot be read (not a regular file)"),
         (lambda path: path.touch(), "the file is empty (0 bytes)"),
+        (lambda path: path.symlink_to("/proc/kmsg"), "the file is empty (0 bytes)"),
+        (lambda path: _sparse(path), "cannot be read (20,000,000,000 bytes; at most 1,073,741,824 work)"),
     ],
-    ids=["dangling link", "circular link", "named pipe", "empty"],
+    ids=["dangling link", "circular link", "named pipe", "device", "empty", "without end", "sparse"],
 )
 def test_a_file_that_cannot_be_read_is_left_out_with_its_reason(photos: Path, make: object, reason: str) -> None:
     path = photos / "device-0" / "bad.jpg"

@@ -13,8 +13,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from counterforensics.errors import PhotoError
+from counterforensics.files import read_regular
 from counterforensics.pixels import Pixels
 
+MAX_BYTES = 2**30  # of a file: more than the pixels that `decode` takes fill uncompressed
 # What a file of each suffix must hold. A suffix that lies says that something re-encoded the file.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
 
@@ -94,12 +96,7 @@ def _why_empty(folder: Path) -> str:
 
 
 def _content(path: Path) -> bytes:
-    try:
-        if path.exists() and not path.is_file():
-            raise PhotoError(f"{path}: cannot be read (not a regular file)")
-        content = path.read_bytes()
-    except OSError as error:
-        raise PhotoError(f"{path}: cannot be read ({error.strerror})") from error
+    content = read_regular(path, MAX_BYTES, PhotoError)
     if not content:
         raise PhotoError(f"{path}: the file is empty (0 bytes)")
     return content

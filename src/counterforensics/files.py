@@ -1,0 +1,33 @@
+"""Files that others wrote: only regular ones are read, and only as far as their size and a limit allow."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from counterforensics.errors import CounterforensicsError
+
+
+def read_regular(path: Path, limit: int, error: type[CounterforensicsError]) -> bytes:
+    """All bytes of a regular file, 0 to `limit` of them.
+
+    A pipe, a device, a socket or a folder is refused before it is opened, so that nothing waits. No byte is read behind
+    the size that the file gives: the files of /proc give 0, and some of them never end. A file above `limit` bytes is
+    refused before it is read.
+
+    Raises `error`, with the path and the reason in one line, for these and for whatever the system says.
+    """
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise error(f"{path}: cannot be read (not a regular file)")
+        if found.st_size > limit:
+            raise error(f"{path}: cannot be read ({found.st_size:,} bytes; at most {limit:,} work)")
+        if not found.st_size:
+            return b""
+        with path.open("rb") as file:
+            return file.read(found.st_size)
+    except OSError as problem:
+        raise error(f"{path}: cannot be read ({problem.strerror})") from problem
+    except ValueError as problem:  # a path that no file can have
+        raise error(f"{str(path)!r}: cannot be read ({problem})") from problem
