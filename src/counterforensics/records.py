@@ -1,4 +1,4 @@
-"""Records that others wrote: JSON is read as far as a limit allows, and whatever else stands there is an error of ours."""
+"""Records that others wrote: JSON is read up to a limit, and whatever else stands there is an error of ours."""
 
 from __future__ import annotations
 

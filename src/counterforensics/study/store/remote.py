@@ -21,8 +21,9 @@ from typing import Any, ClassVar
 
 import fsspec
 
+from counterforensics import records
 from counterforensics.errors import StudyError
-from counterforensics.study.store.folder import ENTRY, FolderStore, Store, digest_of, record_of
+from counterforensics.study.store.folder import ENTRY, FolderStore, Store, digest_of, files_in, record_of
 
 # An object store that refuses is asked again after so many seconds, a minute and a half in all.
 WAITS = (0.5, 1, 2, 4, 8, 16, 30, 30)
@@ -145,9 +146,9 @@ class RemoteStore(Store):
         """Where the task of `key` may keep what it goes on from, with what any machine left of it."""
         place = self._partial_here(key)
         record = self._record(f"partial/{key}.json")
-        shutil.rmtree(place, ignore_errors=True)
+        self.copies.unfinished_folders.hold(place.parent)
         if record is not None:
-            place.mkdir(parents=True)
+            place.mkdir()
             if not self._fetched(record, place):
                 shutil.rmtree(place)
         return place
@@ -161,12 +162,12 @@ class RemoteStore(Store):
             self._remove(before["at"])
 
     def _partial_here(self, key: str) -> Path:
-        """A folder of this process: another on this machine may be at the same task."""
-        return self.copies.beside(f"partial-{key}")
+        """A folder of this process, in one that it holds: another on this machine may be at the same task."""
+        return self.copies.unfinished_folders.place(f"partial-{key}") / "partial"
 
     def _drop_partial(self, key: str) -> None:
         """Remove what a task went on from, here and there."""
-        shutil.rmtree(self._partial_here(key), ignore_errors=True)
+        self.copies.unfinished_folders.release(self._partial_here(key).parent)
         record = self._record(f"partial/{key}.json")
         if record is not None:
             self._remove(f"partial/{key}.json")
@@ -183,7 +184,7 @@ class RemoteStore(Store):
         contents = self._patiently(self.files.cat, places, on_error="omit") if places else {}
         for content in contents.values():
             with contextlib.suppress(ValueError):
-                yield json.loads(content)
+                yield records.parse(content)
 
     def room(self) -> int | None:
         """As `Store.room`: object stores do not tell."""
@@ -196,9 +197,10 @@ class RemoteStore(Store):
     def _record(self, place: str) -> Mapping[str, Any] | None:
         """The record there, if there is one that makes sense."""
         try:
-            record = json.loads(self._patiently(self.files.cat_file, self._place(place)))
-            return record if isinstance(record["files"], dict) and isinstance(record["at"], str) else None
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            record = records.parse(self._patiently(self.files.cat_file, self._place(place)))
+            files_in(record)
+            return record if isinstance(record["at"], str) else None
+        except (FileNotFoundError, ValueError, KeyError):
             return None
 
     def _remove(self, place: str) -> None:
