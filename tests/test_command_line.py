@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import counterforensics
 from counterforensics import attacks, detectors, manipulations
 from counterforensics.outcome import ROW_COLUMNS
-from tests.conftest import COZZOLINO, Command
+from tests.conftest import COZZOLINO, Command, picture
 
 COMMANDS = ("run", "evaluate", "photos", "list")
 
@@ -183,8 +184,10 @@ def test_evaluate_tells_people_the_same(command: Command, trained: Path, photos:
 
 
 def test_evaluate_takes_several_folders(command: Command, trained: Path, photo_folder: Path, tmp_path: Path) -> None:
-    more = shutil.copytree(photo_folder / "device-0", tmp_path / "more" / "device-9").parent
-    arguments = ("evaluate", "--detector", trained, "--photos", photo_folder, "--photos", more)
+    (tmp_path / "more" / "device-9").mkdir(parents=True)
+    for number in range(2):
+        Image.fromarray(picture(90 + number)).save(tmp_path / "more" / "device-9" / f"{number}.png")
+    arguments = ("evaluate", "--detector", trained, "--photos", photo_folder, "--photos", tmp_path / "more")
     answer = command(*arguments, "--manipulation", "jpeg:70", "--per-photo", 1, "--json")
     assert json.loads(answer.out)["photos"] == 10
 

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from scipy import ndimage
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 
-from counterforensics.errors import PixelError
+from counterforensics.errors import LeakageError, PhotoError, PixelError
 from counterforensics.evaluation import (
     auc,
     auc_interval,
@@ -24,6 +27,10 @@ from counterforensics.evaluation import (
     residual_spectrum,
     ssim,
 )
+from counterforensics.photos.patches import flat
+from counterforensics.study.evaluate import evaluate_detector
+from counterforensics.study.progress import Progress
+from tests.conftest import Command
 from tests.toys import noisy_patches
 
 
@@ -168,3 +175,93 @@ def test_structural_similarity_refuses_what_it_cannot_compare() -> None:
         ssim(small, small)
     with pytest.raises(PixelError, match="patches of one shape"):
         ssim(small, whole)
+
+
+# --- a detector on a folder of photographs: what is counted
+
+
+def evaluated(*folders: Path, detector: str = "spam-svm/median:7", manipulation: str = "median:7") -> dict[str, Any]:
+    return evaluate_detector(detector, folders, manipulation, per_photo=4, progress=Progress(quiet=True))
+
+
+def save(pixels: np.ndarray, path: Path, **settings: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **settings)
+    return path
+
+
+@pytest.mark.parametrize("again", ["{}", "{}/", "{}/device-0/..", "link"])
+def test_the_same_folder_twice_is_refused(photos: Path, again: str, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(photos)
+    second = tmp_path / "link" if again == "link" else Path(again.format(photos))
+    with pytest.raises(PhotoError, match=f"the photo folder {second} is given twice.*; give each folder once"):
+        evaluated(photos, second)
+
+
+def test_one_photograph_under_two_devices_is_refused_before_anything_is_judged(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Other bytes, the same pixels.
+    other = save(np.asarray(Image.open(photos / "device-0" / "two.png")), photos / "device-9" / "copy.tif")
+    monkeypatch.setattr("counterforensics.study.evaluate.score", None)
+    with pytest.raises(LeakageError) as caught:
+        evaluated(photos)
+    first = photos / "device-0" / "two.png"
+    assert str(caught.value).startswith(
+        f"the same photograph stands twice: {first} (evaluated) and {other} (evaluated)"
+    )
+
+
+def test_one_photograph_twice_under_one_device_counts_once(photos: Path, tmp_path: Path) -> None:
+    alone = evaluated(photos)
+    original = photos / "device-0" / "one.jpg"
+    for copy in (photos / "device-0" / "one-again.jpg", tmp_path / "more" / "device-0" / "one.jpg"):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(original.read_bytes())
+    twice = evaluated(tmp_path / "more", photos)
+    assert {**twice, "left_out": []} == alone
+    assert len(twice["left_out"]) == 2
+    assert all("the same pixels as" in line and "which counts once" in line for line in twice["left_out"])
+
+
+def test_another_question_than_the_detector_was_trained_for_is_said(photo_folder: Path, command: Command) -> None:
+    assert evaluated(photo_folder, manipulation="median:size=7")["notes"] == []
+    (line,) = evaluated(photo_folder, manipulation="jpeg:70")["notes"]
+    assert line.startswith("the detector was trained to find median:7, not jpeg:70: the rates say how often")
+    arguments = ("evaluate", "--detector", "spam-svm/median:7", "--photos", photo_folder, "--per-photo", 1)
+    answer = command(*arguments, "--manipulation", "jpeg:70")
+    assert answer.status == 0
+    assert f"Note: {line}\n" in answer.out
+
+
+def test_patches_without_noise_are_counted_apart(photos: Path) -> None:
+    alone = evaluated(photos)
+    assert (alone["flat"], alone["notes"]) == ({"n_pristine": 0, "n_manipulated": 0, "fp": 0, "tp": 0}, [])
+    # A photograph hardly larger than a patch has one cell.
+    save(np.full((128, 128, 3), 255, dtype=np.uint8), photos / "device-0" / "white.jpg")
+    save(np.full((128, 128, 3), 9, dtype=np.uint8), photos / "lens-cap" / "dark.png")
+    found = evaluated(photos)
+    for name in ("n_pristine", "n_manipulated", "fpr", "tpr", "acc", "auc", "devices"):
+        assert found[name] == alone[name], name
+    assert (found["photos"], found["flat"]["n_pristine"], found["flat"]["n_manipulated"]) == (10, 2, 2)
+    said, device = found["notes"]
+    assert said.startswith("patches without noise to judge by are not in the rates: 2 pristine (")
+    assert device == "lens-cap: its patches are flat, so it has no rates of its own"
+
+
+def test_photographs_without_any_noise_are_refused(tmp_path: Path) -> None:
+    save(np.full((200, 200, 3), 255, dtype=np.uint8), tmp_path / "photos" / "device" / "white.png")
+    with pytest.raises(PhotoError, match="every pristine patch is flat: there is no noise to judge by; give other"):
+        evaluated(tmp_path / "photos")
+
+
+@given(level=st.integers(0, 255), channels=st.sampled_from([1, 3]), speck=st.booleans(), noise=st.booleans())
+def test_a_patch_is_flat_up_to_one_speck_and_not_with_noise(
+    level: int, channels: int, speck: bool, noise: bool
+) -> None:
+    patches = np.full((1, channels, 128, 128), level, dtype=np.uint8)
+    if speck:
+        patches[0, :, 60, 60] = 255 - level
+    if noise:  # in a sixteenth of it
+        patches[..., :32, :32] = np.random.default_rng(level).integers(100, 103, (32, 32))
+    assert flat(patches).tolist() == [not noise]

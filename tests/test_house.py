@@ -43,7 +43,7 @@ LOOKED_UP = {
     "report/tables/detection.py": "figures of a claim",
     "study/collect.py": "columns of a plan's records",
     "study/evaluate.py": "figures of a measurement",
-    "study/prepare.py": "the path of a photograph",
+    "study/prepare.py": "what the operating system has",
     "study/schedulers/memory.py": "functions of the C library",
     "study/store/remote.py": "what the operating system has",
 }

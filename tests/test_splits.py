@@ -26,6 +26,10 @@ class Named:
         return f"{self.device}/{self.number}.jpg"
 
     @property
+    def where(self) -> str:
+        return self.name
+
+    @property
     def digest(self) -> str:
         return self.name
 

@@ -172,6 +172,7 @@ def evaluate(
         f"{result['n_pristine']} pristine and {result['n_manipulated']} manipulated patches "
         f"of {result['photos']} photographs, {len(result['left_out'])} left out"
     )
+    _say(console, "Note", result["notes"])
     _say(console, "Left out", result["left_out"])
 
 

@@ -30,6 +30,8 @@ class SavedNetwork(nn.Module):
         super().__init__()
         # How it was trained, under the names of trainings.csv; the record beside the weights repeats it.
         self.facts: Mapping[str, str | int | float] = {}
+        # What it was trained to find, as the record says: the text form of a manipulation, or "" where it says nothing.
+        self.trained_for = ""
 
 
 def _unheard(*_: object) -> None:

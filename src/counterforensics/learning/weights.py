@@ -155,6 +155,7 @@ def load(folder: Path, known: Mapping[str, Any], kind: str = "detector") -> Any:
         raise WeightsError(f"{folder} holds another {kind} than its record says: {_in_one_line(error)}") from error
     _check_values(network, path, kind)
     network.facts = record.get("training", {})
+    network.trained_for = str(record.get("manipulation", ""))
     return network.eval()
 
 

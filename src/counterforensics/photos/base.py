@@ -19,6 +19,10 @@ class Photo(Protocol):
         """What to call it in a message or a table: `device/file`."""
 
     @property
+    def where(self) -> str:
+        """Where a person finds it: the path of its file, or its name if it is in none."""
+
+    @property
     def digest(self) -> str:
         """Hexadecimal content address: of the file's bytes, or of everything a simulation depends on."""
 

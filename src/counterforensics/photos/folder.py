@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ class FolderPhoto:
         """`device/file`."""
         return f"{self.device}/{self.path.name}"
 
+    @property
+    def where(self) -> str:
+        """Its path."""
+        return str(self.path)
+
     def read(self) -> Pixels:
         """The photograph, uint8 [h, w, 3].  Raises PhotoError if it cannot be used or is no longer the same file."""
         content = _content(self.path)
@@ -55,8 +61,9 @@ def find_photos(folders: Sequence[Path]) -> Found:
 
     A device that stands in several folders is one device. Files that cannot be opened are left out with
     their reason; hidden files and other suffixes are passed over. Raises PhotoError if a folder is
-    missing or holds no photograph in a device folder.
+    missing, is given twice or holds no photograph in a device folder.
     """
+    _check_distinct(folders)
     photos: list[FolderPhoto] = []
     left_out: list[str] = []
     for folder in folders:
@@ -72,6 +79,17 @@ def find_photos(folders: Sequence[Path]) -> Found:
                 photos.append(FolderPhoto(path.parent.name, path, digest))
     photos.sort(key=lambda photo: (photo.device, photo.path.name, photo.digest))
     return Found(tuple(photos), tuple(left_out))
+
+
+def _check_distinct(folders: Sequence[Path]) -> None:
+    """Raise PhotoError if two of `folders` are one, by whatever path: each photograph would count twice."""
+    seen: dict[str, Path] = {}
+    for folder in folders:
+        place = os.path.realpath(folder)
+        if place in seen:
+            also = "" if seen[place] == folder else f", also as {seen[place]}"
+            raise PhotoError(f"the photo folder {folder} is given twice{also}; give each folder once")
+        seen[place] = folder
 
 
 def _photo_paths(folder: Path) -> Iterator[Path]:

@@ -71,6 +71,25 @@ def cut(photo: Pixels, cells: Indices, *, channels: Channels = "luma", size: int
     return np.stack([photo[top : top + size, left : left + size].transpose(2, 0, 1) for top, left in corners])
 
 
+# Of a patch's third-order differences, which the SPAM features count; one pixel that differs makes eight.
+MOST_NOISE_OF_FLAT = 0.001
+
+
+def flat(patches: Pixels) -> npt.NDArray[np.bool_]:
+    """Which patches hold no noise to judge by, such as overexposed sky: bool [n].
+
+    patches: uint8 [n, c, h, w], sides of at least 4.  A patch is flat if of its third-order differences, along rows and
+    columns and over all channels, at most `MOST_NOISE_OF_FLAT` (0..1) are not 0. A detector has learned nothing about
+    such a patch, and its logit is that of a constant.
+
+    >>> flat(np.full((1, 1, 128, 128), 255, dtype=np.uint8)).tolist()
+    [True]
+    """
+    levels = patches.astype(np.int16)
+    shares = [(np.diff(levels, 3, axis=axis) != 0).mean((1, 2, 3)) for axis in (2, 3)]
+    return np.asarray(np.mean(shares, axis=0) <= MOST_NOISE_OF_FLAT)
+
+
 class Stack(Protocol):
     """The patches of one photograph: a uint8 array [n, c, h, w], or something that reads like one."""
 

@@ -85,24 +85,35 @@ def _count(wanted: int | Sequence[str] | None) -> str:
     return "at least 1" if wanted is None else str(wanted if isinstance(wanted, int) else len(wanted))
 
 
-def audit(split: Split, content: Mapping[str, str]) -> tuple[str, ...]:
-    """Check that no photograph, by content, stands under two devices or on two sides of a split.
+def copies(roles: Mapping[str, Sequence[Photo]], content: Mapping[str, str]) -> list[tuple[Photo, Photo]]:
+    """The photographs that stand twice under one device in one role, by content: each with the one that came first.
 
     content: `photo.digest` -> digest of its pixels, so that rewritten metadata hides nothing.
-    Returns one line for each photograph that stands twice under one device (harmless, but counted twice).
-    Raises LeakageError for anything worse, naming both files.
+    Raises LeakageError, naming both files, if a photograph stands under two devices or in two roles.
     """
     seen: dict[str, tuple[str, Photo]] = {}
-    twice = []
-    for role, photos in split.roles.items():
+    found = []
+    for role, photos in roles.items():
         for photo in photos:
             first_role, first = seen.setdefault(content[photo.digest], (role, photo))
             if first is photo:
                 continue
             if first_role != role or first.device != photo.device:
                 raise LeakageError(
-                    f"the same photograph stands twice: {first.name} ({first_role}) and {photo.name} ({role}); "
-                    "a split by device needs each photograph once"
+                    f"the same photograph stands twice: {first.where} ({first_role}) and {photo.where} ({role}); "
+                    "keep it under one device, which is in one role"
                 )
-            twice.append(f"{photo.name}: the same pixels as {first.name}; both are counted")
-    return tuple(twice)
+            found.append((photo, first))
+    return found
+
+
+def audit(split: Split, content: Mapping[str, str]) -> tuple[str, ...]:
+    """Check that no photograph, by content, stands under two devices or on two sides of a split.
+
+    content: as for `copies`.  Returns one line for each photograph that stands twice under one device (harmless, but
+    counted twice).  Raises LeakageError for anything worse.
+    """
+    return tuple(
+        f"{photo.where}: the same pixels as {first.where}; both are counted"
+        for photo, first in copies(split.roles, content)
+    )

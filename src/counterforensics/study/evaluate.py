@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from counterforensics import manipulations
-from counterforensics.detectors import load_detector
+from counterforensics.detectors import Detector, Network, load_detector
 from counterforensics.detectors.base import score
 from counterforensics.errors import PhotoError
 from counterforensics.evaluation import auc_interval, rates
 from counterforensics.learning.accelerator import placed
-from counterforensics.photos.folder import FolderPhoto, find_photos
+from counterforensics.photos.folder import FolderPhoto, Found, find_photos
 from counterforensics.photos.inspection import inspect
-from counterforensics.photos.patches import Patches, choose_cells, cut
+from counterforensics.photos.patches import Indices, Patches, choose_cells, cut, flat
+from counterforensics.photos.splits import copies
 from counterforensics.pixels import Pixels
 from counterforensics.seeds import seed_for
 from counterforensics.study.planning import cells_seed
@@ -51,54 +54,148 @@ def evaluate_detector(
 ) -> dict[str, Any]:
     """Rates (0..1) of a detector on pristine and manipulated patches, with intervals resampled by photograph.
 
-    `devices` has the rates of each device. One photograph is in memory at a time; those that cannot be used are
-    listed under `left_out`.
-    Raises WeightsError, PhotoError, NameNotFoundError or StudyError.
+    `devices` has the rates of each device. Patches that are `flat` are not in the rates; `flat` counts them, and those
+    called manipulated. `left_out` lists the photographs that cannot be used and all but one of those with the same
+    pixels. `notes` has a line for whatever else the rates need to be read with. One photograph is in memory at a time.
+    Raises WeightsError, PhotoError, NameNotFoundError or StudyError; LeakageError, before anything is judged, if a
+    photograph stands under two devices.
     """
-    detector = placed(load_detector(path_or_name))
+    network = load_detector(path_or_name)
     manipulate = manipulations.parse(manipulation)
-    found = find_photos(folders)
-    left_out = list(found.left_out)
-    logits: dict[str, list[np.ndarray[Any, Any]]] = {"pristine": [], "manipulated": []}
-    device_of: list[str] = []  # of each photograph used
+    photos, left_out = _distinct(find_photos(folders), progress)
+    judged, failed = _judge_all(placed(network), manipulate, photos, per_photo, progress)
+    left_out += failed
+    if not judged:
+        raise PhotoError(f"no photograph in {', '.join(map(str, folders))} can be used: {left_out[0]}")
+    textured = {state: _gathered(judged, state, which_are_flat=False) for state in STATES}
+    verdicts_on_flat = {state: _gathered(judged, state, which_are_flat=True)[0] > 0 for state in STATES}
+    devices, notes = _by_device(textured, [one.device for one in judged])
+    question = manipulations.text_form(manipulate)
+    return {
+        "detector": path_or_name,
+        "manipulation": question,
+        "photos": len(judged),
+        "per_photo": per_photo,
+        **_rates(textured, seed_for(0, "intervals", manipulation)),
+        "devices": devices,
+        "flat": {
+            **{f"n_{state}": len(verdicts) for state, verdicts in verdicts_on_flat.items()},
+            **{name: int(verdicts_on_flat[state].sum()) for name, state in (("fp", STATES[0]), ("tp", STATES[1]))},
+        },
+        "left_out": left_out,
+        "notes": [*_of_question(network, question), *_of_flat(verdicts_on_flat), *notes],
+    }
+
+
+STATES = ("pristine", "manipulated")
+Logits = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _JudgedPhoto:
+    """What a detector said of one photograph, by state (pristine, manipulated)."""
+
+    device: str
+    logits: Mapping[str, Logits]  # of each patch
+    flat: Mapping[str, npt.NDArray[np.bool_]]  # of each patch
+
+
+def _distinct(found: Found, progress: Progress) -> tuple[list[FolderPhoto], list[str]]:
+    """The photographs that can be decoded, each once, and a line for each file that is left out.
+
+    Raises LeakageError if one stands under two devices.
+    """
+    usable, left_out, content = [], list(found.left_out), {}
     with progress.stage("photographs", len(found.photos)) as advance:
         for photo in found.photos:
             try:
-                pristine, manipulated = _two_states(photo, manipulate, per_photo)
-                logits["pristine"].append(score(detector, Patches((pristine,)).batches(BATCH)))
-                logits["manipulated"].append(score(detector, Patches((manipulated,)).batches(BATCH)))
-                device_of.append(photo.device)
+                content[photo.digest] = inspect(photo).content
+                usable.append(photo)
             except PhotoError as error:
-                left_out.append(str(error) if photo.path.name in str(error) else f"{photo.path}: {error}")
+                left_out.append(str(error))
             advance()
-    if not logits["pristine"]:
-        raise PhotoError(f"no photograph in {', '.join(map(str, folders))} can be used: {left_out[0]}")
-    photo_of = np.repeat(np.arange(len(device_of)), [len(part) for part in logits["pristine"]])
-    before, after = (np.concatenate(logits[state]) for state in ("pristine", "manipulated"))
-    seed = seed_for(0, "intervals", manipulation)
-    measured = rates(before, after, photo_of, photo_of, seed=seed)
-    auc_low, auc_high = auc_interval(before, after, photo_of, photo_of, seed=seed)
+    twice = {photo.where: first for photo, first in copies({"evaluated": usable}, content)}
+    left_out += [f"{path}: the same pixels as {first.where}, which counts once" for path, first in twice.items()]
+    return [photo for photo in usable if photo.where not in twice], left_out
+
+
+def _judge_all(
+    detector: Detector,
+    manipulate: manipulations.Manipulation,
+    photos: Sequence[FolderPhoto],
+    per_photo: int,
+    progress: Progress,
+) -> tuple[list[_JudgedPhoto], list[str]]:
+    """Each photograph judged in both states, and a line for each that cannot be."""
+    judged, failed = [], []
+    with progress.stage("judging", len(photos)) as advance:
+        for photo in photos:
+            try:
+                states = dict(zip(STATES, _two_states(photo, manipulate, per_photo), strict=True))
+            except PhotoError as error:
+                failed.append(str(error) if photo.path.name in str(error) else f"{photo.path}: {error}")
+            else:
+                logits = {state: score(detector, Patches((some,)).batches(BATCH)) for state, some in states.items()}
+                judged.append(_JudgedPhoto(photo.device, logits, {state: flat(some) for state, some in states.items()}))
+            advance()
+    return judged, failed
+
+
+def _gathered(judged: Sequence[_JudgedPhoto], state: str, *, which_are_flat: bool) -> tuple[Logits, Indices]:
+    """The logits of all patches that are flat, or of all others, and the photograph of each."""
+    chosen = [one.flat[state] == which_are_flat for one in judged]
+    logits = np.concatenate([one.logits[state][which] for one, which in zip(judged, chosen, strict=True)])
+    return logits, np.repeat(np.arange(len(judged)), [which.sum() for which in chosen])
+
+
+def _rates(textured: Mapping[str, tuple[Logits, Indices]], seed: int) -> dict[str, float]:
+    """The rates and their intervals.  Raises PhotoError if there is nothing to count in a state."""
+    for state, (logits, _) in textured.items():
+        if not len(logits):
+            raise PhotoError(f"every {state} patch is flat: there is no noise to judge by; give other photographs")
+    (before, photo_before), (after, photo_after) = (textured[state] for state in STATES)
+    measured = rates(before, after, photo_before, photo_after, seed=seed)
+    auc_low, auc_high = auc_interval(before, after, photo_before, photo_after, seed=seed)
     return {
-        "detector": path_or_name,
-        "manipulation": manipulations.text_form(manipulate),
-        "photos": len(device_of),
-        "per_photo": per_photo,
         **{name: getattr(measured, name) for name in ("fpr", "tpr", "acc")},
         **dataclasses.asdict(measured),
         "auc_low": auc_low,
         "auc_high": auc_high,
-        "devices": _by_device(before > 0, after > 0, np.array(device_of)[photo_of]),
-        "left_out": left_out,
     }
 
 
-def _by_device(false: np.ndarray[Any, Any], true: np.ndarray[Any, Any], device: np.ndarray[Any, Any]) -> dict[str, Any]:
-    """The rates of each device, from the verdicts on its pristine and its manipulated patches."""
-    found = {}
-    for name in sorted(set(device.tolist())):
-        fpr, tpr = (float(verdicts[device == name].mean()) for verdicts in (false, true))
-        found[name] = {"fpr": fpr, "tpr": tpr, "acc": (tpr + 1 - fpr) / 2, "patches": int((device == name).sum())}
-    return found
+def _by_device(
+    textured: Mapping[str, tuple[Logits, Indices]], devices: Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """The rates of each device, and a line for each that has none; `devices`: of each photograph."""
+    found, notes = {}, []
+    names = np.array(devices)
+    for name in sorted(set(devices)):
+        verdicts = [logits[names[photo] == name] > 0 for logits, photo in (textured[state] for state in STATES)]
+        if not all(map(len, verdicts)):
+            notes.append(f"{name}: its patches are flat, so it has no rates of its own")
+            continue
+        fpr, tpr = (float(some.mean()) for some in verdicts)
+        found[name] = {"fpr": fpr, "tpr": tpr, "acc": (tpr + 1 - fpr) / 2, "patches": len(verdicts[0])}
+    return found, notes
+
+
+def _of_question(network: Network, question: str) -> Iterator[str]:
+    """A line if the detector was trained to find something else than it is asked about."""
+    if network.trained_for not in ("", question):
+        yield (
+            f"the detector was trained to find {network.trained_for}, not {question}: the rates say how often it takes "
+            "the one for the other"
+        )
+
+
+def _of_flat(verdicts: Mapping[str, npt.NDArray[np.bool_]]) -> Iterator[str]:
+    """A line if there are flat patches."""
+    if any(map(len, verdicts.values())):
+        counts = " and ".join(
+            f"{len(some)} {state} ({int(some.sum())} called manipulated)" for state, some in verdicts.items()
+        )
+        yield f"patches without noise to judge by are not in the rates: {counts} are flat"
 
 
 def _two_states(photo: FolderPhoto, manipulate: manipulations.Manipulation, per_photo: int) -> tuple[Pixels, Pixels]:

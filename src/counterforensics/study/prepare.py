@@ -106,8 +106,9 @@ def _inspect_all(
             left_out.append(result)
         elif min(result.width, result.height) < smallest_side:
             size = f"{result.width}x{result.height}"
-            where = getattr(photo, "path", photo.name)
-            left_out.append(f"{where}: {size} is smaller than {smallest_side}x{smallest_side}, which a patch needs")
+            left_out.append(
+                f"{photo.where}: {size} is smaller than {smallest_side}x{smallest_side}, which a patch needs"
+            )
         else:
             usable.append(photo)
             found[photo.digest] = result

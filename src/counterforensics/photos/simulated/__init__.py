@@ -64,6 +64,11 @@ class SimulatedPhoto:
         """`device/number.jpg`, such as `simulated-a/003.jpg`."""
         return f"{self.device}/{self.index:03}.jpg"
 
+    @property
+    def where(self) -> str:
+        """Its name: it lies in no file."""
+        return self.name
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hexadecimal) of all that the picture depends on: camera, scene, seed, versions."""
