@@ -20,6 +20,7 @@ from torch import Tensor
 from counterforensics import __version__, names, records
 from counterforensics.errors import CounterforensicsError, WeightsError
 from counterforensics.files import read_regular
+from counterforensics.learning.fetching import download
 from counterforensics.learning.monitor import SavedNetwork
 
 TENSORS = "weights.safetensors"
@@ -125,13 +126,14 @@ def _check_shape(record: Mapping[str, Any], kind: str, path: Path) -> None:
 @contextlib.contextmanager
 def fetched(url: str, kind: str = "detector") -> Iterator[Path]:
     """A folder with a copy of what is stored at an fsspec URL.  Raises WeightsError if it cannot be read."""
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
         try:
             files, base = fsspec.url_to_fs(url)
-            for name in (TENSORS, record_of(kind)):
-                (Path(place) / name).write_bytes(files.cat_file(f"{base.rstrip('/')}/{name}"))
+            for name, most in ((record_of(kind), records.LIMIT), (TENSORS, MOST)):
+                download(files, f"{base.rstrip('/')}/{name}", Path(place) / name, most)
         except Exception as error:  # each file system has its own
-            raise WeightsError(f"no {kind} could be read from {url} ({type(error).__name__}: {error})") from error
+            reason = _in_one_line(f"{type(error).__name__}: {error}")
+            raise WeightsError(f"no {kind} could be read from {url} ({reason})") from error
         yield Path(place)
 
 

@@ -23,6 +23,7 @@ import fsspec
 
 from counterforensics import records
 from counterforensics.errors import StudyError
+from counterforensics.learning.fetching import SECONDS_TO_ANSWER, within
 from counterforensics.study.store.folder import ENTRY, FolderStore, Store, digest_of, files_in, record_of
 
 # An object store that refuses is asked again after so many seconds, a minute and a half in all.
@@ -45,13 +46,20 @@ class RemoteStore(Store):
         try:
             self.files, self.base = fsspec.url_to_fs(self.url, use_listings_cache=False)
             if probe:
-                self._probe()
+                within(SECONDS_TO_ANSWER, self._probe)
         except Exception as error:
             raise StudyError(
                 f"cannot use the store {url} ({_reason(error)}); check the address, what its file system needs "
                 "installed (pip install 's3fs' for s3://), and its credentials"
             ) from error
         self.copies = FolderStore(_place_for_copies(self.url))
+
+    def look(self) -> None:
+        """See whether anything answers there.  Raises StudyError if nothing does."""
+        try:
+            within(SECONDS_TO_ANSWER, lambda: self.files.exists(self.base))
+        except Exception as error:
+            raise StudyError(f"cannot read the store {self.url} ({_reason(error)}); check the address") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         """On another machine the store is opened anew, with that machine's credentials and folder for copies."""
@@ -236,7 +244,10 @@ def open_store(place: str | Path, *, probe: bool = True) -> Store:
     """
     text = str(place)
     if "://" in text and not text.startswith("file://"):
-        return RemoteStore(text, probe=probe)
+        store = RemoteStore(text, probe=probe)
+        if not probe:
+            store.look()
+        return store
     return FolderStore(Path(text.removeprefix("file://")).expanduser().absolute(), probe=probe)
 
 
@@ -252,4 +263,4 @@ def _place_for_copies(url: str) -> Path:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split()) if str(error) else type(error).__name__
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300] if str(error) else type(error).__name__
