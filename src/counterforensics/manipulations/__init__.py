@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import cv2
-
+from counterforensics import versions
 from counterforensics.manipulations.base import Manipulation
 from counterforensics.manipulations.blur import GaussianBlur
 from counterforensics.manipulations.jpeg import JpegCompression
@@ -25,8 +24,8 @@ MANIPULATIONS: Registry[Manipulation] = Registry(
 # The paper's eight, in the order of its tables: four easy cases, then the same four made hard.
 PAPER = ("blur:1.1", "jpeg:70", "median:7", "resize:1.5", "blur:0.5", "jpeg:90", "median:3", "resize:1.01")
 
-# Bicubic and Gaussian kernels differ between libraries, so what made the pixels stands in every cache key.
-BACKEND = f"opencv {cv2.__version__}"
+# Kernels and JPEG coders differ between libraries and releases: what manipulates, in words.
+BACKEND = f"opencv {versions.PIXELS['OpenCV']}, libjpeg {versions.PIXELS['libjpeg in OpenCV']}"
 
 
 def parse(text: str) -> Manipulation:

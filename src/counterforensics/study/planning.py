@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from counterforensics import manipulations
+from counterforensics import versions
 from counterforensics.attacks import ATTACKS, Attack, LearnedAttack
 from counterforensics.detectors import DETECTORS, Recipe, text_form
 from counterforensics.errors import StudyError
@@ -26,6 +25,7 @@ from counterforensics.photos.splits import Split
 from counterforensics.seeds import seed_for
 from counterforensics.study.plan import Concealment, Measurement, Plan, PlannedTraining
 from counterforensics.study.settings import Contest, Named, Study
+from counterforensics.study.store.folder import digest_of
 from counterforensics.study.tasks import (
     COMPARE,
     CONCEAL,
@@ -179,7 +179,7 @@ class _Workers:
         """SHA-256 of a file, read once."""
         try:
             if path not in self.hashed:
-                self.hashed[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+                self.hashed[path] = digest_of(path)
         except OSError as error:
             raise StudyError(f"{text}: {error.filename} cannot be read ({error.strerror})") from error
         return self.hashed[path]
@@ -358,7 +358,7 @@ class _Crops:
         settings = {
             "photo": photo.digest,
             "manipulation": workers["manipulation"].depends_on if workers else None,
-            "backend": manipulations.BACKEND,
+            "made by": dict(versions.PIXELS),
             "per_photo": per_photo,
             "size": self.study.patches.size,
             "channels": self.study.patches.channels,

@@ -6,7 +6,7 @@ What travels between its processes is Dask's own, pickle among it: connect to sc
 from __future__ import annotations
 
 import asyncio
-import platform
+import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from counterforensics import __version__
+from counterforensics import versions
 from counterforensics.errors import CounterforensicsError, StudyError
 from counterforensics.study.schedulers.execute import Failed, Finished, JobList, Say, attempt
 from counterforensics.study.store.folder import Store
@@ -30,7 +30,9 @@ GPU = "GPU"  # what a worker offers: `dask worker --resources GPU=1`
 SECONDS_TO_ANSWER = 20
 SECONDS_BETWEEN_LOOKS = 30.0
 RETRIES = 2  # of a task whose store could not be used where it ran
-VERSIONS = {"Python": platform.python_version(), "counterforensics": __version__}
+VERSIONS = dict(versions.ALL)
+_INSTALL = "install the same on every worker and on the machine that runs the study"
+_ASKED_FIRST = ("Python", "counterforensics")  # by Dask: code of ours that differs may not even answer
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Cluster:
     offers_gpu: bool
 
     def check(self, store: Store, folders: Sequence[Path], plug_ins: Sequence[Worker] = ()) -> None:
-        """Raise StudyError and name the worker unless all have our version and `plug_ins`, and can do the work.
+        """Raise StudyError and name the worker unless all have our versions and `plug_ins`, and can do the work.
 
         They must be able to use `store` and see `folders`.
         """
@@ -50,13 +52,15 @@ class Cluster:
             found = self.client.get_versions(packages=["counterforensics"])["workers"]
         for worker, about in sorted(found.items()):
             python = ".".join(str(about["host"]["python"]).split(".")[:3])
-            check_versions(worker, {"Python": python, **about["packages"]})
+            has = {"Python": python, **about["packages"]}
+            if different := versions.differences(has, {name: VERSIONS[name] for name in _ASKED_FIRST}):
+                raise StudyError(f"the worker {worker} {different}; {_INSTALL}")
         key = _greeted(store)
         try:
             places = [str(folder) for folder in folders]
             parts = [(plug_in.registry.kind, plug_in.text, plug_in.depends_on) for plug_in in plug_ins]
             with self._reached():
-                answers = self.client.run(trouble, store, key, places, parts, on_error="return")
+                answers = self.client.run(trouble, store, key, places, parts, VERSIONS, on_error="return")
         finally:
             store.discard(key)
         # One that is lost while it is greeted is a loss like any other: the scheduler goes on without it.
@@ -178,7 +182,7 @@ def connected(address: str, *, gpu: bool, workers: int, say: Callable[[str], Non
             if cluster is None:
                 _greet(address)
             client = Client(cluster or address, timeout=SECONDS_TO_ANSWER)
-        except (OSError, ValueError, TypeError, MemoryError) as error:
+        except Exception as error:  # what is said by something else than a scheduler fails wherever it is first read
             raise StudyError(
                 f"no Dask scheduler answers at {address!r} ({type(error).__name__}); start one with `dask scheduler` "
                 "and give its address (tcp://HOST:8786), or use --cluster local"
@@ -203,7 +207,7 @@ def connected(address: str, *, gpu: bool, workers: int, say: Callable[[str], Non
 def _greet(address: str) -> None:
     """Shake hands with whatever listens there. Dask's client waits for ever where that is no scheduler.
 
-    Raises OSError, TimeoutError among them, ValueError, TypeError or MemoryError where that fails.
+    Raises TimeoutError, or whatever it means to Dask what the other says.
     """
     from distributed.comm import connect
 
@@ -221,16 +225,6 @@ def _offers(client: Any) -> list[float]:
     return [about.get("resources", {}).get(GPU, 0) for about in workers]
 
 
-def check_versions(worker: str, has: Mapping[str, str | None]) -> None:
-    """Raise StudyError and name `worker` unless it has our versions."""
-    for what, version in VERSIONS.items():
-        if has.get(what) != version:
-            raise StudyError(
-                f"the worker {worker} has {what} {has.get(what)}, this is {version}; "
-                "install the same on every worker and on the machine that runs the study"
-            )
-
-
 @contextmanager
 def _local(workers: int) -> Iterator[Any]:
     """One worker for each GPU, and one for each core that is left; each a process of its own."""
@@ -244,7 +238,14 @@ def _local(workers: int) -> Iterator[Any]:
         spec[number] = {
             "cls": Nanny,
             # No limit of its own: an equal share of the memory is less than some tasks need, and they differ.
-            "options": {"nthreads": 1, "resources": resources, "env": seen, "host": "127.0.0.1", "memory_limit": None},
+            "options": {
+                "nthreads": 1,
+                "resources": resources,
+                "env": seen,
+                "host": "127.0.0.1",
+                "memory_limit": None,
+                "silence_logs": logging.ERROR,
+            },
         }
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
     with SpecCluster(workers=spec, scheduler=scheduler, silence_logs=50) as cluster:
@@ -252,17 +253,17 @@ def _local(workers: int) -> Iterator[Any]:
 
 
 def _attempt_there(
-    task: Task, store: Store, run: str, before: Sequence[Failed | None], versions: Mapping[str, str]
+    task: Task, store: Store, run: str, before: Sequence[Failed | None], of_run: Mapping[str, str]
 ) -> Failed | None:
     """`attempt` on a worker, which tells the machine that runs the study how far it is.
 
-    versions: of that machine. A worker that came later was not greeted.  Raises StudyError if it has others.
+    of_run: the versions there. A worker that came later was not greeted.  Raises StudyError if it has others.
     """
     from distributed import get_worker
 
     worker = get_worker()
-    if versions != VERSIONS:
-        raise StudyError(f"the worker {worker.address} has {VERSIONS}, the run has {versions}; install the same")
+    if different := versions.differences(VERSIONS, of_run):
+        raise StudyError(f"the worker {worker.address} {different}; {_INSTALL}")
 
     def say(text: str) -> None:
         worker.log_event(run, text)
@@ -270,8 +271,15 @@ def _attempt_there(
     return attempt(task, store, run, say, before)
 
 
-def trouble(store: Store, key: str, folders: Sequence[str], plug_ins: Sequence[Any] = ()) -> str:
-    """What keeps this worker from its work, in words; "" if nothing does."""
+def trouble(
+    store: Store, key: str, folders: Sequence[str], plug_ins: Sequence[Any] = (), of_run: Mapping[str, str] = VERSIONS
+) -> str:
+    """What keeps this worker from its work, in words; "" if nothing does.
+
+    of_run: the versions on the machine that runs the study.
+    """
+    if different := versions.differences(VERSIONS, of_run):
+        return f"{different}; {_INSTALL}"
     for folder in folders:
         if not _is_seen(folder):
             return f"does not see the photographs in {folder}; make them available there under the same path"

@@ -25,6 +25,7 @@ class Judge(Kind):
 
     name = "judge"
     version = 1
+    writes = (LOGITS,)
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
         """As `Kind.run`."""
@@ -46,6 +47,7 @@ class Measure(Kind):
 
     name = "measure"
     version = 2
+    writes = (ROW,)
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
         """As `Kind.run`."""

@@ -22,6 +22,7 @@ class Simulate(Kind):
 
     name = "simulate"
     version = 1
+    writes = (PHOTO,)
     unit = "pixels"
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
@@ -39,6 +40,7 @@ class Crop(Kind):
 
     name = "crop"
     version = 1
+    writes = (PATCHES,)
     unit = "pixels"
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
