@@ -16,7 +16,7 @@ from typing import Any
 from counterforensics.study.plan import Plan
 from counterforensics.study.prepare import cores, prepare
 from counterforensics.study.progress import Progress
-from counterforensics.study.schedulers.journal import DONE
+from counterforensics.study.schedulers.journal import DONE, notes_in
 from counterforensics.study.settings import Study
 from counterforensics.study.store.folder import Store
 from counterforensics.study.store.remote import open_store
@@ -44,7 +44,7 @@ class Durations:
     @classmethod
     def known(cls, store: Store) -> Durations:
         """The durations that the journal in `store` tells, and the shipped table."""
-        return cls(durations_of(store.notes()), shipped_durations())
+        return cls(durations_of(notes_in(store)), shipped_durations())
 
     def of(self, task: Task) -> tuple[Duration | None, bool]:
         """The duration of `task`, None where nobody has measured one, and whether it was measured in this store.
@@ -64,7 +64,7 @@ def durations_of(notes: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Du
     amounts: Counter[tuple[str, str]] = Counter()
     memory: dict[tuple[str, str], int] = defaultdict(int)
     for note in notes:
-        if note.get("outcome") != DONE or not {"worker_name", "amount"} <= note.keys():
+        if note["outcome"] != DONE or not {"worker_name", "amount", "peak_memory"} <= note.keys():
             continue
         for key in {(note["kind"], note["worker_name"]), (note["kind"], plain(note["worker_name"]))}:
             seconds[key] += note["seconds"]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
+from counterforensics import records, versions
 from counterforensics.errors import NameNotFoundError, PhotoError
 from counterforensics.photos.base import Photo
 from counterforensics.photos.folder import find_photos
 from counterforensics.photos.inspection import Inspection, inspect
+from counterforensics.photos.remarks import summary
 from counterforensics.photos.simulated import SimulatedPhoto, simulated_photos
 from counterforensics.photos.splits import Split, audit, split_by_device
 from counterforensics.study.plan import Plan
@@ -22,7 +26,7 @@ from counterforensics.study.settings import Study
 from counterforensics.study.store.folder import Store
 
 # Of the look at a photograph: raised when it comes to find something else.
-_VERSION = 1
+_VERSION = 2
 _RECORD = "inspection.json"
 
 
@@ -48,6 +52,7 @@ def prepare(study: Study, store: Store, workers: int, progress: Progress) -> Pre
         )
     left_out = (*unreadable, *inspected.left_out)
     splits, notes = _splits(study, inspected, left_out)
+    notes += summary({photo.where: inspected.found[photo.digest].remarks for photo in inspected.photos})
     return Prepared(splits, inspected.found, (*left_out, *notes), plan_study(study, splits, inspected.found))
 
 
@@ -118,16 +123,35 @@ def _inspect_all(
 def _remembered(photo: Photo, store: Store) -> Inspection:
     if isinstance(photo, SimulatedPhoto):
         return inspect(photo)
-    key = hashlib.sha256(f"inspection {_VERSION} {photo.digest}".encode()).hexdigest()
-    if store.has(key):
-        return Inspection(**json.loads((store.folder(key) / _RECORD).read_text(encoding="utf-8")))
+    decoder = {name: versions.PIXELS[name] for name in versions.DECODER}
+    key = hashlib.sha256(f"inspection {_VERSION} {photo.digest} {decoder}".encode()).hexdigest()
+    found = _recorded(store.folder(key) / _RECORD) if store.has(key) else None
+    if found is not None:
+        return found
     # Another thread may be at a copy of the same file: only what is damaged is removed, never what it just wrote.
-    if store.is_damaged(key):
+    if store.is_damaged(key) or store.has(key):
         store.discard(key)
     result = inspect(photo)
     with store.writing(key, f"inspect {photo.name}") as folder:
         (folder / _RECORD).write_text(json.dumps(vars(result), sort_keys=True), encoding="utf-8")
     return result
+
+
+def _recorded(path: Path) -> Inspection | None:
+    """What was found of a photograph; None if that is no record of it, whatever its digest."""
+    try:
+        record = records.read(path, PhotoError)
+    except PhotoError:
+        return None
+    names = {field.name for field in dataclasses.fields(Inspection)}
+    if not isinstance(record, dict) or record.keys() != names or not isinstance(record["content"], str):
+        return None
+    sides = record["width"], record["height"]
+    remarks = record["remarks"]
+    if not isinstance(remarks, list) or not all(isinstance(remark, str) for remark in remarks):
+        return None
+    usable = all(type(side) is int and side > 0 for side in sides)
+    return Inspection(*sides, record["content"], tuple(remarks)) if usable else None
 
 
 def _splits(study: Study, inspected: _Inspected, left_out: Sequence[str]) -> tuple[dict[int, Split], list[str]]:

@@ -112,12 +112,13 @@ class Kind(ABC):
     """All that is known of one kind of task.
 
     name: in progress, estimates and notes.  version: raised when it comes to compute something else, which makes every
-    earlier result worthless.  unit: the time of a task goes by so many of these.  reports_progress: whether a task
-    takes long enough to say how far it is.
+    earlier result worthless.  writes: names of its files.  unit: the time of a task goes by so many of these.
+    reports_progress: whether a task takes long enough to say how far it is.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
+    writes: ClassVar[tuple[str, ...]]
     unit: ClassVar[Literal["pixels", "patches"]] = "patches"
     reports_progress: ClassVar[bool] = False
 

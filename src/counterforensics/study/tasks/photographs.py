@@ -22,6 +22,7 @@ class Simulate(Kind):
 
     name = "simulate"
     version = 1
+    writes = (PHOTO,)
     unit = "pixels"
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
@@ -38,7 +39,8 @@ class Crop(Kind):
     """The patches of one photograph, pristine or manipulated as a whole and then cut."""
 
     name = "crop"
-    version = 1
+    version = 2
+    writes = (PATCHES,)
     unit = "pixels"
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
