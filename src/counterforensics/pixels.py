@@ -52,7 +52,7 @@ def check_patches(patches: Any) -> Tensor:
         raise PixelError(f"patches must be a uint8 tensor [n, c, h, w], got {type(patches).__name__}")
     if patches.dtype != torch.uint8:
         raise PixelError(f"patches must be uint8, got {patches.dtype} of shape {tuple(patches.shape)}")
-    if patches.ndim != 4 or patches.shape[1] not in (1, 3):
+    if patches.ndim != 4 or patches.shape[1] not in (1, 3) or 0 in patches.shape[2:]:
         raise PixelError(f"patches must have shape [n, 1 or 3, h, w], got {tuple(patches.shape)}")
     return patches
 

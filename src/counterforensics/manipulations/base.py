@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -30,14 +29,30 @@ class Manipulation(Part, ABC):
 
 
 def check_photo(photo: Pixels) -> Pixels:
-    """`photo` itself if it is uint8 [h, w, 3]; a PixelError that says what it is otherwise."""
-    if not isinstance(photo, np.ndarray) or photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+    """`photo` itself if it is uint8 [h, w, 3] with a pixel at least; a PixelError that says what it is otherwise."""
+    is_photo = isinstance(photo, np.ndarray) and photo.dtype == np.uint8 and photo.ndim == 3
+    if not is_photo or photo.shape[2] != 3 or not photo.size:
         got = f"{getattr(photo, 'dtype', type(photo).__name__)} of shape {np.shape(photo)}"
         raise PixelError(f"a photograph must be uint8 [h, w, 3], got {got}")
     return photo
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Raise StudyError unless low <= value <= high."""
-    if not (math.isfinite(value) and low <= value <= high):
-        raise StudyError(f"{name} must lie between {low:g} and {high:g}, got {value:g}")
+    """Raise StudyError unless `value` is a number, low <= value <= high."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise StudyError(f"{name} must be a number, got {value!r}")
+    if not low <= value <= high:
+        raise StudyError(f"{name} must lie between {low:g} and {high:g}, got {_shown(value)}")
+
+
+def _shown(number: float) -> str:
+    try:
+        return f"{number:g}"
+    except OverflowError:
+        return "a number of more than 300 digits"
+
+
+def check_whole(name: str, value: int) -> None:
+    """Raise StudyError unless `value` is a whole number."""
+    if not isinstance(value, int):
+        raise StudyError(f"{name} must be a whole number, got {value!r}")
