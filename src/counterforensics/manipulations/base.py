@@ -23,6 +23,10 @@ class Manipulation(Part, ABC):
         """The side that a photograph must have for at least `side` pixels to be left."""
         return side
 
+    def pixels_after(self, pixels: int) -> int:
+        """How many pixels a photograph of so many has afterwards: memory goes by it."""
+        return pixels
+
     @abstractmethod
     def __call__(self, photo: Pixels) -> Pixels:
         """photo: uint8 [h, w, 3], RGB.  Returns uint8 [h', w', 3]; h' and w' differ where pixels move."""
