@@ -53,6 +53,8 @@ def load_detector(path_or_name: str | Path) -> Network:
     Raises WeightsError, with the reason, if there is none or it is damaged.
     """
     network: Network
+    if not isinstance(path_or_name, str | Path):
+        raise WeightsError(f"a detector is named by a folder, a URL or a name, got {type(path_or_name).__name__}")
     if "://" in str(path_or_name):
         with weights.fetched(str(path_or_name)) as copy:
             network = weights.load(copy, DETECTORS)

@@ -45,12 +45,16 @@ def s3_spam14hv(patches: Pixels) -> npt.NDArray[np.float32]:
     if not isinstance(patches, np.ndarray) or patches.dtype != np.uint8 or patches.ndim != 3:
         got = f"{getattr(patches, 'dtype', type(patches).__name__)} of shape {np.shape(patches)}"
         raise PixelError(f"SPAM takes uint8 [n, h, w], got {got}")
-    _, height, width = patches.shape
-    if min(height, width) < SMALLEST_SIDE:
-        raise PixelError(f"SPAM needs patches of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}, got {height}x{width}")
+    check_side(*patches.shape[1:])
     features = np.empty((len(patches), DIMENSION), dtype=np.float32)
     _features(np.ascontiguousarray(patches), LEVEL_OF_RESIDUAL, BIN_OF_CODE, features)
     return features
+
+
+def check_side(height: int, width: int) -> None:
+    """Raise PixelError for patches that are too small to have a feature."""
+    if min(height, width) < SMALLEST_SIDE:
+        raise PixelError(f"SPAM needs patches of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}, got {height}x{width}")
 
 
 @compiled(nogil=True)

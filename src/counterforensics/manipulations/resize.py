@@ -43,6 +43,10 @@ class Resize(Manipulation):
         """As `Manipulation.strength`: by the ratio of sizes, whether larger or smaller."""
         return abs(math.log(self.scale))
 
+    def pixels_after(self, pixels: int) -> int:
+        """As `Manipulation.pixels_after`."""
+        return math.ceil(pixels * self.scale**2)
+
     def __call__(self, photo: Pixels) -> Pixels:
         """photo: uint8 [h, w, 3].  Returns uint8 [round(h * scale), round(w * scale), 3]."""
         height, width = check_photo(photo).shape[:2]

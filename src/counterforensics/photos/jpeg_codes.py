@@ -14,6 +14,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from counterforensics.compiled import compiled
+
 Bytes = npt.NDArray[np.uint8]
 Whole = npt.NDArray[np.int64]
 Lookups = npt.NDArray[np.uint16]
@@ -28,7 +30,7 @@ WHOLE, ENDED, IMPOSSIBLE, HOLLOW, LEFT_OVER, DISORDERED = range(6)
 SEQUENTIAL, DC_FIRST, DC_AGAIN = range(3)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def unstuffed(content: Bytes, start: int) -> tuple[Bytes, Whole, int, int]:
     """The data of the scan that begin at `start`, their bounds, where they end in the file, and `WHOLE` or a fault."""
     data = np.empty(len(content) - start + PADDING, dtype=np.uint8)
@@ -68,7 +70,7 @@ def _next_16(data: Any, position: Any) -> Any:
     return (window >> (8 - (position & 7))) & 0xFFFF
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _after_block(
     data: Bytes, position: int, end: int, hole: tuple[int, int], dc: Lookups, ac: Lookups, with_ac: bool
 ) -> int:
@@ -94,7 +96,7 @@ def _after_block(
     return position if position <= end else -ENDED
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def walk_units(
     data: Bytes,
     bounds: Whole,
@@ -134,7 +136,7 @@ def walk_units(
     return WHOLE
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _passed(mask: Any, coefficient: int, last: int, run: int) -> tuple[int, int]:
     """Where a run of `run` coefficients that are still 0 leads to, and how many it passes that are not."""
     filled = 0
@@ -149,7 +151,7 @@ def _passed(mask: Any, coefficient: int, last: int, run: int) -> tuple[int, int]
     return coefficient, filled
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _after_codes(
     data: Bytes,
     position: int,
@@ -189,7 +191,7 @@ def _after_codes(
     return position, mask, 0, coefficient
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def walk_band(
     data: Bytes,
     bounds: Whole,

@@ -19,6 +19,7 @@ from counterforensics.photos.base import Photo
 from counterforensics.photos.simulated import SimulatedPhoto
 from counterforensics.photos.splits import Split
 from counterforensics.study import collect, out_folder
+from counterforensics.study.estimate import check_memory
 from counterforensics.study.planning import count_patches, patches_per_photo, plug_ins_of
 from counterforensics.study.prepare import Prepared, cores, prepare
 from counterforensics.study.progress import Progress
@@ -66,6 +67,8 @@ def run_study(
 def _run(study: Study, out: Path, store: Store, scheduler: Scheduler, workers: int, progress: Progress) -> Outcome:
     prepared = prepare(study, store, workers, progress)
     plan = prepared.plan
+    if isinstance(scheduler, Threads):
+        check_memory(plan)
     failures = execute(plan, store, scheduler, out, progress)
     outcome = Outcome(
         study=study.name,

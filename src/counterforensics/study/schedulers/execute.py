@@ -19,6 +19,7 @@ from counterforensics.errors import CounterforensicsError, StudyError
 from counterforensics.study.plan import Plan
 from counterforensics.study.progress import Progress
 from counterforensics.study.schedulers.journal import DONE, FAILED, FOUND, RUNNING, STOPPED, Attempt, now
+from counterforensics.study.schedulers.memory import peak_of_task
 from counterforensics.study.store.folder import Store, write_whole
 from counterforensics.study.tasks import Task, run_task
 from counterforensics.study.tasks.files import is_readable
@@ -96,7 +97,8 @@ def attempt(task: Task, store: Store, run: str, say: Say, before: Sequence[Faile
         return None
     noted.note(RUNNING)
     try:
-        run_task(task, store, noted.heard(say))
+        with peak_of_task():
+            run_task(task, store, noted.heard(say))
     except StudyError as error:
         noted.note(STOPPED, str(error))
         raise
