@@ -47,7 +47,7 @@ class Measure(Kind):
     """One row: a judge's verdicts on pristine and on manipulated or concealed patches."""
 
     name = "measure"
-    version = 4
+    version = 5
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
         """As `Kind.run`."""
