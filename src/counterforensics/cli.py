@@ -153,27 +153,60 @@ def evaluate(
     if as_json:
         print(json.dumps(result, indent=2))
         return
-    table = Table(title=f"{detector} on {manipulation}")
-    for heading in ("", "value", "95 % interval, resampled by photo"):
-        table.add_column(heading)
-    for name in ("fpr", "tpr", "acc", "auc"):
-        low, high = result[f"{name}_low"], result[f"{name}_high"]
-        form = ".4f" if name == "auc" else ".2%"
-        table.add_row(name.upper(), f"{result[name]:{form}}", f"{low:{form}} to {high:{form}}")
     console = Console()
-    console.print(table)
-    table = Table(title="by device")
-    for heading in ("device", "FPR", "TPR", "ACC"):
-        table.add_column(heading)
-    for device, found in result["devices"].items():
-        table.add_row(device, *(f"{found[name]:.2%}" for name in ("fpr", "tpr", "acc")))
-    console.print(table)
+    for table in _tables_of_rates(result):
+        console.print(table)
     console.print(
         f"{result['n_pristine']} pristine and {result['n_manipulated']} manipulated patches "
         f"of {result['photos']} photographs, {len(result['left_out'])} left out"
     )
     _say(console, "Note", result["notes"])
     _say(console, "Left out", result["left_out"])
+
+
+_AT_1_PERCENT = {"tpr_at_fpr_01": "TPR at 1 %", "fpr_at_fpr_01": "FPR there"}
+_AT_STORED = (
+    ("tpr_at_fpr_01", "TPR at 1 % FPR", "fpr_at_fpr_01"),
+    ("tpr_at_fpr_05", "TPR at 5 % FPR", "fpr_at_fpr_05"),
+)
+
+
+def _tables_of_rates(result: dict[str, Any]) -> Iterator[Table]:
+    """What `evaluate` found: all photographs together, by device, and by the JPEG quality of the files."""
+    table = Table(title=f"{result['detector']} on {result['manipulation']}")
+    for heading in ("", "value", "95 % interval, resampled by photo"):
+        table.add_column(heading)
+    for name, told in (*((name, name.upper()) for name in ("fpr", "tpr", "acc", "auc")), ("best_acc", "best ACC")):
+        form = ".4f" if name == "auc" else ".2%"
+        table.add_row(told, f"{result[name]:{form}}", _ends(result, name, form))
+    for name, told, there in _AT_STORED:
+        if result[name] is not None:
+            interval = f"{_ends(result, name, '.2%')}; FPR reached {result[there]:.2%}"
+            table.add_row(told, f"{result[name]:.2%}", interval)
+    yield table
+    known = [name for name in _AT_1_PERCENT if result[name] is not None]
+    columns = {
+        **{name: name.upper() for name in ("fpr", "tpr", "acc")},
+        **{name: _AT_1_PERCENT[name] for name in known},
+    }
+    yield _table_of_shares("by device", "device", columns, result["devices"])
+    columns = {"photographs": "photographs", **columns}
+    yield _table_of_shares("by JPEG quality of the file", "quality", columns, result["by_quality"])
+
+
+def _ends(result: dict[str, Any], name: str, form: str) -> str:
+    return f"{result[f'{name}_low']:{form}} to {result[f'{name}_high']:{form}}"
+
+
+def _table_of_shares(title: str, first: str, columns: dict[str, str], parts: dict[str, dict[str, Any]]) -> Table:
+    """A line for each part of the photographs: rates in percent, and whole numbers as they are."""
+    table = Table(title=title)
+    for heading in (first, *columns.values()):
+        table.add_column(heading)
+    for part, found in parts.items():
+        values = (found[name] for name in columns)
+        table.add_row(part, *("" if v is None else str(v) if isinstance(v, int) else f"{v:.2%}" for v in values))
+    return table
 
 
 @app.command(epilog="Example: `counterforensics photos ~/photos --json`")

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from counterforensics.errors import PhotoError
 from counterforensics.files import read_regular
+from counterforensics.photos.jpeg_quality import JpegQuality, quality_of
 from counterforensics.pixels import Pixels
 
 MAX_BYTES = 2**30  # of a file: more than the pixels that `decode` takes fill uncompressed
@@ -42,10 +43,20 @@ class FolderPhoto:
 
     def read(self) -> Pixels:
         """The photograph, uint8 [h, w, 3].  Raises PhotoError if it cannot be used or is no longer the same file."""
+        return decode(self._content(), self.path)
+
+    def jpeg_quality(self) -> JpegQuality | None:
+        """How strongly the file is compressed, None if it is no JPEG file.  Errors as for `read`."""
+        try:
+            return quality_of(self._content())
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise PhotoError(f"{self.path}: not a picture whose headers can be read ({error})") from error
+
+    def _content(self) -> bytes:
         content = _content(self.path)
         if hashlib.sha256(content).hexdigest() != self.digest:
             raise PhotoError(f"{self.path} changed while it was in use; run again to start from the new file")
-        return decode(content, self.path)
+        return content
 
 
 @dataclass(frozen=True)
