@@ -29,7 +29,7 @@ PEAKS = {"H100": 989.0, "H200": 989.0, "A100": 312.0, "L4": 121.0}
 
 def recipe(name: str) -> DeepRecipe:
     """A recipe whose step is small enough to be timed in turns."""
-    made = parse(f"{name}:shared_steps=0,pairs_per_step={PAIRS_PER_STEP}")
+    made = parse(f"{name}:start=random,pairs_per_step={PAIRS_PER_STEP}")
     assert isinstance(made, DeepRecipe)
     return made
 

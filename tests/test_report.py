@@ -1172,7 +1172,7 @@ def test_figures_of_any_number_of_detectors_are_whole_and_their_texts_apart(coun
 def test_a_map_has_room_for_long_labels_and_for_a_last_line_that_is_not_full(
     panels: int, texts_apart: list[str]
 ) -> None:
-    settings = "pairs_per_step=8,optimiser=adamw,shared_steps=10"
+    settings = "pairs_per_step=8,start=shared,start_steps=10"
     judges = [*FOUR, "cozzolino2017:svm_pairs=64,steps=0", "mislnet:steps=20,pairs_per_step=4", f"mislnet:{settings}"]
     contests = [("", ""), *((target, "fgsm") for target in judges)]
     rows = [row(m, j, target=t, attack=a, tpr=1.0) for m in EIGHT[:panels] for j in judges for t, a in contests]

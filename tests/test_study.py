@@ -449,7 +449,7 @@ def test_too_few_photographs_left_name_the_first_reason(photos: Path, tmp_path: 
 
 # --- starts that manipulations share
 
-DEEP = "mislnet:steps=1,pairs_per_step=2,shared_steps=1"
+DEEP = "mislnet:steps=1,pairs_per_step=2,start=shared,start_steps=1"
 DEEP_SETTINGS = {"detectors": ["spam-svm", DEEP], "attacks": [{"attack": "fgsm", "targets": [DEEP]}]}
 
 

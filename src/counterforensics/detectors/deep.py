@@ -100,13 +100,7 @@ class DeepRecipe(Recipe):
 
     uses_gpu = True
     version: ClassVar[int] = 2
-    former_names: ClassVar[Mapping[str, str]] = {
-        "rate": "lr",
-        "decay": "weight_decay",
-        "shared_steps": "start_steps",
-        "shared_rate": "start_lr",
-        "shared_lr": "start_lr",
-    }
+    former_names: ClassVar[Mapping[str, str]] = {"rate": "lr", "decay": "weight_decay"}
 
     WARM_UP: ClassVar[float] = 0.05
     VALIDATED: ClassVar[int] = 384

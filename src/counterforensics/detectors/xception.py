@@ -115,6 +115,7 @@ class Xception(DeepRecipe):
     `random`.
     """
 
+    lr: float = 5e-4
     start: str = "spam"
     channels: str = "luma"
     crop: int = 64
