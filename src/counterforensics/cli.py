@@ -64,7 +64,7 @@ def run(
     gpu: Annotated[bool, typer.Option("--gpu", help="Stop unless a worker of the cluster offers a GPU.")] = False,
 ) -> None:
     """Run a study: rows.csv, report.html, tables and figures. Run it again and it resumes."""
-    from counterforensics.report import terminal_tables, write_report
+    from counterforensics.report import not_learned, terminal_tables, write_report
     from counterforensics.study.progress import Progress
     from counterforensics.study.run import run_study
     from counterforensics.study.settings import load_study
@@ -78,6 +78,7 @@ def run(
     console.width = max(console.width, WIDTH)
     for table in terminal_tables(outcome):
         console.print(table)
+    _say(console, "Has not learned", not_learned(outcome))
     _say(console, "Left out", outcome.left_out)
     _say(console, "Failed", outcome.failures)
     console.print(f"Rows: {folder / 'rows.csv'}\nReport: {report}", highlight=False, soft_wrap=True)
