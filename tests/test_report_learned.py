@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +22,8 @@ from counterforensics.report.tables.learned import MARK, NOT_LEARNED
 from counterforensics.report.tables.learning import learning_table
 from counterforensics.report.tables.model import Table
 from counterforensics.report.tables.operating_points import operating_points_table
-from tests.conftest import Command
+from counterforensics.study.run import run_study
+from tests.conftest import Command, tiny_study
 from tests.test_report import NO_TIMES, frame, row, simulate, training, trainings
 
 BAYAR = {"role": "detector", "name": "bayar2016", "part": "bayar2016"}
@@ -149,7 +151,7 @@ def test_trainings_show_what_was_held_out_and_what_they_began_with() -> None:
     assert seven[:3] == ("Easy cases", "Median 7 × 7", "MISLnet")
     assert seven[3:] == ("0.8000", "75.00", "—", "384", "6,400", "19,200", "predicts SPAM, all manipulations")
     assert three[:4] == ("Challenging cases", "Median 3 × 3", "MISLnet", "0.5500 has not learned")
-    assert three[4:] == ("75.00", "—", "384", "6,400", "1", "Median 7 × 7")
+    assert three[4:] == ("75.00", "—", "384", "6,400", "25,600", "Median 7 × 7")
     assert all_[:3] == ("Starts", "all manipulations", "start of MISLnet")
     assert all_[3:] == ("—", "—", "0.3400", "—", "19,200", "—", "—")
     assert len(shown.notes) == 1
@@ -225,3 +227,17 @@ def test_run_ends_with_who_has_not_learned(
         "Has not learned: Bayar2016 on Resizing × 1.01, AUC 0.50 on held-out photographs, below 0.6; attacks on it say"
     )
     assert answer.out.index(said) < answer.out.index("Rows: ")
+
+
+def test_a_start_that_predicts_spam_is_never_ranked_as_a_detector(tmp_path: Path) -> None:
+    # In a study of one manipulation such a start has seen that one alone, as a detector has.
+    spam = "mislnet:steps=1,start=spam,start_steps=1,pairs_per_step=2"
+    study = tiny_study(
+        tmp_path, manipulations=["median:7"], detectors=[spam], attacks=[], split={"test": 2, "validation": 0.5}
+    )
+    outcome = run_study(study, tmp_path / "run", workers=2)
+    assert outcome.failures == ()
+    known = outcome.trainings.set_index("role")["validation_auc"].notna().to_dict()
+    assert known == {"detector": True, "start": False}
+    assert {one.is_start: "validation_auc" in one.columns for one in outcome.curves} == {False: True, True: False}
+    assert {one.key for one in report_tables(outcome)} >= {"operating-points", "learning"}

@@ -120,6 +120,11 @@ class DeepRecipe(Recipe):
             if given[setting] not in known:
                 raise StudyError(f"{name}: {setting} must be {' or '.join(known)}, got {given[setting]!r}")
 
+    @property
+    def gives_verdicts(self) -> bool:
+        """As `Recipe.gives_verdicts`."""
+        return self.learns == "verdicts"
+
     @abstractmethod
     def network(self) -> DeepNetwork:
         """The layers, untrained."""
