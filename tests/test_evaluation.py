@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,10 +31,12 @@ from counterforensics.evaluation import (
     ssim,
 )
 from counterforensics.intervals import wilson
+from counterforensics.learning import weights
+from counterforensics.outcome import OPERATING_COLUMNS
 from counterforensics.photos.patches import flat
 from counterforensics.study.evaluate import evaluate_detector
 from counterforensics.study.progress import Progress
-from tests.conftest import Command
+from tests.conftest import Command, picture
 from tests.toys import noisy_patches
 
 
@@ -234,6 +238,22 @@ def evaluated(*folders: Path, detector: str = "spam-svm/median:7", manipulation:
     return evaluate_detector(detector, folders, manipulation, per_photo=4, progress=Progress(quiet=True))
 
 
+@pytest.fixture
+def trained(finished: Path) -> str:
+    """A detector that held photographs out, and so knows its thresholds."""
+    return str(finished / "detectors" / "0" / "spam-svm" / "median:7")
+
+
+def with_facts(source: str, folder: Path, **changes: float | None) -> str:
+    """A copy of a detector that says something else of its training; None says nothing."""
+    shutil.copytree(source, folder)
+    record = weights.read_record(folder)
+    facts = {**record["training"], **changes}
+    record["training"] = {name: value for name, value in facts.items() if value is not None}
+    weights.write_record(folder, record)
+    return str(folder)
+
+
 def save(pixels: np.ndarray, path: Path, **settings: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, **settings)
@@ -274,23 +294,25 @@ def test_one_photograph_twice_under_one_device_counts_once(photos: Path, tmp_pat
     assert all("the same pixels as" in line and "which counts once" in line for line in twice["left_out"])
 
 
-def test_another_question_than_the_detector_was_trained_for_is_said(photo_folder: Path, command: Command) -> None:
-    assert evaluated(photo_folder, manipulation="median:size=7")["notes"] == []
-    (line,) = evaluated(photo_folder, manipulation="jpeg:70")["notes"]
+def test_another_question_than_the_detector_was_trained_for_is_said(
+    photo_folder: Path, trained: str, command: Command
+) -> None:
+    assert evaluated(photo_folder, detector=trained, manipulation="median:size=7")["notes"] == []
+    (line,) = evaluated(photo_folder, detector=trained, manipulation="jpeg:70")["notes"]
     assert line.startswith("the detector was trained to find median:7, not jpeg:70: the rates say how often")
-    arguments = ("evaluate", "--detector", "spam-svm/median:7", "--photos", photo_folder, "--per-photo", 1)
+    arguments = ("evaluate", "--detector", trained, "--photos", photo_folder, "--per-photo", 1)
     answer = command(*arguments, "--manipulation", "jpeg:70")
     assert answer.status == 0
     assert f"Note: {line}\n" in answer.out
 
 
-def test_patches_without_noise_are_counted_apart(photos: Path) -> None:
-    alone = evaluated(photos)
+def test_patches_without_noise_are_counted_apart(photos: Path, trained: str) -> None:
+    alone = evaluated(photos, detector=trained)
     assert (alone["flat"], alone["notes"]) == ({"n_pristine": 0, "n_manipulated": 0, "fp": 0, "tp": 0}, [])
     # A photograph hardly larger than a patch has one cell.
     save(np.full((128, 128, 3), 255, dtype=np.uint8), photos / "device-0" / "white.jpg")
     save(np.full((128, 128, 3), 9, dtype=np.uint8), photos / "lens-cap" / "dark.png")
-    found = evaluated(photos)
+    found = evaluated(photos, detector=trained)
     for name in ("n_pristine", "n_manipulated", "fpr", "tpr", "acc", "auc", "devices"):
         assert found[name] == alone[name], name
     assert (found["photos"], found["flat"]["n_pristine"], found["flat"]["n_manipulated"]) == (10, 2, 2)
@@ -315,3 +337,117 @@ def test_a_patch_is_flat_up_to_one_speck_and_not_with_noise(
     if noise:  # in a sixteenth of it
         patches[..., :32, :32] = np.random.default_rng(level).integers(100, 103, (32, 32))
     assert flat(patches).tolist() == [not noise]
+
+
+# --- a detector on a folder of photographs: other thresholds than 0, and what the files are
+
+THRESHOLDS = ("threshold_fpr_01", "threshold_fpr_05")
+
+
+def test_rates_at_stored_thresholds_are_those_of_the_detector(photo_folder: Path, trained: str, tmp_path: Path) -> None:
+    # Nothing lies above the one threshold, and everything above the other.
+    ends = dict(zip(THRESHOLDS, (1e9, -1e9), strict=True))
+    found = evaluated(photo_folder, detector=with_facts(trained, tmp_path / "ends", **ends))
+    assert found["thresholds"] == {"fpr_01": 1e9, "fpr_05": -1e9}
+    for part in (found, *found["devices"].values(), *found["by_quality"].values()):
+        assert (part["tpr_at_fpr_01"], part["fpr_at_fpr_01"]) == (0, 0)
+        assert (part["tpr_at_fpr_05"], part["fpr_at_fpr_05"]) == (1, 1)
+    low, high = found["tpr_at_fpr_01_low"], found["tpr_at_fpr_01_high"]
+    assert (low, high) == pytest.approx(wilson(0.0, 8))
+    assert found["best_acc_low"] <= found["best_acc"] <= found["best_acc_high"]
+    # At the threshold 0 they are the rates that stand there anyway.
+    zeros = evaluated(photo_folder, detector=with_facts(trained, tmp_path / "zeros", **dict.fromkeys(THRESHOLDS, 0.0)))
+    for name in ("fpr_01", "fpr_05"):
+        assert (zeros[f"tpr_at_{name}"], zeros[f"fpr_at_{name}"]) == (zeros["tpr"], zeros["fpr"])
+        assert zeros[f"tpr_at_{name}_low"] == zeros["tpr_low"]
+
+
+def test_a_threshold_never_comes_from_the_photographs_given(photo_folder: Path, trained: str, tmp_path: Path) -> None:
+    whole = evaluated(photo_folder, detector=trained)
+    part = tmp_path / "one device"
+    shutil.copytree(photo_folder / "device-1", part / "device-1")
+    alone = evaluated(part, detector=trained)
+    assert alone["thresholds"] == whole["thresholds"] != {"fpr_01": None, "fpr_05": None}
+    assert alone["devices"]["device-1"] == whole["devices"]["device-1"]
+
+
+def test_an_old_detector_has_no_thresholds_and_says_so(
+    photo_folder: Path, trained: str, tmp_path: Path, command: Command
+) -> None:
+    old = with_facts(trained, tmp_path / "old", **dict.fromkeys((*THRESHOLDS, "validation_auc")))
+    arguments = (
+        "evaluate",
+        "--detector",
+        old,
+        "--photos",
+        photo_folder,
+        "--manipulation",
+        "median:7",
+        "--per-photo",
+        1,
+    )
+    found = json.loads(command(*arguments, "--json").out)
+    assert found["thresholds"] == {"fpr_01": None, "fpr_05": None}
+    nothing = [name for name in OPERATING_COLUMNS if not name.startswith("best_acc")]
+    assert {found[name] for name in nothing} == {None}
+    assert found["devices"]["device-1"]["tpr_at_fpr_01"] is None
+    assert found["best_acc"] >= found["acc"]
+    (line,) = found["notes"]
+    assert line.startswith("the detector holds no thresholds from held-out photographs, so there are no rates at 1 %")
+    printed = command(*arguments)
+    assert (printed.status, "TPR at" in printed.out) == (0, False)
+    assert f"Note: {line}\n" in printed.out
+
+
+def test_a_detector_at_chance_is_said_not_to_have_learned(photo_folder: Path, trained: str, tmp_path: Path) -> None:
+    chance = with_facts(trained, tmp_path / "chance", validation_auc=0.5123)
+    (line,) = evaluated(photo_folder, detector=chance)["notes"]
+    assert line.startswith(
+        "has not learned: the AUC on held-out photographs of its training devices is 0.51, below 0.6"
+    )
+    enough = with_facts(trained, tmp_path / "enough", validation_auc=0.6)
+    assert evaluated(photo_folder, detector=enough)["notes"] == []
+
+
+def test_rates_are_split_by_the_quality_of_the_files(photos: Path, trained: str, command: Command) -> None:
+    qualities = {"a": 40, "b": 64, "c": 65, "d": 79, "e": 89, "f": 94, "g": 100}
+    for number, (name, quality) in enumerate(qualities.items()):
+        save(picture(50 + number), photos / "device-0" / f"{name}.jpg", quality=quality)
+    save(np.full((128, 128, 3), 9, dtype=np.uint8), photos / "device-0" / "dark.jpg", quality=85)
+    found = evaluated(photos, detector=trained)
+    counts = {"no JPEG": 4, "below 65": 2, "65 to 80": 2, "80 to 90": 2, "90 to 95": 1, "95 and above": 5}
+    assert {band: part["photographs"] for band, part in found["by_quality"].items()} == counts
+    assert list(found["by_quality"]) == list(counts)
+    # All photographs but the flat one have equally many patches.
+    weighted = sum(
+        part["fpr"] * (part["photographs"] - (band == "80 to 90")) for band, part in found["by_quality"].items()
+    )
+    assert weighted / 15 == pytest.approx(found["fpr"])
+    arguments = ("evaluate", "--detector", trained, "--photos", photos, "--manipulation", "median:7", "--per-photo", 4)
+    printed = command(*arguments).out
+    assert "by JPEG quality of the file" in printed
+    assert all(band in printed for band in counts)
+
+
+def test_a_band_of_flat_photographs_has_no_rates(photos: Path, trained: str, command: Command) -> None:
+    save(np.full((128, 128, 3), 9, dtype=np.uint8), photos / "device-0" / "dark.jpg", quality=85)
+    band = evaluated(photos, detector=trained)["by_quality"]["80 to 90"]
+    assert band.pop("photographs") == 1
+    assert set(band.values()) == {None}
+    arguments = ("evaluate", "--detector", trained, "--photos", photos, "--manipulation", "median:7", "--per-photo", 1)
+    assert command(*arguments).status == 0
+
+
+@pytest.mark.parametrize(("question", "meaningless"), [("jpeg:70", 2), ("jpeg:69", 1), ("jpeg:39", 0), ("median:7", 0)])
+def test_files_that_are_compressed_as_strongly_already_are_counted(
+    question: str, meaningless: int, photos: Path, finished: Path
+) -> None:
+    for quality in (40, 70, 71):
+        save(picture(quality), photos / "device-0" / f"{quality}.jpg", quality=quality)
+    detector = str(finished / "detectors" / "0" / "spam-svm" / "jpeg:70")
+    notes = evaluated(photos, detector=detector, manipulation=question)["notes"]
+    said = [line for line in notes if line.startswith("already compressed")]
+    counted = f"{meaningless} photograph{'s' if meaningless > 1 else ''}"
+    asked = question.partition(":")[2]
+    line = f"already compressed at quality {asked} or stronger: the answer means nothing for {counted}"
+    assert said == ([line] if meaningless else [])

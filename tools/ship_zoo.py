@@ -18,6 +18,7 @@ import yaml
 from counterforensics import detectors
 from counterforensics.detectors import zoo
 from counterforensics.learning import weights
+from counterforensics.outcome import OPERATING_COLUMNS
 from counterforensics.study.evaluate import evaluate_detector
 from counterforensics.study.progress import Progress
 
@@ -29,12 +30,14 @@ FIGURES = (
     "auc",
     "tpr_low",
     "tpr_high",
+    *OPERATING_COLUMNS,
     "n_pristine",
     "n_manipulated",
     "fp",
     "tp",
     "photos",
     "devices",
+    "by_quality",
 )
 
 

@@ -92,7 +92,7 @@ def run(
     gpu: Annotated[bool, typer.Option("--gpu", help="Stop unless a worker of the cluster offers a GPU.")] = False,
 ) -> None:
     """Run a study: rows.csv, report.html, tables and figures. Run it again and it resumes."""
-    from counterforensics.report import terminal_tables, write_report
+    from counterforensics.report import not_learned, terminal_tables, write_report
     from counterforensics.study.progress import Progress
     from counterforensics.study.run import run_study
     from counterforensics.study.settings import load_study
@@ -106,6 +106,7 @@ def run(
     console.width = max(console.width, WIDTH)
     for table in terminal_tables(outcome):
         console.print(table)
+    _say(console, "Has not learned", not_learned(outcome))
     _say(console, "Left out", outcome.left_out)
     _say(console, "Failed", outcome.failures)
     _say(console, "Rows", [str(folder / "rows.csv")])
@@ -191,27 +192,62 @@ def evaluate(
     if as_json:
         _print_lines([json.dumps(result, indent=2)])
         return
-    table = Table(title=printable(f"{detector} on {manipulation}"))
-    for heading in ("", "value", "95 % interval, resampled by photo"):
-        table.add_column(heading)
-    for name in ("fpr", "tpr", "acc", "auc"):
-        low, high = result[f"{name}_low"], result[f"{name}_high"]
-        form = ".4f" if name == "auc" else ".2%"
-        table.add_row(name.upper(), f"{result[name]:{form}}", f"{low:{form}} to {high:{form}}")
     console = _Screen()
-    console.print(table)
-    table = Table(title="by device")
-    for heading in ("device", "FPR", "TPR", "ACC"):
-        table.add_column(heading)
-    for device, found in result["devices"].items():
-        table.add_row(printable(device), *(f"{found[name]:.2%}" for name in ("fpr", "tpr", "acc")))
-    console.print(table)
+    for table in _tables_of_rates(result):
+        console.print(table)
     console.print(
         f"{result['n_pristine']} pristine and {result['n_manipulated']} manipulated patches "
         f"of {result['photos']} photographs, {len(result['left_out'])} left out"
     )
     _say(console, "Note", result["notes"])
     _say(console, "Left out", result["left_out"])
+
+
+_AT_1_PERCENT = {"tpr_at_fpr_01": "TPR at 1 %", "fpr_at_fpr_01": "FPR there"}
+_AT_STORED = (
+    ("tpr_at_fpr_01", "TPR at 1 % FPR", "fpr_at_fpr_01"),
+    ("tpr_at_fpr_05", "TPR at 5 % FPR", "fpr_at_fpr_05"),
+)
+
+
+def _tables_of_rates(result: dict[str, Any]) -> Iterator[Table]:
+    """What `evaluate` found: all photographs together, by device, and by the JPEG quality of the files."""
+    table = Table(title=printable(f"{result['detector']} on {result['manipulation']}"))
+    for heading in ("", "value", "95 % interval, resampled by photo"):
+        table.add_column(heading)
+    for name, told in (*((name, name.upper()) for name in ("fpr", "tpr", "acc", "auc")), ("best_acc", "best ACC")):
+        form = ".4f" if name == "auc" else ".2%"
+        table.add_row(told, f"{result[name]:{form}}", _ends(result, name, form))
+    for name, told, there in _AT_STORED:
+        if result[name] is not None:
+            interval = f"{_ends(result, name, '.2%')}; FPR reached {result[there]:.2%}"
+            table.add_row(told, f"{result[name]:.2%}", interval)
+    yield table
+    known = [name for name in _AT_1_PERCENT if result[name] is not None]
+    columns = {
+        **{name: name.upper() for name in ("fpr", "tpr", "acc")},
+        **{name: _AT_1_PERCENT[name] for name in known},
+    }
+    yield _table_of_shares("by device", "device", columns, result["devices"])
+    columns = {"photographs": "photographs", **columns}
+    yield _table_of_shares("by JPEG quality of the file", "quality", columns, result["by_quality"])
+
+
+def _ends(result: dict[str, Any], name: str, form: str) -> str:
+    return f"{result[f'{name}_low']:{form}} to {result[f'{name}_high']:{form}}"
+
+
+def _table_of_shares(title: str, first: str, columns: dict[str, str], parts: dict[str, dict[str, Any]]) -> Table:
+    """A line for each part of the photographs: rates in percent, and whole numbers as they are."""
+    table = Table(title=title)
+    for heading in (first, *columns.values()):
+        table.add_column(heading)
+    for part, found in parts.items():
+        values = (found[name] for name in columns)
+        table.add_row(
+            printable(part), *("" if v is None else str(v) if isinstance(v, int) else f"{v:.2%}" for v in values)
+        )
+    return table
 
 
 @app.command(epilog="Example: `counterforensics photos ~/photos --json`")

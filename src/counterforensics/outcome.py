@@ -13,6 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+# Of rows.csv, the figures at other thresholds than 0.
+OPERATING_COLUMNS = (
+    *(f"{name}{bound}" for name in ("best_acc", "tpr_at_fpr_01", "tpr_at_fpr_05") for bound in ("", "_low", "_high")),
+    "fpr_at_fpr_01",  # on the test photographs, at the threshold that the held-out ones gave for 1 %
+    "fpr_at_fpr_05",
+)
+
 # rows.csv, one line per measurement; an empty field is a figure that does not exist.
 ROW_COLUMNS = (
     "study",
@@ -34,9 +41,7 @@ ROW_COLUMNS = (
     "tpr_low",
     "tpr_high",
     "auc",
-    *(f"{name}{bound}" for name in ("best_acc", "tpr_at_fpr_01", "tpr_at_fpr_05") for bound in ("", "_low", "_high")),
-    "fpr_at_fpr_01",  # on the test photographs, at the threshold that the held-out ones gave for 1 %
-    "fpr_at_fpr_05",
+    *OPERATING_COLUMNS,
     "mse",
     "psnr",
     "unchanged",

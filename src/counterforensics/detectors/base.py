@@ -113,6 +113,11 @@ class Recipe(Part, ABC):
         """Whether the detector takes RGB patches alone; the others take luma, too."""
         return False
 
+    @property
+    def gives_verdicts(self) -> bool:
+        """Whether what is trained tells manipulated patches from pristine ones; a mere start may do something else."""
+        return True
+
     def start_for(self, manipulation: str, *, among: Sequence[str], strongest: str | None) -> Start | None:
         """The start of a detector of `manipulation` in a study of several; None without one.
 

@@ -18,9 +18,9 @@ _BATCH = 32
 
 
 def threshold_for(pristine: npt.NDArray[np.float32], rate: float) -> float:
-    """The smallest threshold that at most a share `rate` (0..1) of the pristine patches' logits lies above.
+    """The smallest of the pristine patches' logits that at most a share `rate` (0..1) of them lies above.
 
-    pristine: float32 [n], n above 0.  A rate below 1 / n gives the largest logit.  Raises TrainingError without any.
+    pristine: float32 [n], n above 0.  A rate below 1 / n gives the largest.  Raises TrainingError without any.
 
     >>> logits = np.arange(200, dtype=np.float32)
     >>> threshold_for(logits, 0.01), threshold_for(logits, 0.001)
@@ -28,7 +28,7 @@ def threshold_for(pristine: npt.NDArray[np.float32], rate: float) -> float:
     """
     if not len(pristine):
         raise TrainingError("a threshold needs pristine patches, got none")
-    allowed = math.floor(rate * len(pristine) + 1e-9)
+    allowed = min(math.floor(rate * len(pristine) + 1e-9), len(pristine) - 1)
     return float(np.sort(pristine)[::-1][allowed])
 
 

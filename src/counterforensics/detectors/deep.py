@@ -125,6 +125,11 @@ class DeepRecipe(Recipe):
             if given[setting] not in known:
                 raise StudyError(f"{name}: {setting} must be {' or '.join(known)}, got {shown(given[setting])}")
 
+    @property
+    def gives_verdicts(self) -> bool:
+        """As `Recipe.gives_verdicts`."""
+        return self.learns == "verdicts"
+
     @abstractmethod
     def network(self) -> DeepNetwork:
         """The layers, untrained."""

@@ -16,17 +16,20 @@ Photos = npt.NDArray[np.int64]
 def best_threshold(pristine: Logits, manipulated: Logits) -> float:
     """The threshold with the highest accuracy, both classes counted alike; of several the smallest.
 
-    pristine, manipulated: float32 [n], [m], finite, neither empty.  It lies between two logits that occur, so that no
-    logit equals it unless two neighbours have no number between them.
+    pristine, manipulated: float32 [n], [m], finite, neither empty.  It lies between two logits that occur, below
+    all or above all, so no logit equals it.
 
     >>> best_threshold(np.float32([0, 1, 9]), np.float32([2, 3]))
     1.5
     """
     levels = np.unique(np.concatenate([pristine, manipulated])).astype(np.float64)
-    between = np.concatenate([[levels[0] - 1], (levels[:-1] + levels[1:]) / 2, [levels[-1] + 1]])
-    quiet = np.searchsorted(np.sort(pristine), between, side="right") / len(pristine)
-    found = 1 - np.searchsorted(np.sort(manipulated), between, side="right") / len(manipulated)
-    return float(between[np.argmax(quiet + found)])
+    lowest = min(levels[0] - 1, np.nextafter(levels[0], -np.inf))
+    highest = max(levels[-1] + 1, np.nextafter(levels[-1], np.inf))
+    between = np.concatenate([[lowest], (levels[:-1] + levels[1:]) / 2, [highest]])
+    quiet = np.searchsorted(np.sort(pristine), between, side="right")
+    missed = np.searchsorted(np.sort(manipulated), between, side="right")
+    # Whole numbers, so that rounding makes no difference between equals.
+    return float(between[np.argmax(quiet * len(manipulated) - missed * len(pristine))])
 
 
 def operating_points(

@@ -17,6 +17,7 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from counterforensics.errors import PhotoError
 from counterforensics.files import read_regular
 from counterforensics.photos.jpeg_file import check_jpeg
+from counterforensics.photos.jpeg_quality import JpegQuality, quality_of
 from counterforensics.photos.png_file import check_png
 from counterforensics.photos.remarks import remarks_on
 from counterforensics.photos.tiff_file import prepare_tiff
@@ -62,10 +63,20 @@ class FolderPhoto:
 
     def examine(self) -> tuple[Pixels, tuple[str, ...]]:
         """As `read`, and what is unusual about the file, a few words each."""
+        return examine(self._content(), self.path)
+
+    def jpeg_quality(self) -> JpegQuality | None:
+        """How strongly the file is compressed, None if it is no JPEG file.  Errors as for `read`."""
+        try:
+            return quality_of(self._content())
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise PhotoError(f"{self.path}: not a picture whose headers can be read ({error})") from error
+
+    def _content(self) -> bytes:
         content = _content(self.path)
         if hashlib.sha256(content).hexdigest() != self.digest:
             raise PhotoError(f"{self.path} changed while it was in use; run again to start from the new file")
-        return examine(content, self.path)
+        return content
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from counterforensics.report.labels import distinct
 from counterforensics.report.manifest import MANIFEST, digest_of, manifest_of, outdated, stands
 from counterforensics.report.results import Results
 from counterforensics.report.tables import all_tables
+from counterforensics.report.tables.learned import unlearned_lines
 from counterforensics.report.tables.model import Sample, Table
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Table",
     "find_claim",
     "load_claims",
+    "not_learned",
     "report_tables",
     "terminal_tables",
     "to_html",
@@ -79,6 +81,11 @@ def terminal_tables(outcome: Outcome) -> list[rich.table.Table]:
     overview = overview_table(results)
     tables = [*([overview] if overview else []), *_tables(outcome, results)]
     return [to_terminal(piece) for table in tables for piece in table.pieces()]
+
+
+def not_learned(outcome: Outcome) -> list[str]:
+    """A line for each detector that has not learned by its own held-out photographs."""
+    return unlearned_lines(Results.of(outcome))
 
 
 def _files(outcome: Outcome) -> dict[str, bytes]:

@@ -8,9 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from counterforensics.outcome import take_apart
+from counterforensics.ranking import LEARNED_AUC
 from counterforensics.report import claims
 from counterforensics.report.labels import manipulation_label
 from counterforensics.report.results import Results
+from counterforensics.report.tables.learned import (
+    contest_notes,
+    marked,
+    unlearned_pairs,
+    unlearned_targets,
+    wholly_unlearned,
+)
 from counterforensics.report.tables.model import NONE, Column, Row, Table, number, percent, texts
 
 
@@ -26,7 +34,7 @@ class _Fall:
 
 def findings(results: Results) -> list[str]:
     """The main findings as sentences, none where the rows hold nothing."""
-    sentences = [*_accuracies(results)]
+    sentences = [*_accuracies(results), *_not_learned(results)]
     sentences += [_contest(results, *contest) for contest in results.contests if _falls(results, *contest)]
     return [*sentences, *_survivor(results), *_against_paper(results)]
 
@@ -52,6 +60,7 @@ def overview_table(results: Results) -> Table | None:
         stubs=("Attack", "Target"),
         columns=tuple(columns),
         rows=tuple(rows),
+        notes=contest_notes(results),
     )
 
 
@@ -67,6 +76,17 @@ def _accuracies(results: Results) -> Iterable[str]:
         yield (
             f"Without an attack, accuracy lies between {percent(low[0])} % ({_pair(results, low)}) and "
             f"{percent(high[0])} % ({_pair(results, high)}), over {len(found)} pairs of detector and manipulation."
+        )
+
+
+def _not_learned(results: Results) -> Iterable[str]:
+    """Which detectors say nothing, and so the attacks on them."""
+    pairs = unlearned_pairs(results)
+    if pairs:
+        named = "; ".join(f"{results.labels.detector(name)} on {manipulation_label(m)}" for m, name in pairs)
+        yield (
+            f"By their own held-out photographs these have not learned (AUC below {LEARNED_AUC:g}), so attacks on them "
+            f"say nothing: {named}."
         )
 
 
@@ -115,7 +135,7 @@ def _survivor(results: Results) -> Iterable[str]:
         (fall.after, fall.before, fall.manipulation, target, attack)
         for target, attack in results.contests
         for fall in _falls(results, target, attack)
-        if fall.judge == target
+        if fall.judge == target and results.unlearned(fall.manipulation, target) is None
     ]
     if own:
         after, before, manipulation, target, attack = max(own)
@@ -159,8 +179,9 @@ def _overview_row(results: Results, target: str, attack: str) -> Row:
     for part in (own, others):
         cells += [_mean([fall.before for fall in part]), _mean([fall.after for fall in part])]
     cells.append(number(float(np.mean(qualities)) if qualities else None))
-    labels = (results.labels.attack(attack), results.labels.detector(target) if target else NONE)
-    return Row("", labels, texts(cells))
+    unlearned = bool(unlearned_targets(results, target, attack))
+    shown = marked(results.labels.detector(target), mark=unlearned) if target else NONE
+    return Row("", (results.labels.attack(attack), shown), texts(cells), wholly_unlearned(results, target, attack))
 
 
 def _mean(rates: Sequence[float]) -> str:

@@ -38,6 +38,7 @@ _LATEX = {
     "∞": r"$\infty$",
     "—": "---",
     "†": r"\textsuperscript{\textdagger}",
+    "‡": r"\textsuperscript{\textdaggerdbl}",
 }
 TEMPLATES = ("page.html", "table.html")
 _LATEX_HEADING = 16  # letters in a line of a heading
@@ -110,7 +111,8 @@ def to_terminal(table: Table) -> rich.table.Table:
         if table.has_sections:
             shown.add_row(Text(part, style="italic"))
         for row in rows:
-            shown.add_row(*map(Text, row.labels), *(Text("\n".join(cell.lines)) for cell in row.cells))
+            cells = (Text("\n".join(cell.lines)) for cell in row.cells)
+            shown.add_row(*map(Text, row.labels), *cells, style="dim" if row.grey else "")
         shown.add_section()
     return shown
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 MANIFEST = ".report.json"
 _NO_CODE = ("__pycache__",)
+_MODULES = ("outcome.py", "ranking.py", "intervals.py")  # outside `report`, and decide what it says
 
 
 def digest_of(outcome: Any, package: Traversable | None = None) -> str:
@@ -59,7 +60,8 @@ def _read(out: Path) -> dict[str, Any]:
 
 def _code(package: Traversable) -> Iterator[bytes]:
     """Path and content of every file that decides how an outcome is shown."""
-    yield package.joinpath("outcome.py").read_bytes()
+    for name in _MODULES:
+        yield package.joinpath(name).read_bytes()
     yield from _folder(package.joinpath("report"), "report")
 
 

@@ -11,18 +11,20 @@ import numpy as np
 import pandas as pd
 
 from counterforensics.errors import StudyError
-from counterforensics.outcome import PLANNED, ROW_COLUMNS, TRAINING_COLUMNS, Outcome
+from counterforensics.outcome import OPERATING_COLUMNS, PLANNED, ROW_COLUMNS, TRAINING_COLUMNS, Outcome
+from counterforensics.ranking import LEARNED_AUC
 from counterforensics.report.labels import DETECTORS, EASY, HARD, Contest, Labels, ordered
 
 _ROW_TEXTS = ("study", "manipulation", "detector", "target", "attack", "label", "target_label", "attack_label")
 _TRAINING_TEXTS = (
     *("study", "manipulation", "role", "name", "label", "part", "device", "precision", "augmentation"),
-    *("ended", "reason", "start", "perceptual_net"),
+    *("ended", "reason", "start", "start_manipulation", "perceptual_net"),
 )
 # Columns that rows of older versions lack.
 _YOUNGER = (
     *("label", "target_label", "attack_label", "changed", "already", "success"),
     *("ssim", "psnr_pristine", "ssim_pristine", "psnr_before", "ssim_before"),
+    *OPERATING_COLUMNS,
 )
 
 
@@ -78,11 +80,11 @@ class Results:
         return _spread(part, column) if part is not None else None
 
     def interval(
-        self, manipulation: str, detector: str, target: str = "", attack: str = ""
+        self, manipulation: str, detector: str, target: str = "", attack: str = "", *, column: str = "tpr"
     ) -> tuple[float, float] | None:
-        """95 % interval of the TPR; over several seeds from the lowest lower to the highest upper end."""
-        low = self.spread("tpr_low", manipulation, detector, target, attack)
-        high = self.spread("tpr_high", manipulation, detector, target, attack)
+        """95 % interval of a rate; over several seeds from the lowest lower to the highest upper end."""
+        low = self.spread(f"{column}_low", manipulation, detector, target, attack)
+        high = self.spread(f"{column}_high", manipulation, detector, target, attack)
         return (low.low, high.high) if low and high else None
 
     def quality(self, column: str, manipulation: str, target: str, attack: str) -> Spread | None:
@@ -93,6 +95,21 @@ class Results:
     def trainings(self, role: str, part: str) -> pd.DataFrame:
         """The lines of trainings.csv on one detector or generator: text columns without NaN, the others float64."""
         return self._trainings[(self._trainings["role"] == role) & (self._trainings["part"] == part)]
+
+    def starts(self) -> list[tuple[str, str]]:
+        """What detectors went on from and are no detectors themselves: manipulation and text form of each."""
+        lines = self._trainings[self._trainings["role"] == "start"]
+        return list(dict.fromkeys(zip(lines["manipulation"], lines["part"], strict=True)))
+
+    def training(self, column: str, role: str, manipulation: str, part: str) -> Spread | None:
+        """A figure of the trainings of one detector, generator or start over the seeds; None where no seed has it."""
+        lines = self.trainings(role, part)
+        return _spread(lines[lines["manipulation"] == manipulation], column)
+
+    def unlearned(self, manipulation: str, detector: str) -> float | None:
+        """The AUC on held-out photographs of a detector that has not learned under some seed; None of all others."""
+        area = self.training("validation_auc", "detector", manipulation, detector)
+        return area.low if area and area.low < LEARNED_AUC else None
 
     def endings(self, manipulation: str, attack: str) -> tuple[int, int | None]:
         """How many generators of this attack were trained for this manipulation, and how many of them as planned.

@@ -14,14 +14,19 @@ import numpy.typing as npt
 from counterforensics import manipulations
 from counterforensics.detectors import Detector, Network, load_detector
 from counterforensics.detectors.base import score
+from counterforensics.detectors.calibration import thresholds_of
 from counterforensics.errors import PhotoError
-from counterforensics.evaluation import auc_interval, rates
+from counterforensics.evaluation import auc_interval, operating_points, rates
 from counterforensics.learning.accelerator import placed
+from counterforensics.manipulations.jpeg import JpegCompression
+from counterforensics.outcome import OPERATING_COLUMNS
 from counterforensics.photos.folder import FolderPhoto, Found, find_photos
 from counterforensics.photos.inspection import inspect
+from counterforensics.photos.jpeg_quality import BANDS, JpegQuality, band_of
 from counterforensics.photos.patches import Indices, Patches, choose_cells, cut, flat
 from counterforensics.photos.splits import copies
 from counterforensics.pixels import Pixels
+from counterforensics.ranking import LEARNED_AUC, OPERATING_POINTS
 from counterforensics.seeds import seed_for
 from counterforensics.study.planning import cells_seed
 from counterforensics.study.progress import Progress
@@ -54,9 +59,12 @@ def evaluate_detector(
 ) -> dict[str, Any]:
     """Rates (0..1) of a detector on pristine and manipulated patches, with intervals resampled by photograph.
 
-    `devices` has the rates of each device. Patches that are `flat` are not in the rates; `flat` counts them, and those
-    called manipulated. `left_out` lists the photographs that cannot be used and all but one of those with the same
-    pixels. `notes` has a line for whatever else the rates need to be read with. One photograph is in memory at a time.
+    Figures `..._at_fpr_01` and `..._at_fpr_05` are at the thresholds that the detector holds from its own held-out
+    photographs; None for a detector without. `devices` has the rates of each device, `by_quality` those of
+    photographs by the JPEG quality of their files (`photos.jpeg_quality.BANDS`, those that occur).
+    Patches that are `flat` are not in the rates; `flat` counts them, and those called manipulated. `left_out` lists the
+    photographs that cannot be used and all but one of those with the same pixels. `notes` has a line for whatever else
+    the rates need to be read with. One photograph is in memory at a time.
     Raises WeightsError, PhotoError, NameNotFoundError or StudyError; LeakageError, before anything is judged, if a
     photograph stands under two devices.
     """
@@ -69,21 +77,28 @@ def evaluate_detector(
         raise PhotoError(f"no photograph in {', '.join(map(str, folders))} can be used: {left_out[0]}")
     textured = {state: _gathered(judged, state, which_are_flat=False) for state in STATES}
     verdicts_on_flat = {state: _gathered(judged, state, which_are_flat=True)[0] > 0 for state in STATES}
-    devices, notes = _by_device(textured, [one.device for one in judged])
+    thresholds = thresholds_of(network.facts)
+    devices, without_rates = _by_device(textured, judged, thresholds)
     question = manipulations.text_form(manipulate)
     return {
         "detector": path_or_name,
         "manipulation": question,
         "photos": len(judged),
         "per_photo": per_photo,
-        **_rates(textured, seed_for(0, "intervals", manipulation)),
+        **_rates(textured, thresholds, seed_for(0, "intervals", manipulation)),
+        "thresholds": {name: thresholds.get(name) for name in OPERATING_POINTS},
+        "validation_auc": network.facts.get("validation_auc"),
         "devices": devices,
-        "flat": {
-            **{f"n_{state}": len(verdicts) for state, verdicts in verdicts_on_flat.items()},
-            **{name: int(verdicts_on_flat[state].sum()) for name, state in (("fp", STATES[0]), ("tp", STATES[1]))},
-        },
+        "by_quality": _by_quality(textured, judged, thresholds),
+        "flat": _counts_of_flat(verdicts_on_flat),
         "left_out": left_out,
-        "notes": [*_of_question(network, question), *_of_flat(verdicts_on_flat), *notes],
+        "notes": [
+            *_of_question(network, question),
+            *_of_learning(network),
+            *_of_compression(manipulate, judged),
+            *_of_flat(verdicts_on_flat),
+            *without_rates,
+        ],
     }
 
 
@@ -96,6 +111,7 @@ class _JudgedPhoto:
     """What a detector said of one photograph, by state (pristine, manipulated)."""
 
     device: str
+    quality: JpegQuality | None  # of its file
     logits: Mapping[str, Logits]  # of each patch
     flat: Mapping[str, npt.NDArray[np.bool_]]  # of each patch
 
@@ -131,12 +147,14 @@ def _judge_all(
     with progress.stage("judging", len(photos)) as advance:
         for photo in photos:
             try:
+                quality = photo.jpeg_quality()
                 states = dict(zip(STATES, _two_states(photo, manipulate, per_photo), strict=True))
             except PhotoError as error:
                 failed.append(str(error) if photo.path.name in str(error) else f"{photo.path}: {error}")
             else:
                 logits = {state: score(detector, Patches((some,)).batches(BATCH)) for state, some in states.items()}
-                judged.append(_JudgedPhoto(photo.device, logits, {state: flat(some) for state, some in states.items()}))
+                which_are_flat = {state: flat(some) for state, some in states.items()}
+                judged.append(_JudgedPhoto(photo.device, quality, logits, which_are_flat))
             advance()
     return judged, failed
 
@@ -148,36 +166,82 @@ def _gathered(judged: Sequence[_JudgedPhoto], state: str, *, which_are_flat: boo
     return logits, np.repeat(np.arange(len(judged)), [which.sum() for which in chosen])
 
 
-def _rates(textured: Mapping[str, tuple[Logits, Indices]], seed: int) -> dict[str, float]:
+def _rates(
+    textured: Mapping[str, tuple[Logits, Indices]], thresholds: Mapping[str, float], seed: int
+) -> dict[str, float | None]:
     """The rates and their intervals.  Raises PhotoError if there is nothing to count in a state."""
     for state, (logits, _) in textured.items():
         if not len(logits):
             raise PhotoError(f"every {state} patch is flat: there is no noise to judge by; give other photographs")
     (before, photo_before), (after, photo_after) = (textured[state] for state in STATES)
-    measured = rates(before, after, photo_before, photo_after, seed=seed)
-    auc_low, auc_high = auc_interval(before, after, photo_before, photo_after, seed=seed)
+    both = before, after, photo_before, photo_after
+    measured = rates(*both, seed=seed)
+    auc_low, auc_high = auc_interval(*both, seed=seed)
     return {
         **{name: getattr(measured, name) for name in ("fpr", "tpr", "acc")},
         **dataclasses.asdict(measured),
         "auc_low": auc_low,
         "auc_high": auc_high,
+        **dict.fromkeys(OPERATING_COLUMNS),
+        **operating_points(*both, thresholds=thresholds, seed=seed),
     }
 
 
 def _by_device(
-    textured: Mapping[str, tuple[Logits, Indices]], devices: Sequence[str]
+    textured: Mapping[str, tuple[Logits, Indices]], judged: Sequence[_JudgedPhoto], thresholds: Mapping[str, float]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The rates of each device, and a line for each that has none; `devices`: of each photograph."""
+    """The rates of each device, and a line for each that has none."""
     found, notes = {}, []
-    names = np.array(devices)
-    for name in sorted(set(devices)):
-        verdicts = [logits[names[photo] == name] > 0 for logits, photo in (textured[state] for state in STATES)]
-        if not all(map(len, verdicts)):
+    names = np.array([one.device for one in judged])
+    for name in sorted(set(names.tolist())):
+        part = _part_of(textured, names == name)
+        if all(map(len, part)):
+            found[name] = _shares(*part, thresholds) | {"patches": len(part[0])}
+        else:
             notes.append(f"{name}: its patches are flat, so it has no rates of its own")
-            continue
-        fpr, tpr = (float(some.mean()) for some in verdicts)
-        found[name] = {"fpr": fpr, "tpr": tpr, "acc": (tpr + 1 - fpr) / 2, "patches": len(verdicts[0])}
     return found, notes
+
+
+def _by_quality(
+    textured: Mapping[str, tuple[Logits, Indices]], judged: Sequence[_JudgedPhoto], thresholds: Mapping[str, float]
+) -> dict[str, dict[str, float | None]]:
+    """The rates of the photographs in each of `BANDS`, where there are any; None for a rate of flat patches alone."""
+    bands = np.array([band_of(one.quality) for one in judged])
+    chosen = {band: bands == band for band in BANDS if band in bands}
+    return {
+        band: {"photographs": int(those.sum()), **_shares(*_part_of(textured, those), thresholds)}
+        for band, those in chosen.items()
+    }
+
+
+def _part_of(textured: Mapping[str, tuple[Logits, Indices]], photos: npt.NDArray[np.bool_]) -> tuple[Logits, Logits]:
+    """The logits of the patches of some photographs, pristine and manipulated."""
+    before, after = (logits[photos[photo]] for logits, photo in (textured[state] for state in STATES))
+    return before, after
+
+
+def _shares(pristine: Logits, manipulated: Logits, thresholds: Mapping[str, float]) -> dict[str, float | None]:
+    """Rates without intervals at 0 and at the thresholds; None where there is none, or nothing to count."""
+
+    def share(logits: Logits, threshold: float | None) -> float | None:
+        if threshold is None or not len(logits):
+            return None
+        return float((logits.astype(np.float64) > threshold).mean())
+
+    fpr, tpr = share(pristine, 0.0), share(manipulated, 0.0)
+    found = {"fpr": fpr, "tpr": tpr, "acc": None if fpr is None or tpr is None else (tpr + 1 - fpr) / 2}
+    for name in OPERATING_POINTS:
+        at = thresholds.get(name)
+        found |= {f"tpr_at_{name}": share(manipulated, at), f"fpr_at_{name}": share(pristine, at)}
+    return found
+
+
+def _counts_of_flat(verdicts: Mapping[str, npt.NDArray[np.bool_]]) -> dict[str, int]:
+    """How many flat patches there are in each state, and how many of them are called manipulated."""
+    return {
+        **{f"n_{state}": len(some) for state, some in verdicts.items()},
+        **{name: int(verdicts[state].sum()) for name, state in (("fp", STATES[0]), ("tp", STATES[1]))},
+    }
 
 
 def _of_question(network: Network, question: str) -> Iterator[str]:
@@ -187,6 +251,33 @@ def _of_question(network: Network, question: str) -> Iterator[str]:
             f"the detector was trained to find {network.trained_for}, not {question}: the rates say how often it takes "
             "the one for the other"
         )
+
+
+def _of_learning(network: Network) -> Iterator[str]:
+    """A line if the detector is at chance by its own held-out photographs, and one if it holds no thresholds."""
+    area = network.facts.get("validation_auc")
+    if isinstance(area, float) and area < LEARNED_AUC:
+        yield (
+            f"has not learned: the AUC on held-out photographs of its training devices is {area:.2f}, below "
+            f"{LEARNED_AUC:g}; so near to chance there is nothing to conceal"
+        )
+    if not thresholds_of(network.facts):
+        yield (
+            "the detector holds no thresholds from held-out photographs, so there are no rates at 1 % and 5 % false "
+            "alarms: an older version trained it, or no photograph was held out; train it again for them"
+        )
+
+
+def _of_compression(manipulate: manipulations.Manipulation, judged: Sequence[_JudgedPhoto]) -> Iterator[str]:
+    """A line if files are compressed as strongly already as the detector is asked about."""
+    if isinstance(manipulate, JpegCompression):
+        strength = manipulate.quality
+        already = sum(one.quality is not None and one.quality.quality <= strength for one in judged)
+        if already:
+            yield (
+                f"already compressed at quality {strength} or stronger: the answer means nothing for {already} "
+                f"photograph{'s' if already > 1 else ''}"
+            )
 
 
 def _of_flat(verdicts: Mapping[str, npt.NDArray[np.bool_]]) -> Iterator[str]:

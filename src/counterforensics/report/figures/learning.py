@@ -45,6 +45,7 @@ _CAPTION = (
     "manipulation; lines of the challenging cases are dashed. A line that still moves at its right end "
     "had not finished learning. A loss before the first step that is off the scale of all others is cut off."
 )
+_OF_SPAM = " A start that learns to predict the SPAM feature has losses alone: there is nothing to detect."
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,12 @@ def _picture(key: str, title: str, learners: Sequence[_Learner], below: Legend) 
         below.draw(figure)
 
     width = min(WIDTH, 2.6 * wide + 1)
-    return picture(key, title, _CAPTION, (width, (_PANEL + LINE) * len(learners) + LINE + below.height), draw)
+    caption = _CAPTION + (_OF_SPAM if any(map(_predicts_spam, learners)) else "")
+    return picture(key, title, caption, (width, (_PANEL + LINE) * len(learners) + LINE + below.height), draw)
+
+
+def _predicts_spam(learner: _Learner) -> bool:
+    return any(take_apart(curve.part)[1].get("learns") == "spam" for curve in learner.curves)
 
 
 def _legend(curves: Sequence[Curve]) -> Legend:

@@ -9,7 +9,10 @@ from counterforensics.report.tables.attacks import attack_tables
 from counterforensics.report.tables.costs import attack_costs, cost_table
 from counterforensics.report.tables.detection import detection_table
 from counterforensics.report.tables.fine_tuning import fine_tuning_table
+from counterforensics.report.tables.learned import contest_notes
+from counterforensics.report.tables.learning import learning_table
 from counterforensics.report.tables.model import UNKNOWN, Sample, Table
+from counterforensics.report.tables.operating_points import operating_points_table
 from counterforensics.report.tables.restoration import restoration_table
 from counterforensics.report.tables.settings import settings_table
 from counterforensics.report.tables.trainings import trainings_table
@@ -22,11 +25,13 @@ def all_tables(results: Results, times: pd.DataFrame, sample: Sample = UNKNOWN) 
     """
     tables = [
         detection_table(results, sample),
+        operating_points_table(results),
         *attack_tables(results, sample),
         fine_tuning_table(results),
         restoration_table(results),
         trainings_table(results),
-        cost_table(results.labels, attack_costs(results, times)),
+        learning_table(results),
+        cost_table(results.labels, attack_costs(results, times), contest_notes(results)),
         settings_table(results.labels),
     ]
     return [table for table in tables if table]

@@ -9,6 +9,7 @@ from counterforensics.report import claims
 from counterforensics.report.labels import Contest, Labels, manipulation_label, section
 from counterforensics.report.results import Results
 from counterforensics.report.tables.cells import interval, quality_cell, seed_range
+from counterforensics.report.tables.learned import marked, target_notes
 from counterforensics.report.tables.model import UNKNOWN, Cell, Column, Row, Sample, Table, percent, points
 from counterforensics.report.tables.notes import certainty_notes, sample_text, unclaimed_detectors
 from counterforensics.report.tables.trainings import generator_notes
@@ -76,6 +77,7 @@ def attack_table(results: Results, contests: Sequence[Contest], sample: Sample =
         notes=(
             *_comparison_notes(results, target, attack, number),
             *generator_notes(results, [attack for _, attack in contests]),
+            *target_notes(results, [(m, c[0]) for c in contests for m in results.manipulations_of(*c)]),
             _QUALITY_NOTE,
             *([_LIKENESS_NOTE] if likeness else []),
             *certainty_notes(results, sample),
@@ -93,7 +95,8 @@ def _row(results: Results, contests: Sequence[Contest], contest: Contest, manipu
     names = [name for name, _ in _qualities(results, contests[0][1])]
     cells += [quality_cell(results, name, manipulation, contest) for name in names]
     part = results.labels.attack(contest[1]) if len(contests) > 1 else section(manipulation)
-    return Row(part, (manipulation_label(manipulation),), tuple(cells))
+    grey = results.unlearned(manipulation, contest[0]) is not None
+    return Row(part, (marked(manipulation_label(manipulation), mark=grey),), tuple(cells), grey)
 
 
 def _cell(results: Results, manipulation: str, judge: str, contest: Contest) -> Cell:

@@ -11,6 +11,7 @@ import pandas as pd
 from counterforensics.outcome import take_apart
 from counterforensics.report.labels import Labels
 from counterforensics.report.results import Results
+from counterforensics.report.tables.learned import marked, unlearned_targets, wholly_unlearned
 from counterforensics.report.tables.model import NONE, Column, Row, Table, number, percent, texts
 
 
@@ -29,6 +30,8 @@ class AttackCost:
     changed: float | None
     seconds: float | None  # a patch
     device: str
+    unlearned: bool = False  # whether the target has not learned to find some of the manipulations
+    grey: bool = False  # nor any other
 
 
 def attack_costs(results: Results, times: pd.DataFrame) -> list[AttackCost]:
@@ -36,7 +39,7 @@ def attack_costs(results: Results, times: pd.DataFrame) -> list[AttackCost]:
     return [_cost(results, target, attack, _taken(times, target, attack)) for target, attack in results.contests]
 
 
-def cost_table(labels: Labels, found: Sequence[AttackCost]) -> Table | None:
+def cost_table(labels: Labels, found: Sequence[AttackCost], notes: Sequence[str] = ()) -> Table | None:
     """The attacks beside each other; None without an attack."""
     if not found:
         return None
@@ -56,7 +59,10 @@ def cost_table(labels: Labels, found: Sequence[AttackCost]) -> Table | None:
         stubs=("Attack", "Target"),
         columns=tuple(columns),
         rows=tuple(_row(labels, cost) for cost in found),
-        notes=tuple(f"Time is that of one processor thread, or of the GPU, on: {device}." for device in devices),
+        notes=(
+            *(f"Time is that of one processor thread, or of the GPU, on: {device}." for device in devices),
+            *notes,
+        ),
     )
 
 
@@ -86,6 +92,8 @@ def _cost(results: Results, target: str, attack: str, taken: tuple[float | None,
         changed=_mean(qualities("changed")),
         seconds=taken[0],
         device=taken[1],
+        unlearned=bool(unlearned_targets(results, target, attack)),
+        grey=wholly_unlearned(results, target, attack),
     )
 
 
@@ -107,5 +115,5 @@ def _row(labels: Labels, cost: AttackCost) -> Row:
     cells = [percent(value) for value in (*aimed, cost.others)]
     cells += [number(cost.psnr), number(cost.least_psnr)]
     cells += [percent(cost.changed), NONE if cost.seconds is None else f"{cost.seconds:.3g}"]
-    named = (labels.attack(cost.attack), labels.detector(cost.target) if cost.target else NONE)
-    return Row("", named, texts(cells))
+    target = marked(labels.detector(cost.target), mark=cost.unlearned) if cost.target else NONE
+    return Row("", (labels.attack(cost.attack), target), texts(cells), cost.grey)

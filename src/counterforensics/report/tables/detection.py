@@ -6,6 +6,7 @@ from counterforensics.report import claims
 from counterforensics.report.labels import manipulation_label, section
 from counterforensics.report.results import Results
 from counterforensics.report.tables.cells import interval, seed_range
+from counterforensics.report.tables.learned import NOT_LEARNED, detection_notes
 from counterforensics.report.tables.model import NONE, UNKNOWN, Cell, Column, Row, Sample, Table, percent, points
 from counterforensics.report.tables.notes import certainty_notes, left_over, sample_text, unclaimed_detectors
 from counterforensics.report.tables.trainings import detector_notes
@@ -37,6 +38,7 @@ def detection_table(results: Results, sample: Sample = UNKNOWN) -> Table | None:
             *(note for pair in pairs for note in _flag(results, *pair)),
             *unclaimed_detectors(results.detectors, results.labels),
             *left_over(results),
+            *detection_notes(results),
             *detector_notes(results),
             *certainty_notes(results, sample),
         ),
@@ -56,7 +58,8 @@ def _row(results: Results, manipulation: str, detector: str) -> Row:
             cells.append(Cell((interval(results.interval(manipulation, detector)),)))
         cells.append(Cell((points(spread.mean if spread else None, printed),)))
     auc = results.spread("auc", manipulation, detector)
-    cells.append(Cell((f"{auc.mean:.4f}" if auc else NONE,)))
+    verdict = () if results.unlearned(manipulation, detector) is None else (NOT_LEARNED,)
+    cells.append(Cell((f"{auc.mean:.4f}" if auc else NONE, *verdict)))
     return Row(
         section(manipulation), (manipulation_label(manipulation), results.labels.detector(detector)), tuple(cells)
     )

@@ -34,11 +34,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: the part of the table that it stands in, its labels, and one cell for every column."""
+    """One row: the part of the table that it stands in, its labels, and one cell for every column.
+
+    grey: whether its figures mean nothing; a note of the table says why.
+    """
 
     section: str
     labels: tuple[str, ...]
     cells: tuple[Cell, ...]
+    grey: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from counterforensics.report.labels import Contest, manipulation_label
 from counterforensics.report.results import Results
 from counterforensics.report.tables.cells import quality_cell
+from counterforensics.report.tables.learned import marked, target_notes
 from counterforensics.report.tables.model import NONE, Cell, Column, Row, Table, percent, titled
 
 _TARGET = "target"
@@ -36,7 +37,13 @@ def restoration_table(results: Results) -> Table | None:
         stubs=("Attack", "Target"),
         columns=tuple(columns),
         rows=tuple(rows),
+        notes=target_notes(results, _targeted(results, restored)),
     )
+
+
+def _targeted(results: Results, restored: Iterable[str]) -> list[tuple[str, str]]:
+    """The (manipulation, target) of each line."""
+    return [(m, c[0]) for m in restored for c in results.contests if m in results.manipulations_of(*c)]
 
 
 def _rows(results: Results, manipulation: str) -> list[Row]:
@@ -65,5 +72,6 @@ def _attacked(results: Results, manipulation: str, target: str, attack: str) -> 
         own = (_TARGET,) if target and judge == target else ()
         cells.append(Cell((percent(left.mean if left else None), *own)))
     cells += [quality_cell(results, name, manipulation, (target, attack)) for name in ("psnr", "psnr_pristine")]
-    labels = (results.labels.attack(attack), results.labels.detector(target) if target else NONE)
-    return Row(manipulation_label(manipulation), labels, tuple(cells))
+    grey = results.unlearned(manipulation, target) is not None
+    labels = (results.labels.attack(attack), marked(results.labels.detector(target), mark=grey) if target else NONE)
+    return Row(manipulation_label(manipulation), labels, tuple(cells), grey)

@@ -42,7 +42,7 @@ class Train(Kind):
             network = recipe.fine_tune(_start(task, store), pairs, seed=seed, monitor=monitor)
         else:
             network = recipe.train(pairs, seed=seed, monitor=monitor)
-        if "manipulation" in task.settings:
+        if "manipulation" in task.settings and recipe.gives_verdicts:
             network.facts = {**network.facts, **calibrate(placed(network), pairs)}
         name = task.workers["recipe"].text.partition(":")[0]
         weights.save(network, folder, name=name, settings=recipe, record=_record(task, len(pairs)))
