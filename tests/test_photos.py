@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin, features
 
 from counterforensics.errors import PhotoError
+from counterforensics.photos import jpeg_file
 from counterforensics.photos.folder import decode, examine, find_photos
 from counterforensics.photos.jpeg_file import check_jpeg
 from counterforensics.photos.remarks import EDITED, JPEG_INSIDE, PROFILE, SCREENSHOT, SEVERAL
@@ -556,3 +557,20 @@ def test_what_looks_like_a_picture_inside_metadata_is_none() -> None:
     thumbnail = encoded(Image.fromarray(picture(9, 40, 40)), "JPEG")[:-100]
     comment = b"\xff\xfe" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
     np.testing.assert_array_equal(decode(whole[:2] + comment + whole[2:], Path("a.jpg")), decode(whole, Path("a.jpg")))
+
+
+def test_a_jpeg_of_more_scans_than_any_encoder_writes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encoded(Image.fromarray(picture(7)), "JPEG", progressive=True)
+    scans = content.count(b"\xff\xda")
+    monkeypatch.setattr(jpeg_file, "MOST_SCANS", scans)
+    check_jpeg(content)
+    monkeypatch.setattr(jpeg_file, "MOST_SCANS", scans - 1)
+    with pytest.raises(PhotoError, match=f"an unusual JPEG, with more than {scans - 1} scans"):
+        check_jpeg(content)
+
+
+def test_restart_markers_alone_are_no_picture() -> None:
+    content = encoded(Image.fromarray(picture(7)), "JPEG", restart_marker_blocks=1)
+    markers = b"".join(b"\xff" + bytes([0xD0 + number % 8]) for number in range(100_000))
+    with pytest.raises(PhotoError, match="the compressed data go on behind the picture"):
+        check_jpeg(content[: _data_of(content)] + markers + content[_data_of(content) :])
