@@ -1,6 +1,7 @@
-"""A study that is killed, at any moment and again and again, ends with the same rows.
+"""A study that is killed, at any moment and again and again, ends with the same rows and the same facts of trainings.
 
-COUNTERFORENSICS_KILLS says how often it is killed; three times unless told.
+The study has every kind of task, trainings of networks and of a generator among them. COUNTERFORENSICS_KILLS says how
+often it is killed; four times unless told.
 """
 
 from __future__ import annotations
@@ -13,10 +14,44 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-KILLS = int(os.environ.get("COUNTERFORENSICS_KILLS", "3"))
+from counterforensics.study.run import run_study
+from counterforensics.study.settings import load_study
+from counterforensics.study.tasks import KINDS
+from tests.conftest import plan_of, tiny_settings, write_study
+
+KILLS = int(os.environ.get("COUNTERFORENSICS_KILLS", "4"))
 SCRIPT = Path(sys.executable).with_name("counterforensics")
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+NETWORK = "mislnet:steps=4,pairs_per_step=2,curriculum=true,start=spam,start_steps=2"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with every kind of task."""
+    settings = tiny_settings(
+        manipulations=["median:7", "median:3"],
+        detectors=["spam-svm", NETWORK],
+        attacks=[{"attack": "fgsm", "targets": [NETWORK]}, "gan-kim:size=small,steps=2,pairs_per_step=2"],
+    )
+    path = write_study(tmp_path_factory.mktemp("killed") / "killed.yaml", settings)
+    assert {task.kind.name for task in plan_of(load_study(str(path))).tasks.values()} == set(KINDS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of that study after an uninterrupted run.  Read it, do not write to it."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    assert run_study(load_study(str(study)), out, workers=2).failures == ()
+    return out
+
+
+def trainings(out: Path) -> str:
+    """The facts of all trainings but the time that they took."""
+    return pd.read_csv(out / "trainings.csv", dtype=str).drop(columns="seconds").to_csv()
 
 
 def entries(out: Path) -> int:
@@ -30,8 +65,8 @@ def started(out: Path) -> int:
     return settings.stat().st_mtime_ns if settings.exists() else 0
 
 
-def run_until(out: Path, study: Path, wanted: int, delay: float) -> int:
-    """Run the study until it keeps `wanted` results and `delay` seconds more, then kill it; its exit status."""
+def run_until(out: Path, study: Path, wanted: int, delay: float, how: signal.Signals) -> int:
+    """Run the study until it keeps `wanted` results and `delay` seconds more, then send it `how`; its exit status."""
     before = started(out)
     with subprocess.Popen(
         [SCRIPT, "run", study, "--out", out], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -39,24 +74,27 @@ def run_until(out: Path, study: Path, wanted: int, delay: float) -> int:
         while process.poll() is None and (started(out) == before or entries(out) < wanted):
             time.sleep(0.002)
         time.sleep(delay)
-        process.kill()
+        process.send_signal(how)
         return process.wait()
 
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="the console script is not installed beside this Python")
-def test_rows_are_the_same_after_any_number_of_kills(finished: Path, tiny_yaml: Path, tmp_path: Path) -> None:
+def test_rows_are_the_same_after_any_number_of_kills(study: Path, whole: Path, tmp_path: Path) -> None:
     # Moments are counted in results rather than seconds, so that they fall inside the run on any machine.
     draw = np.random.default_rng(20180904)
-    total = entries(finished)
+    total = entries(whole)
     out = tmp_path / "out"
     for kill in range(KILLS):
         kept = entries(out)
         wanted = kept + int(draw.uniform(0, 1.6 / (KILLS - kill + 1)) * (total - kept))
-        assert run_until(out, tiny_yaml, wanted, draw.uniform(0, 0.05)) == -signal.SIGKILL
+        how = SIGNALS[kill % len(SIGNALS)]
+        status = run_until(out, study, wanted, draw.uniform(0, 0.3), how)
+        assert status == -signal.SIGKILL if how == signal.SIGKILL else status != 0
         assert wanted <= entries(out) <= total
         assert not (out / "rows.csv").exists() or entries(out) == total
-    last = subprocess.run([SCRIPT, "run", tiny_yaml, "--out", out], capture_output=True, text=True, check=False)
+    last = subprocess.run([SCRIPT, "run", study, "--out", out], capture_output=True, text=True, check=False)
     assert last.returncode == 0, last.stderr
-    assert (out / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
+    assert (out / "rows.csv").read_bytes() == (whole / "rows.csv").read_bytes()
+    assert trainings(out) == trainings(whole)
     assert entries(out) == total
     assert list((out / "store" / "unfinished").iterdir()) == []
