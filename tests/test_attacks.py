@@ -209,8 +209,8 @@ def test_three_channels_are_attacked_as_they_are_stored(
     assert (target.logits(to_pixels(concealed)) < target.logits(to_pixels(colour))).all()
 
 
-@given(st.integers(0, 255), st.sampled_from([1, 3]), st.integers(0, 2**31))
-def test_fgsm_stays_within_epsilon_and_epsilon_0_changes_nothing(epsilon: int, channels: int, seed: int) -> None:
+@given(st.integers(1, 255), st.sampled_from([1, 3]), st.integers(0, 2**31))
+def test_fgsm_stays_within_epsilon(epsilon: int, channels: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     patches = torch.randint(0, 256, (2, channels, 4, 4), dtype=torch.uint8, generator=generator)
     detector = LinearDetector(torch.randn(channels, 4, 4, generator=generator))
@@ -218,7 +218,7 @@ def test_fgsm_stays_within_epsilon_and_epsilon_0_changes_nothing(epsilon: int, c
     assert moved.max() <= epsilon
 
 
-@given(st.integers(0, 3), st.integers(0, 2**31))
+@given(st.integers(1, 3), st.integers(0, 2**31))
 def test_fgsm_lowers_a_linear_logit_by_epsilon_times_the_l1_norm(epsilon: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     weights = torch.randint(-4, 5, (1, 6, 6), generator=generator).float()
@@ -283,7 +283,7 @@ def test_a_gradient_that_nobody_needs_is_not_computed() -> None:
 # --- PGD
 
 
-@given(st.integers(0, 4), st.integers(1, 6), st.floats(0.3, 3), st.sampled_from([1, 3]), st.integers(0, 2**31))
+@given(st.integers(1, 4), st.integers(1, 6), st.floats(0.3, 3), st.sampled_from([1, 3]), st.integers(0, 2**31))
 def test_pgd_stays_within_epsilon(epsilon: int, steps: int, step: float, channels: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     patches = torch.randint(0, 256, (2, channels, 4, 4), dtype=torch.uint8, generator=generator)
@@ -443,7 +443,7 @@ def test_jsma_changes_the_most_salient_pixels_and_no_more_than_it_takes(theta: i
     assert (change[gains.indices[:needed]] == -theta * weights.flatten()[gains.indices[:needed]].sign()).all()
 
 
-@given(st.floats(0, 1), st.integers(1, 64), st.floats(0, 0.5), st.sampled_from([1, 3]), st.integers(0, 2**31))
+@given(st.floats(1e-6, 1), st.integers(1, 64), st.floats(0, 0.5), st.sampled_from([1, 3]), st.integers(0, 2**31))
 def test_jsma_changes_at_most_its_share_by_at_most_theta(
     share: float, theta: int, per_step: float, channels: int, seed: int
 ) -> None:
@@ -541,12 +541,14 @@ def test_the_share_without_gradient_of_no_patches_is_empty(name: str) -> None:
 
 
 BAD_SETTINGS: list[tuple[type[Attack], dict[str, Any], str]] = [
-    (Fgsm, {"epsilon": -1}, "fgsm: epsilon must be a whole number of grey levels, 0..255, got -1"),
-    (Fgsm, {"epsilon": 256}, "fgsm: epsilon must be a whole number of grey levels, 0..255, got 256"),
-    (Fgsm, {"epsilon": 1.5}, "fgsm: epsilon must be a whole number of grey levels, 0..255, got 1.5"),
-    (Fgsm, {"epsilon": True}, "fgsm: epsilon must be a whole number of grey levels, 0..255, got True"),
+    (Fgsm, {"epsilon": 0}, "fgsm: epsilon must be a whole number of grey levels, 1..255, got 0"),
+    (Fgsm, {"epsilon": -1}, "fgsm: epsilon must be a whole number of grey levels, 1..255, got -1"),
+    (Fgsm, {"epsilon": 256}, "fgsm: epsilon must be a whole number of grey levels, 1..255, got 256"),
+    (Fgsm, {"epsilon": 1.5}, "fgsm: epsilon must be a whole number of grey levels, 1..255, got 1.5"),
+    (Fgsm, {"epsilon": True}, "fgsm: epsilon must be a whole number of grey levels, 1..255, got True"),
     (Fgsm, {"loss": "hinge"}, "fgsm: loss must be logit or cross-entropy, got 'hinge'"),
-    (Pgd, {"epsilon": 256}, "pgd: epsilon must be a whole number of grey levels, 0..255, got 256"),
+    (Pgd, {"epsilon": 0}, "pgd: epsilon must be a whole number of grey levels, 1..255, got 0"),
+    (Pgd, {"epsilon": 256}, "pgd: epsilon must be a whole number of grey levels, 1..255, got 256"),
     (Pgd, {"steps": 0}, "pgd: steps must be a whole number, 1..100000, got 0"),
     (Pgd, {"step": 0}, "pgd: step must lie between 0.001 and 255, got 0"),
     (Pgd, {"momentum": 2}, "pgd: momentum must lie between 0 and 1, got 2"),
@@ -558,15 +560,18 @@ BAD_SETTINGS: list[tuple[type[Attack], dict[str, Any], str]] = [
     (DeepFool, {"search": 0.5}, "deepfool: search must be a whole number, 0..100, got 0.5"),
     (DeepFool, {"loss": "hinge"}, "deepfool: loss must be logit or cross-entropy, got 'hinge'"),
     (Jsma, {"theta": 0}, "jsma: theta must be a whole number of grey levels, 1..255, got 0"),
-    (Jsma, {"share": 1.5}, "jsma: share must lie between 0 and 1, got 1.5"),
+    (Jsma, {"share": 0}, "jsma: share must lie between 1e-06 and 1, got 0"),
+    (Jsma, {"share": 1.5}, "jsma: share must lie between 1e-06 and 1, got 1.5"),
     (Jsma, {"per_step": math.nan}, "jsma: per_step must lie between 0 and 1, got nan"),
     (Jsma, {"loss": "hinge"}, "jsma: loss must be logit or cross-entropy, got 'hinge'"),
     (SpamDescent, {"goal": "near"}, "spam-descent: goal must be flip or closest or pristine, got 'near'"),
-    (SpamDescent, {"psnr": -3}, "spam-descent: psnr must lie between 0 and inf, got -3"),
+    (SpamDescent, {"psnr": math.inf}, "spam-descent: psnr must lie between 0 and 110, got inf"),
+    (SpamDescent, {"psnr": -3}, "spam-descent: psnr must lie between 0 and 110, got -3"),
     (SpamDescent, {"confidence": -1}, "spam-descent: confidence must lie between 0 and inf, got -1"),
     (SpamDescent, {"sweeps": 0}, "spam-descent: sweeps must be a whole number, 1..100000, got 0"),
     (SpamGradient, {"gradient": "hard"}, "spam-gradient: gradient must be differences or soft, got 'hard'"),
-    (SpamGradient, {"share": 2}, "spam-gradient: share must lie between 0 and 1, got 2"),
+    (SpamGradient, {"share": 0}, "spam-gradient: share must lie between 1e-06 and 1, got 0"),
+    (SpamGradient, {"share": 2}, "spam-gradient: share must lie between 1e-06 and 1, got 2"),
     (SpamGradient, {"strength": 0}, "spam-gradient: strength must be a whole number of grey levels, 1..255, got 0"),
     (SpamGradient, {"rounds": 0}, "spam-gradient: rounds must be a whole number, 1..100000, got 0"),
     (SpamGradient, {"confidence": math.nan}, "spam-gradient: confidence must lie between 0 and inf, got nan"),

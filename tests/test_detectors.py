@@ -318,16 +318,25 @@ def test_what_gives_no_logits_is_named(given: Any, said: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("spam-svm:c=0", "c must be positive, got 0"),
+        ("spam-svm:c=0", "c must lie between 1e-09 and 1e+09, got 0"),
+        ("spam-svm:c=1e160", "c must lie between 1e-09 and 1e+09, got 1e+160"),
+        ("spam-svm:c=1e-300", "c must lie between 1e-09 and 1e+09, got 1e-300"),
         ("spam-svm:normalisation=l1", "must be sqrt or l2, got 'l1'"),
         ("cozzolino2017:parametrisation=fixed", "must be product or free, got 'fixed'"),
         ("cozzolino2017:alpha=0", "alpha must be positive"),
-        ("cozzolino2017:steps=-1", "steps must be at least 0"),
+        ("cozzolino2017:steps=-1", "steps must lie between 0 and 10,000,000, got -1"),
+        ("cozzolino2017:steps=1e15", "steps must lie between 0 and 10,000,000, got 1000000000000000"),
+        ("cozzolino2017:pairs_per_step=1e15", "pairs_per_step must lie between 1 and 10,000,000, got 1000000000000000"),
+        ("cozzolino2017:lr=0,feature_lr=0", "lr=0 and feature_lr=0 changes nothing; steps=0 says so"),
         ("cozzolino2017:lr=7", "rates must lie between 0 and 1"),
         ("bayar2016:normalisation=layer", "must be batch or local-response, got 'layer'"),
         ("xception:channels=green", "channels must be luma or rgb, got 'green'"),
         ("xception:crop=5", "crop must be 0 or at least 32, got 5"),
-        ("mislnet:steps=-1", "steps must be at least 0, got -1"),
+        ("mislnet:steps=-1", "steps must lie between 0 and 10,000,000, got -1"),
+        ("mislnet:steps=99999999999", "steps must lie between 0 and 10,000,000, got 99999999999"),
+        ("mislnet:steps=0", "steps=0 without shared_steps leaves the network untrained"),
+        ("xception:steps=0,shared_steps=0", "steps=0 without shared_steps leaves the network untrained"),
+        ("bayar2016:lr=0", "lr=0 leaves the network untrained"),
         ("mislnet:lr=2", "lr must lie between 0 and 1, got 2"),
         ("mislnet:optimiser=lion", "optimiser must be adamw or sgd, got 'lion'"),
         ("mislnet:precision=float16", "precision must be bfloat16 or float32, got 'float16'"),
@@ -487,11 +496,16 @@ def imagenet(path: Path, **changes: torch.Tensor | None) -> dict[str, torch.Tens
     return theirs
 
 
+# Settings by which one step of training leaves all weights where they began.
+STILL = "steps=1,pairs_per_step=2,lr=1e-30,shared_steps=0,crop=0"
+
+
 def test_xception_begins_with_imagenets_weights(tmp_path: Path) -> None:
     theirs = imagenet(tmp_path / "legacy.safetensors")
     for name in ("conv1.weight", "block1.rep.0.conv1.weight", "block4.rep.7.pointwise.weight", "block12.skip.weight"):
         assert name in theirs
-    recipe = parse(f"xception:imagenet={tmp_path / 'legacy.safetensors'},steps=0,shared_steps=0")
+    recipe = parse(f"xception:imagenet={tmp_path / 'legacy.safetensors'},{STILL}")
+    recipe.check_files()
     state = recipe.train(median_pairs(2, 2, size=32, held_out=0), seed=7).state_dict()
     assert torch.equal(state["middle.0.rep.7.pointwise.weight"], theirs["block4.rep.7.pointwise.weight"])
     assert torch.equal(state["exit.4.conv1.weight"], theirs["conv4.conv1.weight"])
@@ -510,6 +524,8 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, changes: dict[st
     with pytest.raises(WeightsError) as raised:
         imagenet_weights.load_legacy_xception(parse("xception").build(), str(tmp_path / "other.safetensors"))
     assert "does not hold the weights of legacy_xception" in str(raised.value)
+    with pytest.raises(WeightsError, match=r"does not hold the weights of legacy_xception: (conv1|act1|bn1)\.weight"):
+        parse(f"xception:imagenet={tmp_path / 'other.safetensors'}").check_files()
     assert said in str(raised.value)
 
 

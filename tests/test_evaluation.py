@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
+from scipy.stats import binomtest
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 
 from counterforensics.errors import LeakageError, PhotoError, PixelError
@@ -27,6 +28,7 @@ from counterforensics.evaluation import (
     residual_spectrum,
     ssim,
 )
+from counterforensics.intervals import wilson
 from counterforensics.photos.patches import flat
 from counterforensics.study.evaluate import evaluate_detector
 from counterforensics.study.progress import Progress
@@ -84,7 +86,54 @@ def test_the_interval_of_independent_photographs_is_the_binomial_one() -> None:
     assert found.tpr_high == pytest.approx(0.75 + half, abs=0.006)
 
 
-def test_the_auc_interval_holds_the_auc_and_is_its_value_where_photographs_agree() -> None:
+@given(st.integers(1, 300).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials))))
+def test_wilsons_interval_is_scipys(case: tuple[int, int]) -> None:
+    hits, trials = case
+    expected = binomtest(hits, trials).proportion_ci(0.95, method="wilson")
+    assert wilson(hits / trials, trials) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@pytest.mark.parametrize("patches", [1, 7])
+def test_an_interval_at_0_or_100_percent_has_the_width_of_its_photographs(patches: int) -> None:
+    photo = np.repeat(np.arange(60), patches)
+    ones = np.ones(len(photo), np.float32)
+    found = rates(-ones, ones, photo, photo, seed=0)
+    expected = binomtest(60, 60).proportion_ci(0.95, method="wilson")
+    assert (found.tpr_low, found.tpr_high) == pytest.approx((expected.low, 1.0))
+    assert (found.fpr_low, found.fpr_high) == pytest.approx((0.0, 1 - expected.low))
+    assert (found.acc_low, found.acc_high) == pytest.approx((expected.low, 1.0))
+    assert auc_interval(-ones, ones, photo, photo, seed=0) == pytest.approx((expected.low, 1.0))
+
+
+def test_one_photograph_says_little_whatever_its_rate() -> None:
+    photo = np.zeros(10, np.int64)
+    found = rates(logits([-1] * 10), logits([1] * 7 + [-1] * 3), photo, photo, seed=0)
+    assert found.tpr_low < 0.2
+    assert found.tpr_high > 0.95
+    assert (found.fpr_low, found.fpr_high) == pytest.approx(tuple(binomtest(0, 1).proportion_ci(method="wilson")))
+
+
+def test_accuracy_knows_of_a_rate_without_errors_beside_one_with_some() -> None:
+    photo = np.arange(40)
+    manipulated = np.where(photo < 30, 1, -1).astype(np.float32)
+    found = rates(-np.ones(40, np.float32), manipulated, photo, photo, seed=0)
+    assert 0 < found.tpr_low < found.tpr < found.tpr_high < 1
+    assert found.fpr_high == pytest.approx(binomtest(0, 40).proportion_ci(method="wilson").high)
+    assert (found.acc_low, found.acc_high) == pytest.approx(
+        ((found.tpr_low + 1 - found.fpr_high) / 2, (found.tpr_high + 1) / 2)
+    )
+
+
+def test_the_photographs_of_a_class_are_its_own() -> None:
+    pristine, manipulated = np.arange(5), np.arange(60)
+    found = rates(-np.ones(5, np.float32), np.ones(60, np.float32), pristine, manipulated, seed=0)
+    assert found.fpr_high == pytest.approx(wilson(0.0, 5)[1])
+    assert found.tpr_low == pytest.approx(wilson(1.0, 60)[0])
+    area = auc_interval(-np.ones(5, np.float32), np.ones(60, np.float32), pristine, manipulated, seed=0)
+    assert area == pytest.approx(wilson(1.0, 5))
+
+
+def test_the_auc_interval_holds_the_auc_and_has_a_width_where_photographs_agree() -> None:
     draw = np.random.default_rng(3)
     pristine, manipulated = draw.normal(size=200).astype(np.float32), draw.normal(1, 1, 200).astype(np.float32)
     photo = np.repeat(np.arange(20), 10)
@@ -92,7 +141,8 @@ def test_the_auc_interval_holds_the_auc_and_is_its_value_where_photographs_agree
     assert low < auc(pristine, manipulated) < high
     assert 0.02 < high - low < 0.2
     alike = np.tile(logits([0, 1, 1]), 4), np.tile(logits([0, 1, 2]), 4), np.repeat(np.arange(4), 3)
-    assert auc_interval(alike[0], alike[1], alike[2], alike[2], seed=0) == pytest.approx((auc(alike[0], alike[1]),) * 2)
+    expected = wilson(auc(alike[0], alike[1]), 4)
+    assert auc_interval(alike[0], alike[1], alike[2], alike[2], seed=0) == pytest.approx(expected)
 
 
 def test_without_patches_there_are_no_rates() -> None:

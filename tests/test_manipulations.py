@@ -41,6 +41,14 @@ def test_a_manipulation_keeps_its_contract(check: Callable[[ManipulationCase], N
     check(ManipulationCase(text))
 
 
+@pytest.mark.parametrize("text", ["blur:0.3", "resize:1.001", "resize:0.999"])
+def test_the_weakest_settings_still_change_a_photograph(text: str) -> None:
+    manipulation = parse(text)
+    side = manipulation.side_before(8)
+    photo = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    assert not np.array_equal(manipulation(photo), photo)
+
+
 # --- manipulations that break it
 
 

@@ -307,7 +307,7 @@ def test_an_attack_cell_holds_figure_interval_and_claim_and_the_target_is_marked
     assert "of 12 test photographs from 3 devices; 95 % intervals, resampled by photo." in table.caption
     assert table.notes[0].startswith("The loss differentiated is the logit;")
     assert "no such detector: MISLnet." in table.notes[1]
-    assert "25.0 % with n = 12" in table.notes[-1]
+    assert table.notes[-1].endswith("as one trial (at 100 from 75.8 with n = 12).")
     assert "**85.00**<br>\\[" not in to_markdown(table)
     assert "**85.00**<br>[80.00, 90.00]<br>paper 88.20 (−3.20)" in to_markdown(table)
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from counterforensics.detectors.base import Detector
-from counterforensics.errors import AttackError
+from counterforensics.errors import AttackError, shown
 from counterforensics.learning.monitor import SILENT, SavedNetwork, TrainingMonitor
 from counterforensics.manipulations.base import Manipulation
 from counterforensics.names import Part
@@ -182,19 +182,19 @@ def check_target(attack: str, target: object) -> Detector:
 def check_whole(attack: str, setting: str, value: int, least: int, most: int, unit: str) -> None:
     """Raise AttackError unless `value` is a whole number between `least` and `most`."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise AttackError(f"{attack}: {setting} must be a whole number{unit}, {least}..{most}, got {value!r}")
+        raise AttackError(f"{attack}: {setting} must be a whole number{unit}, {least}..{most}, got {shown(value)}")
 
 
 def check_between(attack: str, setting: str, value: float, least: float, most: float) -> None:
     """Raise AttackError unless `value` is a number between `least` and `most`."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise AttackError(f"{attack}: {setting} must lie between {least:g} and {most:g}, got {value!r}")
+        raise AttackError(f"{attack}: {setting} must lie between {least:g} and {most:g}, got {shown(value)}")
 
 
 def check_choice(attack: str, setting: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise AttackError unless `value` is one of `choices`."""
     if value not in choices:
-        raise AttackError(f"{attack}: {setting} must be {' or '.join(choices)}, got {value!r}")
+        raise AttackError(f"{attack}: {setting} must be {' or '.join(choices)}, got {shown(value)}")
 
 
 def check_yes_or_no(attack: str, setting: str, value: bool) -> None:

@@ -28,7 +28,7 @@ class Fgsm(GradientAttack):
     name = "fgsm"
 
     def __post_init__(self) -> None:
-        check_whole(self.name, "epsilon", self.epsilon, 0, 255, " of grey levels")
+        check_whole(self.name, "epsilon", self.epsilon, 1, 255, " of grey levels")
         check_loss(self.name, self.loss)
 
     def conceal(self, patches: Tensor, detector: Detector, *, seed: int) -> Concealed:

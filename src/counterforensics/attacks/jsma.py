@@ -35,7 +35,7 @@ class Jsma(GradientAttack):
 
     def __post_init__(self) -> None:
         check_whole(self.name, "theta", self.theta, 1, 255, " of grey levels")
-        check_between(self.name, "share", self.share, 0, 1)
+        check_between(self.name, "share", self.share, 1e-6, 1)
         check_between(self.name, "per_step", self.per_step, 0, 1)
         check_loss(self.name, self.loss)
 

@@ -41,7 +41,7 @@ class Pgd(GradientAttack):
     version = 2
 
     def __post_init__(self) -> None:
-        check_whole(self.name, "epsilon", self.epsilon, 0, 255, " of grey levels")
+        check_whole(self.name, "epsilon", self.epsilon, 1, 255, " of grey levels")
         check_whole(self.name, "steps", self.steps, 1, 100_000, "")
         check_whole(self.name, "restarts", self.restarts, 0, 100_000, "")
         check_between(self.name, "step", self.step, 1e-3, 255)

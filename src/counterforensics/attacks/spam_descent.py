@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
@@ -34,6 +33,7 @@ from counterforensics.attacks.spam_objective import (
     roots_of,
     score_objective,
 )
+from counterforensics.compiled import compiled
 from counterforensics.detectors.base import Detector, LinearInSpam
 from counterforensics.errors import AttackError
 from counterforensics.features.spam import DIMENSION
@@ -65,7 +65,7 @@ class SpamDescent(Attack):
 
     def __post_init__(self) -> None:
         check_choice(self.name, "goal", self.goal, GOALS)
-        check_between(self.name, "psnr", self.psnr, 0, math.inf)
+        check_between(self.name, "psnr", self.psnr, 0, 110)  # above, not one level of one pixel may change
         check_between(self.name, "confidence", self.confidence, 0, math.inf)
         check_whole(self.name, "sweeps", self.sweeps, 1, 100_000, "")
 
@@ -200,7 +200,7 @@ def _distance_to_closest(roots: Roots, score: LinearInSpam, confidence: float) -
     return distance_objective(roots - length * direction, score.spread**-2.0, score.floor)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def sweep(
     running: Any,
     objective: Any,

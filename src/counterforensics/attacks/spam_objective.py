@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from counterforensics.attacks.base import check_given
+from counterforensics.compiled import compiled
 from counterforensics.detectors.base import LinearInSpam, ScoredBySpam
 from counterforensics.errors import AttackError
 from counterforensics.features.incremental import (
@@ -126,7 +126,7 @@ def check_spam_target(attack: str, target: object) -> LinearInSpam:
 # Kernels take the parts of `Followed` one by one: a tuple within a tuple costs them half of their speed.
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def gain_of(running: Any, objective: Any, values: Any, roots: Any, room: Any, y: int, x: int, step: int) -> float:
     """By how much the objective would rise if the pixel at (y, x) moved by `step` grey levels."""
     gain = 0.0
@@ -139,7 +139,7 @@ def gain_of(running: Any, objective: Any, values: Any, roots: Any, room: Any, y:
     return gain
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def move(running: Any, objective: Any, values: Any, roots: Any, room: Any, y: int, x: int, step: int) -> None:
     """Move the pixel at (y, x) by `step` grey levels; the ledger is the caller's."""
     count = moves_of(running, y, x, step, room)

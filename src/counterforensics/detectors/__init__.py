@@ -12,6 +12,7 @@ from counterforensics.detectors.mislnet import MislNet
 from counterforensics.detectors.spam_svm import SpamSvm
 from counterforensics.detectors.xception import Xception
 from counterforensics.errors import WeightsError, unknown_name
+from counterforensics.files import exists
 from counterforensics.learning import weights
 from counterforensics.names import Registry
 
@@ -58,7 +59,7 @@ def load_detector(path_or_name: str | Path) -> Network:
             network = weights.load(copy, DETECTORS)
         return network
     folder = Path(path_or_name)
-    if not folder.exists():
+    if not exists(folder):
         if str(path_or_name) not in (shipped := zoo.shipped()):
             raise WeightsError(
                 f"no detector at {folder}; {unknown_name('shipped detector', str(path_or_name), shipped)}"

@@ -98,6 +98,11 @@ class Recipe(Part, ABC):
         return False
 
     @property
+    def reads_rgb(self) -> bool:
+        """Whether the detector takes RGB patches alone; the others take luma, too."""
+        return False
+
+    @property
     def start(self) -> Recipe | None:
         """The recipe for the same manipulation whose network training goes on from; None without one."""
         return None

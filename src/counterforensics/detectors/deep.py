@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from counterforensics.detectors.base import Network, Recipe
 from counterforensics.detectors.training import TrainingSchedule, fit
-from counterforensics.errors import PixelError, StudyError
+from counterforensics.errors import PixelError, StudyError, shown
 from counterforensics.learning.accelerator import PRECISIONS
 from counterforensics.learning.layers import project
 from counterforensics.learning.monitor import SILENT, TrainingMonitor
+from counterforensics.names import check_count
 from counterforensics.photos.patches import Pairs
 
 OPTIMISERS = ("adamw", "sgd")
@@ -96,14 +97,18 @@ class DeepRecipe(Recipe):
         given = vars(self)
         counts = {"steps": 0, "pairs_per_step": 1, "shared_steps": 0, "patience": 0, "outputs": 1}
         for setting, least in counts.items():
-            if given[setting] < least:
-                raise StudyError(f"{name}: {setting} must be at least {least}, got {given[setting]}")
+            check_count(name, setting, given[setting], least)
+        if not self.steps and not self.shared_steps:
+            raise StudyError(f"{name}: steps=0 without shared_steps leaves the network untrained; give one of them")
         for setting in ("lr", "weight_decay", "momentum", "shared_lr"):
             if not 0 <= given[setting] <= 1:
                 raise StudyError(f"{name}: {setting} must lie between 0 and 1, got {given[setting]:g}")
+        for setting in ("lr", "shared_lr"):
+            if not given[setting]:
+                raise StudyError(f"{name}: {setting}=0 leaves the network untrained; give a rate above 0")
         for setting, known in (("optimiser", OPTIMISERS), ("precision", PRECISIONS)):
             if given[setting] not in known:
-                raise StudyError(f"{name}: {setting} must be {' or '.join(known)}, got {given[setting]!r}")
+                raise StudyError(f"{name}: {setting} must be {' or '.join(known)}, got {shown(given[setting])}")
 
     @abstractmethod
     def network(self) -> DeepNetwork:

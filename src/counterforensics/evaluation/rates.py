@@ -1,4 +1,9 @@
-"""Counts, rates and intervals of one judge on one set of patches."""
+"""Counts, rates and intervals of one judge on one set of patches.
+
+An interval comes from resampled photographs, as patches of one photograph are alike. Where all photographs agree, above
+all at 0 and at 100 %, every resample gives the same figure. Its interval would have no width, as if nothing were left
+to chance. There it is Wilson's (`intervals.wilson`), which counts a photograph as one trial.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from counterforensics.intervals import Interval, wilson
 from counterforensics.ranking import auc
 
 RESAMPLES = 2000
 AUC_RESAMPLES = 500  # each ranks every patch again
+NO_WIDTH = 1e-9  # of an interval: what is left of it is rounding
 
 
 @dataclass(frozen=True)
@@ -57,18 +64,23 @@ def rates(
 
     pristine, manipulated: float32 [n], [m].  photo_of_...: int64, the photograph of each patch, 0..k-1.
     95 % intervals (percentile) come from resampling whole photographs with replacement, because patches of
-    one photograph are alike; both classes are resampled together. AUC counts ties half.
+    one photograph are alike; both classes are resampled together. A rate that is the same in every resample gets
+    `wilson`'s interval for as many trials as there are photographs of that class; accuracy then takes the worse and
+    the better ends of both rates together. AUC counts ties half.
     """
-    count = int(max(photo_of_pristine.max(initial=-1), photo_of_manipulated.max(initial=-1))) + 1
-    fpr, tpr = _resampled(
-        [
-            _per_photo(pristine > 0, photo_of_pristine, count),
-            _per_photo(manipulated > 0, photo_of_manipulated, count),
-        ],
-        seed,
-    )
-    intervals = (_interval(values) for values in (tpr, fpr, (tpr + 1 - fpr) / 2))
-    (tpr_low, tpr_high), (fpr_low, fpr_high), (acc_low, acc_high) = intervals
+    count = _photos(photo_of_pristine, photo_of_manipulated)
+    classes = [
+        _per_photo(pristine > 0, photo_of_pristine, count),
+        _per_photo(manipulated > 0, photo_of_manipulated, count),
+    ]
+    resampled = _resampled(classes, seed)
+    found = [_interval(values) for values in resampled]
+    (fpr_low, fpr_high), (tpr_low, tpr_high) = honest = [
+        _honest(interval, int((patches > 0).sum())) for interval, (_, patches) in zip(found, classes, strict=True)
+    ]
+    acc_low, acc_high = _interval((resampled[1] + 1 - resampled[0]) / 2)
+    if honest != found:
+        acc_low, acc_high = (tpr_low + 1 - fpr_high) / 2, (tpr_high + 1 - fpr_low) / 2
     return Rates(
         n_pristine=len(pristine),
         n_manipulated=len(manipulated),
@@ -91,10 +103,15 @@ def auc_interval(
     photo_of_manipulated: npt.NDArray[np.int64],
     *,
     seed: int,
-) -> tuple[float, float]:
-    """95 % interval of `auc`, photographs resampled with replacement; arguments as for `rates`."""
+) -> Interval:
+    """95 % interval of `auc`, photographs resampled with replacement; arguments as for `rates`.
+
+    An AUC that is the same in every resample, as 1 is, gets `wilson`'s interval. It counts as many trials as there are
+    photographs in the smaller class: an AUC is a mean over pairs of patches, and no more of them are independent
+    (Hoeffding 1963, Section 5).
+    """
     levels, level = np.unique(np.concatenate([pristine, manipulated]), return_inverse=True)
-    count = int(max(photo_of_pristine.max(initial=-1), photo_of_manipulated.max(initial=-1))) + 1
+    count = _photos(photo_of_pristine, photo_of_manipulated)
     values = []
     for times in _resamples(count, seed)[:AUC_RESAMPLES]:
         lower = np.bincount(level[: len(pristine)], weights=times[photo_of_pristine], minlength=len(levels))
@@ -102,7 +119,19 @@ def auc_interval(
         right = upper @ (np.cumsum(lower) - lower / 2)
         pairs = upper.sum() * lower.sum()
         values.append(right / pairs if pairs else float("nan"))
-    return _interval(np.asarray(values, dtype=np.float64))
+    independent = min(len(np.unique(photos)) for photos in (photo_of_pristine, photo_of_manipulated))
+    return _honest(_interval(np.asarray(values, dtype=np.float64)), independent)
+
+
+def _honest(interval: Interval, photos: int) -> Interval:
+    """The interval itself if it has a width, else Wilson's for so many photographs that agree."""
+    low, high = interval
+    return wilson(low, photos) if high - low < NO_WIDTH else interval
+
+
+def _photos(*photo_of: npt.NDArray[np.int64]) -> int:
+    """The number of the last photograph, and 1."""
+    return int(max(photos.max(initial=-1) for photos in photo_of)) + 1
 
 
 def _per_photo(
@@ -131,7 +160,7 @@ def _resamples(count: int, seed: int) -> npt.NDArray[np.float64]:
     return times.astype(np.float64)
 
 
-def _interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:
+def _interval(values: npt.NDArray[np.float64]) -> Interval:
     values = values[np.isfinite(values)]
     if not len(values):
         return float("nan"), float("nan")

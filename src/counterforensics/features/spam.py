@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from counterforensics.compiled import compiled
 from counterforensics.errors import PixelError
 from counterforensics.features.merging import BIN_OF_CODE, BINS, CODES
 from counterforensics.pixels import Pixels
@@ -57,7 +57,7 @@ def check_side(height: int, width: int) -> None:
         raise PixelError(f"SPAM needs patches of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}, got {height}x{width}")
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def count_codes(patch: Any, level_of: Any, counts: Any) -> None:
     """Count the four co-occurrences of one patch.
 
@@ -85,7 +85,7 @@ def count_codes(patch: Any, level_of: Any, counts: Any) -> None:
             counts[3, 125 * r[i, j] + 25 * r[i + 1, j] + 5 * r[i + 2, j] + r[i + 3, j]] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _features(patches: Any, level_of: Any, bin_of_code: Any, features: Any) -> None:
     height, width = patches.shape[1] - 4, patches.shape[2] - 4
     quads = (height * (width - 3), (height - 3) * width, height * (width - 3), (height - 3) * width)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from counterforensics.errors import PixelError, StudyError
+from counterforensics.errors import PixelError, StudyError, shown
 from counterforensics.names import Part
 from counterforensics.pixels import Pixels
 
@@ -45,15 +45,9 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
     """Raise StudyError unless `value` is a number, low <= value <= high."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise StudyError(f"{name} must be a number, got {value!r}")
-    if not low <= value <= high:
-        raise StudyError(f"{name} must lie between {low:g} and {high:g}, got {_shown(value)}")
-
-
-def _shown(number: float) -> str:
-    try:
-        return f"{number:g}"
-    except OverflowError:
-        return "a number of more than 300 digits"
+    if not low <= value <= high:  # as NaN never does
+        given = f"{value:g}" if type(value) is float else shown(value)
+        raise StudyError(f"{name} must lie between {low:g} and {high:g}, got {given}")
 
 
 def check_whole(name: str, value: int) -> None:

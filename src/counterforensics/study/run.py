@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from counterforensics import manipulations
-from counterforensics.errors import StudyError
+from counterforensics.errors import StudyError, printable
 from counterforensics.learning.accelerator import best_device, describe
 from counterforensics.outcome import Outcome
 from counterforensics.photos.base import Photo
@@ -84,8 +84,8 @@ def _run(study: Study, out: Path, store: Store, scheduler: Scheduler, workers: i
         labels=collect.labels(study),
         photos=_photo_table(study, prepared),
         provenance=_provenance(study),
-        left_out=prepared.left_out,
-        failures=failures,
+        left_out=tuple(map(printable, prepared.left_out)),
+        failures=tuple(map(printable, failures)),
     )
     out_folder.write_figures(outcome.rows, out / out_folder.ROWS)
     out_folder.write_figures(outcome.trainings, out / out_folder.TRAININGS)
@@ -116,7 +116,8 @@ def _photo_table(study: Study, prepared: Prepared) -> pd.DataFrame:
         for photo in photos:
             found = prepared.found[photo.digest]
             patches = count_patches(found, per_photo[photo.device], study.patches.size)
-            records.append((photo.device, photo.name, role, photo.digest, found.width, found.height, patches))
+            names = printable(photo.device), printable(photo.name)
+            records.append((*names, role, photo.digest, found.width, found.height, patches))
     return pd.DataFrame(records, columns=columns)
 
 
@@ -131,7 +132,7 @@ def _provenance(study: Study) -> dict[str, str]:
         "pillow",
     )
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": printable(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "versions": ", ".join(f"{name} {version(name)}" for name in packages),
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "manipulations made by": manipulations.BACKEND,

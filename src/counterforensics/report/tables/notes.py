@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from counterforensics.intervals import wilson
 from counterforensics.report import claims
 from counterforensics.report.labels import Labels, manipulation_label, spelled
 from counterforensics.report.results import Results
@@ -22,13 +23,14 @@ def sample_text(results: Results, target: str, attack: str, sample: Sample) -> s
 
 def certainty_notes(results: Results, sample: Sample) -> tuple[str, ...]:
     """What seeds and intervals mean."""
-    bound = "3/n for n photographs"
-    if sample.photos:
-        bound += f" (here about {percent(min(1.0, 3 / sample.photos), 1)} % with n = {sample.photos:,})"
     certainty = (
-        "An interval of width zero at 0 or 100 says that no resample held an error, not that errors are "
-        f"impossible: by the rule of three their rate may still be as high as about {bound}."
+        "Where every resample gives the same rate, as at 0 and 100, its interval is Wilson's, which counts a "
+        "photograph as one trial"
     )
+    if sample.photos:
+        low, _ = wilson(1.0, sample.photos)
+        certainty += f" (at 100 from {percent(low, 1)} with n = {sample.photos:,})"
+    certainty += "."
     if len(results.seeds) < 2:
         return (certainty,)
     seeds = (

@@ -46,7 +46,7 @@ class Measure(Kind):
     """One row: a judge's verdicts on pristine and on manipulated or concealed patches."""
 
     name = "measure"
-    version = 2
+    version = 3
     writes = (ROW,)
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
