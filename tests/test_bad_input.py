@@ -396,3 +396,24 @@ def test_nothing_is_lost_when_a_finished_study_is_asked_for_the_impossible(
         refused("run", write_study(place.tmp / "s.yaml", settings | changes), "--out", place.finished)
     assert {path.relative_to(place.finished) for path in place.finished.rglob("*")} == kept
     assert (place.finished / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
+
+
+def test_a_study_names_every_file_that_it_leaves_out_and_says_what_is_unusual(
+    command: Command, photos: Path, tmp_path: Path
+) -> None:
+    for name in ("device-0/raw.dng", "phone/one.heic", "phone/two.HEIC", "readme.txt"):
+        (photos / name).parent.mkdir(exist_ok=True)
+        (photos / name).write_bytes(b"anything")
+    for number in range(3):
+        Image.fromarray(picture(70 + number)).save(photos / "device-1" / f"p3-{number}.png", icc_profile=b"a profile")
+    settings = tiny_settings(photos={"folders": [str(photos)]}, detectors=["spam-svm"], attacks=[])
+    study = write_study(tmp_path / "study.yaml", settings)
+    for _ in range(2):  # the second time from what is remembered
+        answer = command("plan", study, "--out", tmp_path / "out", "--json")
+        assert (answer.status, answer.err) == (0, "")
+        lines = json.loads(answer.out)["left_out"]
+        assert [line.partition(": ")[0].removeprefix(f"{photos}/") for line in lines] == [
+            *("device-0/raw.dng", "phone/one.heic", "phone/two.HEIC", "readme.txt"),
+            "device-1/p3-0.png and 2 more",
+        ]
+        assert lines[-1].endswith(": a colour profile (ICC), which is not applied")

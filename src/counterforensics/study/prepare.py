@@ -19,6 +19,7 @@ from counterforensics.errors import NameNotFoundError, PhotoError
 from counterforensics.photos.base import Photo
 from counterforensics.photos.folder import FolderPhoto, find_photos
 from counterforensics.photos.inspection import Inspection, inspect
+from counterforensics.photos.remarks import summary
 from counterforensics.photos.simulated import SimulatedPhoto, simulated_photos
 from counterforensics.photos.splits import Split, audit, split_by_device
 from counterforensics.study.plan import Plan
@@ -30,7 +31,7 @@ from counterforensics.study.store.folder import Store
 from counterforensics.study.tasks.photographs import memory_of
 
 # Of the look at a photograph: raised when it comes to find something else.
-_VERSION = 1
+_VERSION = 2
 _RECORD = "inspection.json"
 
 
@@ -54,6 +55,7 @@ def prepare(study: Study, store: Store, workers: int, progress: Progress) -> Pre
         inspected = _inspect_all(photos, study, store=store, workers=workers, advance=advance)
     left_out = (*unreadable, *inspected.left_out)
     splits, notes = _splits(study, inspected, left_out)
+    notes += summary({photo.where: inspected.found[photo.digest].remarks for photo in inspected.photos})
     return Prepared(splits, inspected.found, (*left_out, *notes), plan_study(study, splits, inspected.found))
 
 
@@ -173,7 +175,11 @@ def _recorded(path: Path) -> Inspection | None:
     if not isinstance(record, dict) or record.keys() != names or not isinstance(record["content"], str):
         return None
     sides = record["width"], record["height"]
-    return Inspection(**record) if all(type(side) is int and side > 0 for side in sides) else None
+    remarks = record["remarks"]
+    if not isinstance(remarks, list) or not all(isinstance(remark, str) for remark in remarks):
+        return None
+    usable = all(type(side) is int and side > 0 for side in sides)
+    return Inspection(*sides, record["content"], tuple(remarks)) if usable else None
 
 
 def _splits(study: Study, inspected: _Inspected, left_out: Sequence[str]) -> tuple[dict[int, Split], list[str]]:

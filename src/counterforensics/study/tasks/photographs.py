@@ -47,7 +47,7 @@ class Crop(Kind):
     """The patches of one photograph, pristine or manipulated as a whole and then cut."""
 
     name = "crop"
-    version = 1
+    version = 2
     writes = (PATCHES,)
     unit = "pixels"
 
