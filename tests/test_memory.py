@@ -111,11 +111,10 @@ print(peak_memory(), memory_of_task(task, None))
 @pytest.mark.parametrize(
     ("text", "width", "height"),
     [
-        ("pristine", 4000, 3000),
         ("resize:1.5", 4000, 3000),
         ("resize:4", 4000, 3000),
         ("jpeg:70", 4000, 3000),
-        ("pristine", 13000, 13000),
+        ("resize:1.5", 13000, 13000),
         ("simulate", 2048, 1536),
     ],
 )
@@ -141,7 +140,7 @@ def test_no_photograph_and_manipulation_that_take_too_much_come_into_a_study(tmp
             )
     photos = {"folders": [str(tmp_path / "photos")]}
     study = tiny_study(tmp_path, photos=photos, manipulations=["resize:10"], split={"test": 1}, attacks=[])
-    with pytest.raises(PhotoError, match=r"resize:10 of 4000x3000 takes 4\.8 GB of memory, at most 2\.7 work"):
+    with pytest.raises(PhotoError, match=r"resize:10 of 4000x3000 takes 4\.9 GB of memory, at most 2\.7 work"):
         estimate_study(study, tmp_path / "out")
 
 

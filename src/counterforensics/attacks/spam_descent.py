@@ -43,7 +43,6 @@ from counterforensics.pixels import check_patches
 GOALS = ("flip", "closest", "pristine")
 
 _PEAK = 255.0
-_NO_CHANGE = 3000.0  # dB; more allows no more
 _FLOOR = 1e-12  # keeps the root of a share that rounding took below 0
 
 # A sweep that changes fewer pixels than this share has changed almost nothing.
@@ -137,7 +136,7 @@ def spam_descent(
         origin = plane.levels.astype(np.int16)
         random = plane.random(seed, SpamDescent.name)
         # The paper, Eq. 2: distortion stays below a threshold; here a PSNR, as the squared error that it allows.
-        budget = origin.size * _PEAK**2 / 10 ** (min(psnr, _NO_CHANGE) / 10)
+        budget = origin.size * _PEAK**2 / 10 ** (psnr / 10)
         for _ in range(sweeps):
             # The paper, Eq. 2: the distance to f_prist, or to f_close as seen from here.
             objective = aim.objective(state.roots)

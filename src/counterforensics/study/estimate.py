@@ -208,7 +208,7 @@ def _times_the_pairs(task: Task) -> float:
         return 1.0
     part = task.workers[role].part
     usual = {field.name: field.default for field in dataclasses.fields(part)}.get(PAIRS, 0)
-    given = task.workers[role].depends_on["settings"].get(PAIRS, 0)
+    given = dataclasses.asdict(part).get(PAIRS, 0)
     if isinstance(part, LearnedAttack):  # 0 takes the value of its size, and so is the table
         given = part.learning_settings["schedule"][PAIRS]
         usual = part.learning_settings["size"][PAIRS]

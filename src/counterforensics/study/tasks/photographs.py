@@ -17,7 +17,7 @@ from counterforensics.study.tasks.files import PATCHES, PHOTO, save
 JPEG_BYTES_PER_PIXEL = 0.8
 # Bytes of memory for each pixel (measured): while a photograph is decoded; of each of its states, and of the luma of
 # the one that is cut; while one is simulated, and what that takes beside.
-DECODING, STATE, LUMA = 14, 3, 1
+DECODING, STATE, LUMA = 8, 3, 1
 SIMULATING, SIMULATION = 155, 80_000_000
 
 
@@ -79,8 +79,10 @@ class Crop(Kind):
 
 def memory_of(pixels: int, manipulation: Manipulation | None) -> int:
     """Bytes that a photograph of so many pixels takes at most, while it is decoded, manipulated and cut."""
-    after = pixels if manipulation is None else manipulation.pixels_after(pixels)
-    return max(DECODING * pixels, STATE * pixels + (STATE + LUMA) * after)
+    if manipulation is None:
+        return DECODING * pixels
+    # The pristine one, what comes of it, and one more that a filter or a coder makes on the way.
+    return max(DECODING * pixels, 2 * STATE * pixels + (STATE + LUMA) * manipulation.pixels_after(pixels))
 
 
 def _photograph(task: Task, store: Store) -> Pixels:
