@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from inspect import Parameter, signature
+from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from counterforensics import load_detector
 from counterforensics.attacks import (
     ATTACKS,
     Attack,
@@ -204,8 +209,8 @@ def test_three_channels_are_attacked_as_they_are_stored(
     assert (target.logits(to_pixels(concealed)) < target.logits(to_pixels(colour))).all()
 
 
-@given(st.integers(0, 255), st.sampled_from([1, 3]), st.integers(0, 2**31))
-def test_fgsm_stays_within_epsilon_and_epsilon_0_changes_nothing(epsilon: int, channels: int, seed: int) -> None:
+@given(st.integers(1, 255), st.sampled_from([1, 3]), st.integers(0, 2**31))
+def test_fgsm_stays_within_epsilon(epsilon: int, channels: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     patches = torch.randint(0, 256, (2, channels, 4, 4), dtype=torch.uint8, generator=generator)
     detector = LinearDetector(torch.randn(channels, 4, 4, generator=generator))
@@ -213,7 +218,7 @@ def test_fgsm_stays_within_epsilon_and_epsilon_0_changes_nothing(epsilon: int, c
     assert moved.max() <= epsilon
 
 
-@given(st.integers(0, 3), st.integers(0, 2**31))
+@given(st.integers(1, 3), st.integers(0, 2**31))
 def test_fgsm_lowers_a_linear_logit_by_epsilon_times_the_l1_norm(epsilon: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     weights = torch.randint(-4, 5, (1, 6, 6), generator=generator).float()
@@ -278,7 +283,7 @@ def test_a_gradient_that_nobody_needs_is_not_computed() -> None:
 # --- PGD
 
 
-@given(st.integers(0, 4), st.integers(1, 6), st.floats(0.3, 3), st.sampled_from([1, 3]), st.integers(0, 2**31))
+@given(st.integers(1, 4), st.integers(1, 6), st.floats(0.3, 3), st.sampled_from([1, 3]), st.integers(0, 2**31))
 def test_pgd_stays_within_epsilon(epsilon: int, steps: int, step: float, channels: int, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     patches = torch.randint(0, 256, (2, channels, 4, 4), dtype=torch.uint8, generator=generator)
@@ -438,7 +443,7 @@ def test_jsma_changes_the_most_salient_pixels_and_no_more_than_it_takes(theta: i
     assert (change[gains.indices[:needed]] == -theta * weights.flatten()[gains.indices[:needed]].sign()).all()
 
 
-@given(st.floats(0, 1), st.integers(1, 64), st.floats(0, 0.5), st.sampled_from([1, 3]), st.integers(0, 2**31))
+@given(st.floats(1e-6, 1), st.integers(1, 64), st.floats(0, 0.5), st.sampled_from([1, 3]), st.integers(0, 2**31))
 def test_jsma_changes_at_most_its_share_by_at_most_theta(
     share: float, theta: int, per_step: float, channels: int, seed: int
 ) -> None:
@@ -536,12 +541,14 @@ def test_the_share_without_gradient_of_no_patches_is_empty(name: str) -> None:
 
 
 BAD_SETTINGS: list[tuple[type[Attack], dict[str, Any], str]] = [
-    (Fgsm, {"epsilon": -1}, "fgsm: epsilon must be a whole number of grey levels, 0..255, got -1"),
-    (Fgsm, {"epsilon": 256}, "fgsm: epsilon must be a whole number of grey levels, 0..255, got 256"),
-    (Fgsm, {"epsilon": 1.5}, "fgsm: epsilon must be a whole number of grey levels, 0..255, got 1.5"),
-    (Fgsm, {"epsilon": True}, "fgsm: epsilon must be a whole number of grey levels, 0..255, got True"),
+    (Fgsm, {"epsilon": 0}, "fgsm: epsilon must be a whole number of grey levels, 1..255, got 0"),
+    (Fgsm, {"epsilon": -1}, "fgsm: epsilon must be a whole number of grey levels, 1..255, got -1"),
+    (Fgsm, {"epsilon": 256}, "fgsm: epsilon must be a whole number of grey levels, 1..255, got 256"),
+    (Fgsm, {"epsilon": 1.5}, "fgsm: epsilon must be a whole number of grey levels, 1..255, got 1.5"),
+    (Fgsm, {"epsilon": True}, "fgsm: epsilon must be a whole number of grey levels, 1..255, got True"),
     (Fgsm, {"loss": "hinge"}, "fgsm: loss must be logit or cross-entropy, got 'hinge'"),
-    (Pgd, {"epsilon": 256}, "pgd: epsilon must be a whole number of grey levels, 0..255, got 256"),
+    (Pgd, {"epsilon": 0}, "pgd: epsilon must be a whole number of grey levels, 1..255, got 0"),
+    (Pgd, {"epsilon": 256}, "pgd: epsilon must be a whole number of grey levels, 1..255, got 256"),
     (Pgd, {"steps": 0}, "pgd: steps must be a whole number, 1..100000, got 0"),
     (Pgd, {"step": 0}, "pgd: step must lie between 0.001 and 255, got 0"),
     (Pgd, {"momentum": 2}, "pgd: momentum must lie between 0 and 1, got 2"),
@@ -553,15 +560,18 @@ BAD_SETTINGS: list[tuple[type[Attack], dict[str, Any], str]] = [
     (DeepFool, {"search": 0.5}, "deepfool: search must be a whole number, 0..100, got 0.5"),
     (DeepFool, {"loss": "hinge"}, "deepfool: loss must be logit or cross-entropy, got 'hinge'"),
     (Jsma, {"theta": 0}, "jsma: theta must be a whole number of grey levels, 1..255, got 0"),
-    (Jsma, {"share": 1.5}, "jsma: share must lie between 0 and 1, got 1.5"),
+    (Jsma, {"share": 0}, "jsma: share must lie between 1e-06 and 1, got 0"),
+    (Jsma, {"share": 1.5}, "jsma: share must lie between 1e-06 and 1, got 1.5"),
     (Jsma, {"per_step": math.nan}, "jsma: per_step must lie between 0 and 1, got nan"),
     (Jsma, {"loss": "hinge"}, "jsma: loss must be logit or cross-entropy, got 'hinge'"),
     (SpamDescent, {"goal": "near"}, "spam-descent: goal must be flip or closest or pristine, got 'near'"),
-    (SpamDescent, {"psnr": -3}, "spam-descent: psnr must lie between 0 and inf, got -3"),
+    (SpamDescent, {"psnr": math.inf}, "spam-descent: psnr must lie between 0 and 110, got inf"),
+    (SpamDescent, {"psnr": -3}, "spam-descent: psnr must lie between 0 and 110, got -3"),
     (SpamDescent, {"confidence": -1}, "spam-descent: confidence must lie between 0 and inf, got -1"),
     (SpamDescent, {"sweeps": 0}, "spam-descent: sweeps must be a whole number, 1..100000, got 0"),
     (SpamGradient, {"gradient": "hard"}, "spam-gradient: gradient must be differences or soft, got 'hard'"),
-    (SpamGradient, {"share": 2}, "spam-gradient: share must lie between 0 and 1, got 2"),
+    (SpamGradient, {"share": 0}, "spam-gradient: share must lie between 1e-06 and 1, got 0"),
+    (SpamGradient, {"share": 2}, "spam-gradient: share must lie between 1e-06 and 1, got 2"),
     (SpamGradient, {"strength": 0}, "spam-gradient: strength must be a whole number of grey levels, 1..255, got 0"),
     (SpamGradient, {"rounds": 0}, "spam-gradient: rounds must be a whole number, 1..100000, got 0"),
     (SpamGradient, {"confidence": math.nan}, "spam-gradient: confidence must lie between 0 and inf, got nan"),
@@ -634,3 +644,111 @@ def test_an_attack_says_why_it_cannot_run(
     with pytest.raises(error) as raised:
         call(patches, detector)
     assert said in str(raised.value)
+
+
+# --- what users hand over
+
+
+NO_DETECTORS: dict[str, tuple[Any, str]] = {
+    "nothing": (None, "needs a target detector, got none"),
+    "a name": ("mislnet/median:7", "needs a detector as its target, .* got str"),
+    "a function": (lambda pixels: pixels, "needs a detector as its target, .* got function"),
+    "a class": (LinearDetector, "needs a detector as its target, .* got LinearDetector"),
+    "a module": (torch.nn.Linear(2, 2), "needs a detector as its target, .* got Linear"),
+    "logits that are a number": (SimpleNamespace(differentiable=True, logits=3), "needs a detector as its target"),
+}
+OTHER_LOGITS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
+    "numbers": (lambda pixels: 3.0, "must give its logits as a tensor"),
+    "float64": (lambda pixels: pixels.mean((1, 2, 3)).double(), "must give float32 logits, got torch.float64"),
+    "float16": (lambda pixels: pixels.mean((1, 2, 3)).half(), "must give float32 logits, got torch.float16"),
+    "two a patch": (lambda pixels: pixels.mean((2, 3)).expand(-1, 2), "must give one logit a patch"),
+    "a column": (lambda pixels: pixels.mean((2, 3)), "must give one logit a patch"),
+    "detached": (lambda pixels: pixels.detach().mean((1, 2, 3)), "logits have no gradient by the pixels"),
+    "of nothing": (lambda pixels: torch.ones(len(pixels), requires_grad=True) * 1, "have no gradient by the pixels"),
+}
+
+
+@pytest.mark.parametrize("which", NO_DETECTORS)
+@pytest.mark.parametrize("name", [*FOLLOWERS, "spam-gradient"])
+def test_what_is_no_detector_is_named(name: str, which: str, manipulated: Tensor) -> None:
+    given, said = NO_DETECTORS[which]
+    with pytest.raises(AttackError, match=said):
+        FUNCTIONS[name](manipulated, given)
+
+
+@pytest.mark.parametrize("which", OTHER_LOGITS)
+@pytest.mark.parametrize("name", FOLLOWERS)
+def test_logits_that_are_none_are_named(name: str, which: str, manipulated: Tensor) -> None:
+    logits, said = OTHER_LOGITS[which]
+    with pytest.raises(AttackError, match=said):
+        FUNCTIONS[name](manipulated, SimpleNamespace(differentiable=True, logits=logits))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 1, 7, 64), (1, 3, 64, 7)])
+@pytest.mark.parametrize("name", ["spam-descent", "spam-gradient"])
+def test_patches_too_small_to_have_a_feature_are_named(
+    name: str, shape: tuple[int, ...], targets: dict[str, Network]
+) -> None:
+    height, width = shape[2:]
+    with pytest.raises(PixelError, match=f"SPAM needs patches of at least 8x8, got {height}x{width}"):
+        FUNCTIONS[name](torch.zeros(shape, dtype=torch.uint8), targets["spam-svm"])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_patches_without_a_pixel_are_named(name: str, targets: dict[str, Network]) -> None:
+    target = targets["spam-svm" if name.startswith("spam") else "cozzolino2017:svm_pairs=40,steps=0"]
+    with pytest.raises(PixelError, match="patches must have shape"):
+        FUNCTIONS[name](torch.zeros(2, 1, 0, 8, dtype=torch.uint8), target)
+
+
+@pytest.mark.parametrize("name", ["pgd", "deepfool"])
+@pytest.mark.parametrize("lattice", ["maybe", "true", 1, None])
+def test_yes_or_no_is_said_by_true_or_false(name: str, lattice: Any, manipulated: Tensor) -> None:
+    with pytest.raises(AttackError, match=f"{name}: lattice must be True or False, got"):
+        FUNCTIONS[name](manipulated, LinearDetector(torch.ones(1)), lattice=lattice)
+
+
+def test_numbers_beyond_every_use_are_taken(manipulated: Tensor, targets: dict[str, Network]) -> None:
+    huge = 10**30
+    assert pgd(manipulated[:1], LinearDetector(torch.ones(1)), confidence=huge, steps=1).shape == manipulated[:1].shape
+    same = spam_descent(manipulated[:1], targets["spam-svm"], psnr=huge, confidence=huge)
+    assert torch.equal(same, manipulated[:1])
+
+
+# --- batches
+
+
+class Counting:
+    """A detector that notes how many patches it is given at once."""
+
+    differentiable = True
+
+    def __init__(self, detector: Any) -> None:
+        self.detector = detector
+        self.most = 0
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        self.most = max(self.most, len(pixels))
+        logits: Tensor = self.detector.logits(pixels)
+        return logits
+
+
+@pytest.mark.parametrize("target", ["mislnet/median:7", "cozzolino2017/median:7"])
+@pytest.mark.parametrize(
+    "text", ["fgsm", "pgd:steps=3,restarts=1,epsilon=1,confidence=5", "deepfool:steps=3", "jsma:share=0.02"]
+)
+def test_a_large_batch_passes_in_parts_with_the_same_result(text: str, target: str) -> None:
+    attack = parse(text)
+    settings = dataclasses.asdict(attack)  # type: ignore[call-overload]
+    patches = torch.from_numpy(noisy_patches(21, seed=3, size=64 if target.startswith("coz") else 128))
+    patches[::2] = torch.from_numpy(np.stack([cv2.medianBlur(patch[0].numpy(), 7)[None] for patch in patches[::2]]))
+    function = FUNCTIONS[text.partition(":")[0]]
+    parts, whole = Diagnostics(), Diagnostics()
+    counting = Counting(load_detector(target))
+    found = function(patches, counting, **settings, diagnostics=parts)
+    assert counting.most == 16
+    expected = inspect.unwrap(function)(patches, load_detector(target), **settings, diagnostics=whole)
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, patches)
+    assert torch.equal(parts.unrounded, whole.unrounded)
+    assert torch.equal(parts.zero_gradient, whole.zero_gradient)

@@ -287,7 +287,7 @@ CASES = [
     Case("even median", lambda p: p.run(manipulations=["median:4"]), "median: size must be odd (3, 5, 7, ...), got 4"),
     Case("quality of 101", lambda p: p.run(manipulations=["jpeg:101"]), "must lie between 1 and 100, got 101"),
     Case("no quality", lambda p: p.evaluate(manipulation="jpeg"), "manipulation 'jpeg' needs a value for quality"),
-    Case("epsilon of 256", lambda p: p.run(attacks=fgsm(attack="fgsm:epsilon=256")), "0..255, got 256"),
+    Case("epsilon of 256", lambda p: p.run(attacks=fgsm(attack="fgsm:epsilon=256")), "1..255, got 256"),
     Case("no targets", lambda p: p.run(attacks=[{"attack": "fgsm"}]), "attack 'fgsm' needs targets: list one or more"),
     Case(
         "a target without gradients",
@@ -301,10 +301,10 @@ CASES = [
         lambda p: p.run(manipulations=["resize:0.1"]),
         " is smaller than 1280x1280, which a patch needs",
     ),
-    Case("no patches", lambda p: p.run(patches={"per_photo": 0}), "patches.per_photo: Input should be greater than or"),
-    Case("validation of 1", lambda p: p.run(split={"validation": 1}), "split.validation: Input should be less than"),
-    Case("seed of -1", lambda p: p.run(seeds=[-1]), "seeds.0: Input should be greater than or equal to 0, got -1"),
-    Case("a number as list", lambda p: p.run(detectors=3), "detectors: Input should be a valid tuple, got 3"),
+    Case("no patches", lambda p: p.run(patches={"per_photo": 0}), "patches.per_photo: must be at least 1, got 0"),
+    Case("validation of 1", lambda p: p.run(split={"validation": 1}), "split.validation: must be less than 0.9, got 1"),
+    Case("seed of -1", lambda p: p.run(seeds=[-1]), "seeds.0: must be at least 0, got -1"),
+    Case("a number as list", lambda p: p.run(detectors=3), "detectors: write a list, [ONE, ANOTHER], got 3"),
     Case(
         "too many simulated devices",
         lambda p: ("run", write_study(p.tmp / "s.yaml", tiny_settings(photos={"simulated": {"devices": 10**6}}))),
@@ -313,8 +313,8 @@ CASES = [
     Case("no photographs", lambda p: ("run", "paper", "--out", p.tmp / "out"), "names no photographs; give a folder"),
     Case("no YAML", lambda p: yaml_of(p, "name: ["), "is not YAML: "),
     Case("no settings", lambda p: yaml_of(p, "- name"), "must hold settings (name:, photos:, ...), holds list"),
-    Case("no file", lambda p: ("run", p.tmp / "nowhere.yaml"), "cannot read the study "),
-    Case("no name", lambda p: yaml_of(p, "detectors: [spam-svm]"), "name: Field required"),
+    Case("no file", lambda p: ("run", p.tmp / "nowhere.yaml"), "nowhere.yaml: cannot be read (No such file"),
+    Case("no name", lambda p: yaml_of(p, "detectors: [spam-svm]"), "name: it is needed"),
     # detectors
     Case("no detector", lambda p: p.evaluate(detector="nowhere"), "no detector at nowhere"),
     Case(
@@ -396,3 +396,24 @@ def test_nothing_is_lost_when_a_finished_study_is_asked_for_the_impossible(
         refused("run", write_study(place.tmp / "s.yaml", settings | changes), "--out", place.finished)
     assert {path.relative_to(place.finished) for path in place.finished.rglob("*")} == kept
     assert (place.finished / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
+
+
+def test_a_study_names_every_file_that_it_leaves_out_and_says_what_is_unusual(
+    command: Command, photos: Path, tmp_path: Path
+) -> None:
+    for name in ("device-0/raw.dng", "phone/one.heic", "phone/two.HEIC", "readme.txt"):
+        (photos / name).parent.mkdir(exist_ok=True)
+        (photos / name).write_bytes(b"anything")
+    for number in range(3):
+        Image.fromarray(picture(70 + number)).save(photos / "device-1" / f"p3-{number}.png", icc_profile=b"a profile")
+    settings = tiny_settings(photos={"folders": [str(photos)]}, detectors=["spam-svm"], attacks=[])
+    study = write_study(tmp_path / "study.yaml", settings)
+    for _ in range(2):  # the second time from what is remembered
+        answer = command("plan", study, "--out", tmp_path / "out", "--json")
+        assert (answer.status, answer.err) == (0, "")
+        lines = json.loads(answer.out)["left_out"]
+        assert [line.partition(": ")[0].removeprefix(f"{photos}/") for line in lines] == [
+            *("device-0/raw.dng", "phone/one.heic", "phone/two.HEIC", "readme.txt"),
+            "device-1/p3-0.png and 2 more",
+        ]
+        assert lines[-1].endswith(": a colour profile (ICC), which is not applied")

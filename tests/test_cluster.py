@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -111,7 +112,11 @@ def test_an_address_where_nothing_listens_is_one_clear_line(
     assert "Traceback" not in answer.err
 
 
-@pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["silence", "HTTP"])
+@pytest.mark.parametrize(
+    "greeting",
+    [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(2**22), b"\xff" * 2**22, bytes([1] + 7 * [0]) * 2**19],
+    ids=["silence", "HTTP", "zeros", "ones", "small numbers"],
+)
 @pytest.mark.filterwarnings("ignore")
 def test_an_address_where_something_else_listens_is_one_clear_line(
     greeting: bytes, monkeypatch: pytest.MonkeyPatch
@@ -125,7 +130,8 @@ def test_an_address_where_something_else_listens_is_one_clear_line(
             with suppress(OSError):  # closed
                 while True:
                     open_lines.append(listener.accept()[0])
-                    open_lines[-1].sendall(greeting)
+                    with suppress(OSError):  # the other has heard enough
+                        open_lines[-1].sendall(greeting)
 
         threading.Thread(target=listen, daemon=True).start()
         with (
@@ -314,6 +320,23 @@ def test_a_worker_of_another_version_that_came_late_does_no_work(
     assert failed.reason.startswith("StudyError: the worker tcp://127.0.0.1:")
     assert f"has counterforensics {__version__}, the run has 0.0.1; install the same" in failed.reason
     assert not store.has(task.key)
+
+
+LOCAL_CLUSTER = """
+from counterforensics.study.schedulers.cluster import connected
+
+if __name__ == "__main__":
+    with connected("local", gpu=False, workers=1, say=print) as there:
+        print(there.client.submit(abs, -1).result())
+"""
+
+
+def test_a_local_cluster_says_nothing_of_its_own(tmp_path: Path) -> None:
+    script = tmp_path / "local_cluster.py"
+    script.write_text(LOCAL_CLUSTER, encoding="utf-8")
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert ran.stderr == ""
+    assert ran.stdout.splitlines()[-1] == "1"
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -6,9 +6,13 @@ import copy
 import dataclasses
 import functools
 import json
+import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -213,6 +217,19 @@ def _restamp(folder: Path) -> None:
     _edit(folder, sha256=hashlib.sha256((folder / weights.TENSORS).read_bytes()).hexdigest())
 
 
+def _each(folder: Path, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    _replace(folder, {name: change(tensor) for name, tensor in load_file(folder / weights.TENSORS).items()})
+
+
+def _overwrite(folder: Path, content: bytes) -> None:
+    (folder / weights.record_of("detector")).write_bytes(content)
+
+
+def _replace_by_pipe(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+
+
 def _pickle(folder: Path) -> None:
     torch.save({"head.bias": torch.zeros(())}, folder / weights.TENSORS)
     _restamp(folder)
@@ -230,6 +247,38 @@ DAMAGE = {
         "lacks detector, settings or sha256",
     ),
     "an unknown detector": (lambda folder: _edit(folder, detector="spam-sv"), "did you mean 'spam-svm'"),
+    "settings that are null": (lambda folder: _edit(folder, settings=None), "settings must be an object, got null"),
+    "settings that are a number": (
+        lambda folder: _edit(folder, settings=3),
+        "settings must be an object, got a number",
+    ),
+    "settings that are a list": (lambda folder: _edit(folder, settings=[]), "settings must be an object, got a list"),
+    "settings that are true": (lambda folder: _edit(folder, settings=True), "an object, got true or false"),
+    "a list as setting": (
+        lambda folder: _edit(folder, settings={"c": [1]}),
+        "spam-svm:c must be of type float, got [1]",
+    ),
+    "a detector that is null": (lambda folder: _edit(folder, detector=None), "detector must be a text, got null"),
+    "a digest that is a number": (lambda folder: _edit(folder, sha256=3), "sha256 must be a text, got a number"),
+    "facts that are a list": (lambda folder: _edit(folder, training=[1]), "training must be an object, got a list"),
+    "facts without a table": (lambda folder: _edit(folder, training={"steps": []}), "steps must be a number or a text"),
+    "facts without end": (lambda folder: _edit(folder, pairs=10**400), "pairs must be a number or a text"),
+    "a record nested deep": (lambda folder: _overwrite(folder, b'{"a":' * 100_000), "nested too deep"),
+    "a record that is a list": (lambda folder: _overwrite(folder, b"[]"), "lacks detector, settings or sha256"),
+    "a record that is no text": (lambda folder: _overwrite(folder, b"\xff\xfe"), "holds no JSON"),
+    "a record that is a pipe": (lambda folder: _replace_by_pipe(folder, "detector.json"), "not a regular file"),
+    "tensors that are a pipe": (lambda folder: _replace_by_pipe(folder, weights.TENSORS), "not a regular file"),
+    "tensors of 20 GB": (lambda folder: os.truncate(folder / weights.TENSORS, 20 * 10**9), "at most 1,073,741,824"),
+    "weights of zero": (
+        lambda folder: _each(folder, torch.zeros_like),
+        "nothing that was learned, every weight is zero",
+    ),
+    "whole numbers": (
+        lambda folder: _each(folder, lambda one: one.to(torch.int64)),
+        "holds torch.int64, not torch.floa",
+    ),
+    "float8": (lambda folder: _each(folder, lambda one: one.to(torch.float8_e4m3fn)), "holds torch.float8_e4m3fn, not"),
+    "yes and no": (lambda folder: _each(folder, lambda one: one > 0), "holds torch.bool, not torch.float32"),
     "other shapes": (lambda folder: _replace(folder, {"head.bias": torch.zeros(2)}), "holds another detector"),
 }
 
@@ -241,21 +290,53 @@ def test_damaged_weights_are_refused_with_the_reason(damage: str, stored: Path) 
     with pytest.raises(WeightsError) as raised:
         load_detector(stored)
     assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 800
+
+
+def test_weights_so_large_that_no_verdict_is_a_number_are_named(stored: Path) -> None:
+    _each(stored, lambda tensor: torch.full_like(tensor, 1e38))
+    with pytest.raises(WeightsError, match="the verdict of SpamSvmDetector holds NaN or infinity; check its weights"):
+        score(load_detector(stored), [noisy_patches(2, seed=0)])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (3.0, "must give its logits as a tensor"),
+        (torch.zeros(2, 1), "for 2 patches; got torch.float32 of shape"),
+        (torch.zeros(2, dtype=torch.int64), "a real number, for 2 patches; got torch.int64"),
+        (torch.tensor([0.0, math.inf]), "holds NaN or infinity"),
+    ],
+)
+def test_what_gives_no_logits_is_named(given: Any, said: str) -> None:
+    detector = SimpleNamespace(differentiable=False, logits=lambda pixels: given)
+    with pytest.raises(WeightsError, match=said):
+        score(detector, [noisy_patches(2, seed=0)])
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("spam-svm:c=0", "c must be positive, got 0"),
+        ("spam-svm:c=0", "c must lie between 1e-09 and 1e+09, got 0"),
+        ("spam-svm:c=1e160", "c must lie between 1e-09 and 1e+09, got 1e+160"),
+        ("spam-svm:c=1e-300", "c must lie between 1e-09 and 1e+09, got 1e-300"),
         ("spam-svm:normalisation=l1", "must be sqrt or l2, got 'l1'"),
         ("cozzolino2017:parametrisation=fixed", "must be product or free, got 'fixed'"),
         ("cozzolino2017:alpha=0", "alpha must be positive"),
-        ("cozzolino2017:steps=-1", "steps must be at least 0"),
+        ("cozzolino2017:steps=-1", "steps must lie between 0 and 10,000,000, got -1"),
+        ("cozzolino2017:steps=1e15", "steps must lie between 0 and 10,000,000, got 1000000000000000"),
+        ("cozzolino2017:pairs_per_step=1e15", "pairs_per_step must lie between 1 and 10,000,000, got 1000000000000000"),
+        ("cozzolino2017:lr=0,feature_lr=0", "lr=0 and feature_lr=0 changes nothing; steps=0 says so"),
         ("cozzolino2017:lr=7", "rates must lie between 0 and 1"),
         ("bayar2016:normalisation=layer", "must be batch or local-response, got 'layer'"),
         ("xception:channels=green", "channels must be luma or rgb, got 'green'"),
         ("xception:crop=5", "crop must be 0 or at least 32, got 5"),
-        ("mislnet:steps=-1", "steps must be at least 0, got -1"),
+        ("mislnet:steps=-1", "steps must lie between 0 and 10,000,000, got -1"),
+        ("mislnet:steps=99999999999", "steps must lie between 0 and 10,000,000, got 99999999999"),
+        ("mislnet:steps=0", "steps=0 without a start leaves the network untrained"),
+        ("xception:steps=0,start=random", "steps=0 without a start leaves the network untrained"),
+        ("bayar2016:lr=0", "lr=0 leaves the network untrained"),
         ("mislnet:lr=2", "lr must lie between 0 and 1, got 2"),
         ("mislnet:optimiser=lion", "optimiser must be adamw or sgd, got 'lion'"),
         ("mislnet:precision=float16", "precision must be bfloat16 or float32, got 'float16'"),
@@ -415,11 +496,16 @@ def imagenet(path: Path, **changes: torch.Tensor | None) -> dict[str, torch.Tens
     return theirs
 
 
+# Settings by which one step of training leaves all weights where they began.
+STILL = "steps=1,pairs_per_step=2,lr=1e-30,start=random,crop=0"
+
+
 def test_xception_begins_with_imagenets_weights(tmp_path: Path) -> None:
     theirs = imagenet(tmp_path / "legacy.safetensors")
     for name in ("conv1.weight", "block1.rep.0.conv1.weight", "block4.rep.7.pointwise.weight", "block12.skip.weight"):
         assert name in theirs
-    recipe = parse(f"xception:imagenet={tmp_path / 'legacy.safetensors'},steps=0,start=random")
+    recipe = parse(f"xception:imagenet={tmp_path / 'legacy.safetensors'},{STILL}")
+    recipe.check_files()
     state = recipe.train(median_pairs(2, 2, size=32, held_out=0), seed=7).state_dict()
     assert torch.equal(state["middle.0.rep.7.pointwise.weight"], theirs["block4.rep.7.pointwise.weight"])
     assert torch.equal(state["exit.4.conv1.weight"], theirs["conv4.conv1.weight"])
@@ -438,6 +524,8 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, changes: dict[st
     with pytest.raises(WeightsError) as raised:
         imagenet_weights.load_legacy_xception(parse("xception").build(), str(tmp_path / "other.safetensors"))
     assert "does not hold the weights of legacy_xception" in str(raised.value)
+    with pytest.raises(WeightsError, match=r"does not hold the weights of legacy_xception: (conv1|act1|bn1)\.weight"):
+        parse(f"xception:imagenet={tmp_path / 'other.safetensors'}").check_files()
     assert said in str(raised.value)
 
 

@@ -74,7 +74,8 @@ def test_rates_of_this_store_come_before_those_of_the_package(tmp_path: Path, ti
     assert found.measured_here == found.left == len(plan.tasks)
     assert found.seconds == pytest.approx(2 * len(plan.tasks))
     assert found.kinds["judge"].seconds == pytest.approx(2 * found.kinds["judge"].tasks)
-    assert {cost.memory for cost in found.kinds.values()} == {10**9}
+    by_photograph = {"crop", "simulate"}  # whose memory goes by its pixels
+    assert {cost.memory for kind, cost in found.kinds.items() if kind not in by_photograph} == {10**9}
 
 
 def test_other_settings_of_the_same_attack_are_the_next_best_guide() -> None:

@@ -729,3 +729,28 @@ def test_a_study_refuses_what_a_generator_cannot_learn_before_it_begins(tmp_path
 def test_an_attack_names_manipulations_of_its_study(tmp_path: Path) -> None:
     with pytest.raises(CounterforensicsError, match=r"unknown manipulation of gan-kim .median:5."):
         tiny_study(tmp_path, attacks=[{"attack": "gan-kim", "manipulations": ["median:5"]}])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"settings": None}, "settings must be an object, got null"),
+        ({"settings": 3}, "settings must be an object, got a number"),
+        ({"settings": []}, "settings must be an object, got a list"),
+        ({"settings": True}, "settings must be an object, got true or false"),
+        ({"generator": 3}, "generator must be a text, got a number"),
+        ({"photos": 3}, "photos must be a list, got a number"),
+        ({"devices": [3]}, "devices must be a list of texts"),
+        ({"manipulation": []}, "manipulation must be a text, got a list"),
+    ],
+)
+def test_the_record_of_a_generator_of_another_shape_is_one_clear_line(
+    tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    record = {"generator": "gan-kim", "settings": {}, "sha256": "0", "manipulation": "median:7"}
+    (tmp_path / "generator.json").write_text(json.dumps(record | changes), encoding="utf-8")
+    for use in (load_generator, lambda folder: GENERATORS["gan-kim"](weights=str(folder)).pretrained_record()):
+        with pytest.raises(WeightsError) as caught:
+            use(tmp_path)
+        assert said in str(caught.value)
+        assert str(caught.value).count("\n") == 0

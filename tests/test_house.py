@@ -39,6 +39,7 @@ LOOKED_UP = {
     "learning/accelerator.py": "torch's private names for what a processor can",
     "manipulations/base.py": "the dtype of whatever was given",
     "photos/folder.py": "how a picture of Pillow lies",
+    "photos/remarks.py": "how many pictures a file of Pillow holds",
     "report/manifest.py": "fields of an outcome",
     "report/tables/detection.py": "figures of a claim",
     "study/collect.py": "columns of a plan's records",

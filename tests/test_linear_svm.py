@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 
 import numpy as np
@@ -101,3 +102,15 @@ def test_one_that_does_not_converge_is_an_error(monkeypatch: pytest.MonkeyPatch)
     negative, positive = map(rows_of, two_classes(0, 50, 5, 0.1))
     with pytest.raises(TrainingError, match=r"the SVM with c = 0\.5 did not converge in 1 steps; try a smaller c"):
         fit_linear_svm(negative, positive, *moments([negative, positive]), c=0.5)
+
+
+def test_a_full_folder_for_temporary_files_is_blamed_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: open("/dev/full", "r+b"))  # noqa: PTH123, SIM115
+    monkeypatch.setattr(tempfile, "tempdir", "/small")
+    with (
+        pytest.raises(
+            TrainingError, match=r"temporary files, '/small' \(No space left on device\); make room there, or"
+        ),
+        Rows(4) as rows,
+    ):
+        rows.append(np.zeros((10, 4), np.float32))

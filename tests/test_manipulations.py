@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from counterforensics.errors import PixelError
+from counterforensics.errors import PixelError, StudyError
 from counterforensics.manipulations import BACKEND, MANIPULATIONS, PAPER, parse
 from counterforensics.manipulations.base import Manipulation
 from counterforensics.names import Registry
@@ -38,6 +39,14 @@ def test_every_manipulation_is_tried() -> None:
 @pytest.mark.parametrize("check", MANIPULATION_CHECKS, ids=lambda check: check.__name__)
 def test_a_manipulation_keeps_its_contract(check: Callable[[ManipulationCase], None], text: str) -> None:
     check(ManipulationCase(text))
+
+
+@pytest.mark.parametrize("text", ["blur:0.3", "resize:1.001", "resize:0.999"])
+def test_the_weakest_settings_still_change_a_photograph(text: str) -> None:
+    manipulation = parse(text)
+    side = manipulation.side_before(8)
+    photo = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    assert not np.array_equal(manipulation(photo), photo)
 
 
 # --- manipulations that break it
@@ -89,12 +98,30 @@ def test_a_broken_contract_is_said(how: str, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("text", PAPER)
 @pytest.mark.parametrize(
     "wrong",
-    [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3)), np.zeros((8, 8, 4), np.uint8), [[0]]],
-    ids=["grey", "float", "alpha", "list"],
+    [
+        *(np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3)), np.zeros((8, 8, 4), np.uint8), [[0]], None),
+        *(np.zeros((0, 0, 3), np.uint8), np.zeros((0, 8, 3), np.uint8), np.zeros((8, 0, 3), np.uint8)),
+    ],
+    ids=["grey", "float", "alpha", "list", "nothing", "empty", "no row", "no column"],
 )
 def test_what_is_no_photograph_is_refused(text: str, wrong: object) -> None:
     with pytest.raises(PixelError, match=r"must be uint8 \[h, w, 3\], got"):
         parse(text)(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", MANIPULATIONS)
+@pytest.mark.parametrize("value", ["x", None, True, [], math.nan, math.inf, 10**400, -1])
+def test_a_setting_that_is_no_number_in_range_is_refused(name: str, value: Any) -> None:
+    make: Any = MANIPULATIONS[name]
+    with pytest.raises(StudyError, match=f"{name}: .* must "):
+        make(value)
+
+
+@pytest.mark.parametrize("name", ["median", "jpeg"])
+def test_a_setting_that_is_no_whole_number_is_refused(name: str) -> None:
+    make: Any = MANIPULATIONS[name]
+    with pytest.raises(StudyError, match=rf"{name}: .* must be a whole number, got 3\.5"):
+        make(3.5)
 
 
 @pytest.mark.parametrize("size", [3, 7])

@@ -5,12 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
+from counterforensics.errors import PhotoError, StudyError
+from counterforensics.study import estimate
+from counterforensics.study.estimate import estimate_study
+from counterforensics.study.run import run_study
 from counterforensics.study.schedulers import memory
+from tests.conftest import tiny_study
 
 
 def test_the_peak_is_at_least_what_was_held_and_never_falls() -> None:
@@ -62,3 +72,123 @@ def test_a_long_task_gives_memory_back_as_it_goes(tmp_path: Path) -> None:
     short, long = map(int, ran.stdout.split())
     # Where nothing is released in between, 1.6 times.
     assert long < 1.45 * short
+
+
+# --- what a task takes, and what `plan` says of it
+
+# Runs one task of a photograph, and says what the process then held at most, and what was foreseen.
+TASK = """
+import hashlib
+import sys
+from pathlib import Path
+
+from counterforensics.manipulations import MANIPULATIONS
+from counterforensics.photos.folder import FolderPhoto
+from counterforensics.photos.simulated import SimulatedPhoto
+from counterforensics.study.estimate import memory_of_task
+from counterforensics.study.schedulers.memory import peak_memory
+from counterforensics.study.store.folder import FolderStore
+from counterforensics.study.tasks import CROP, SIMULATE, Task, Worker, run_task
+
+place, text, width, height = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+pixels = width * height
+if text == "simulate":
+    photo = SimulatedPhoto("simulated-a", 0, width, height, 0)
+    task = Task(SIMULATE, {"photo": photo.digest}, photo=photo, pixels=pixels)
+else:
+    path = place / "photo.png"
+    photo = FolderPhoto("device", path, hashlib.sha256(path.read_bytes()).hexdigest())
+    part = None if text == "pristine" else MANIPULATIONS.parse(text)
+    workers = {} if part is None else {"manipulation": Worker(part, text, {}, MANIPULATIONS)}
+    settings = {"per_photo": 24, "size": 128, "channels": "luma", "seed": 0, "photo": photo.digest}
+    task = Task(CROP, settings, {}, text, workers, photo, pixels=pixels)
+run_task(task, FolderStore(place / "store"), print)
+print(peak_memory(), memory_of_task(task, None))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a peak includes other things")
+@pytest.mark.parametrize(
+    ("text", "width", "height"),
+    [
+        ("pristine", 4000, 3000),
+        ("resize:1.5", 4000, 3000),
+        ("resize:4", 4000, 3000),
+        ("jpeg:70", 4000, 3000),
+        ("pristine", 13000, 13000),
+        ("simulate", 2048, 1536),
+    ],
+)
+def test_the_memory_that_is_foreseen_is_what_a_photograph_takes(
+    tmp_path: Path, text: str, width: int, height: int
+) -> None:
+    if text != "simulate":
+        Image.new("RGB", (width, height), (9, 99, 199)).save(tmp_path / "photo.png")
+    command = [sys.executable, "-W", "ignore", "-c", TASK, str(tmp_path), text, str(width), str(height)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    taken, foreseen = map(int, ran.stdout.split())
+    assert taken / 1.5 < foreseen < 1.5 * taken
+    assert taken < 3.2e9
+
+
+def test_no_photograph_and_manipulation_that_take_too_much_come_into_a_study(tmp_path: Path) -> None:
+    for device in "abc":
+        (tmp_path / "photos" / device).mkdir(parents=True)
+        for number in range(2):
+            colour = (9 * ord(device) % 256, number, 9)
+            Image.new("RGB", (4000, 3000), colour).save(
+                tmp_path / "photos" / device / f"{number}.png", compress_level=1
+            )
+    photos = {"folders": [str(tmp_path / "photos")]}
+    study = tiny_study(tmp_path, photos=photos, manipulations=["resize:10"], split={"test": 1}, attacks=[])
+    with pytest.raises(PhotoError, match=r"resize:10 of 4000x3000 takes 4\.8 GB of memory, at most 2\.7 work"):
+        estimate_study(study, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("detector", "attacks", "named"),
+    [
+        ("cozzolino2017:pairs_per_step=4096", [], "train cozzolino2017:pairs_per_step=4096 on "),
+        ("spam-svm", [{"attack": "gan-kim:pairs_per_step=4096"}], "learn gan-kim:pairs_per_step=4096 on "),
+    ],
+)
+def test_a_training_that_takes_more_memory_than_there_is_is_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, detector: str, attacks: list[Any], named: str
+) -> None:
+    monkeypatch.setattr(estimate, "memory_of_machine", lambda: 8 * 2**30)
+    monkeypatch.setattr(estimate, "best_device", lambda: torch.device("cpu"))
+    study = tiny_study(tmp_path, detectors=[detector], attacks=attacks, manipulations=["median:7"])
+    for run in (run_study, estimate_study):
+        with pytest.raises(StudyError, match=rf"^{named}.*: takes about .* GB of memory, .* a smaller pairs_per_step"):
+            run(study, tmp_path / "out")
+
+
+def test_who_needs_memory_waits_until_there_is_some() -> None:
+    budget = memory.Budget(100)
+    held, most, together = 0, 0, threading.Lock()
+
+    def take(size: int) -> None:
+        nonlocal held, most
+        with budget.taken(size):
+            with together:
+                held += min(size, 100)
+                most = max(most, held)
+            with together:
+                held -= min(size, 100)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(take, [60, 30, 500, 10] * 100))
+    assert most <= 100
+    with budget.taken(100):
+        pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a peak begins anew on Linux alone")
+def test_the_peak_of_a_task_is_not_that_of_the_one_before() -> None:
+    with memory.peak_of_task():
+        held = np.ones(40_000_000)
+        before = memory.peak_memory()
+        del held
+    memory.release()
+    with memory.peak_of_task():
+        assert memory.peak_memory() < before - 200_000_000

@@ -11,6 +11,7 @@ import pytest
 
 from counterforensics import attacks, detectors, manipulations, names
 from counterforensics.errors import CounterforensicsError, NameNotFoundError, StudyError
+from counterforensics.manipulations import MANIPULATIONS
 from counterforensics.names import Part, Registry
 
 TEXTS = [
@@ -52,10 +53,21 @@ def test_a_text_form_is_brought_to_its_shortest(text: str, shortest: str) -> Non
         ("median:radius=7", NameNotFoundError, "unknown setting of median 'radius'"),
         ("median:big", StudyError, "median:size must be of type int, got 'big'"),
         ("median:3.5", StudyError, "median:size must be of type int, got '3.5'"),
+        ("median:1_1", StudyError, "median:size must be of type int, got '1_1'"),
+        ("median:true", StudyError, "median:size must be of type int, got 'true'"),
+        ("median:\N{ARABIC-INDIC DIGIT SEVEN}", StudyError, "median:size must be of type int, got"),
+        ("median:7,size=3", StudyError, "'median:7,size=3' gives 'size' twice; give it once"),
+        ("median:" + "9" * 500, StudyError, "median:size must be of type int, got '999"),
+        ("blur:1_1.5", StudyError, "blur:sigma must be of type float, got '1_1.5'"),
+        ("x" * 5000, StudyError, "a text form has at most 2000 letters, got 5000: 'xxx"),
+        ("med\x1b[2J", NameNotFoundError, r"unknown manipulation 'med\x1b[2J'; did you mean 'median'?"),
         ("median:inf", StudyError, "median:size must be of type int, got 'inf'"),
         ("median:4", StudyError, "size must be odd"),
         ("jpeg:0", StudyError, "quality must lie between 1 and 100, got 0"),
         ("blur:nan", StudyError, "sigma must lie between"),
+        ("blur:0.05", StudyError, "blur: sigma must lie between 0.3 and 50, got 0.05"),
+        ("resize:1", StudyError, "scale must differ by at least 0.001 from 1, which changes nothing, got 1"),
+        ("resize:1.0005", StudyError, "scale must differ by at least 0.001 from 1, which changes nothing, got 1.0005"),
         ("resize:-1", StudyError, "scale must lie between"),
     ],
 )
@@ -63,6 +75,15 @@ def test_a_text_that_names_nothing_says_what_would(text: str, error: type[Except
     with pytest.raises(error) as raised:
         manipulations.parse(text)
     assert said in str(raised.value)
+    assert len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize("name", MANIPULATIONS)
+def test_the_form_that_a_name_alone_is_answered_with_works(name: str) -> None:
+    with pytest.raises(StudyError, match=f"needs a value for .*; write {name}:") as raised:
+        manipulations.parse(name)
+    suggested = str(raised.value).rpartition(" ")[2]
+    assert manipulations.text_form(manipulations.parse(suggested)) == suggested
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import logging
 import os
+import shutil
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, TiffImagePlugin, features
 
 from counterforensics.errors import PhotoError
-from counterforensics.photos.folder import decode, find_photos
+from counterforensics.photos.folder import decode, examine, find_photos
+from counterforensics.photos.jpeg_file import check_jpeg
+from counterforensics.photos.remarks import EDITED, JPEG_INSIDE, PROFILE, SCREENSHOT, SEVERAL
 from tests.conftest import picture
+
+CAMERAS = Path(__file__).parents[2] / "shared" / "cameras" / "devices"
 
 
 def _sparse(path: Path) -> None:
@@ -26,6 +39,35 @@ def encoded(image: Image.Image, format: str, **settings: object) -> bytes:
     stream = io.BytesIO()
     image.save(stream, format, **settings)
     return stream.getvalue()
+
+
+def settings_of_jpegs() -> st.SearchStrategy[dict[str, Any]]:
+    """What Pillow can be told about writing a JPEG file."""
+    intervals: list[dict[str, Any]] = [{}, {"restart_marker_rows": 1}, {"restart_marker_blocks": 3}]
+    return st.builds(
+        lambda interval, **others: interval | others,
+        st.sampled_from(intervals),
+        quality=st.integers(1, 100),
+        subsampling=st.integers(0, 2),
+        progressive=st.booleans(),
+        optimize=st.booleans(),
+    )
+
+
+def pictures() -> st.SearchStrategy[Image.Image]:
+    """Noise, a ramp, one colour or noise beside one colour; in colour or grey."""
+
+    def make(kind: str, mode: str, width: int, height: int, level: int) -> Image.Image:
+        pixels = picture(level, width, height)
+        if kind == "ramp":
+            pixels[:] = np.linspace(255, level, width)[None, :, None]
+        elif kind != "noise":
+            pixels[:, 0 if kind == "flat" else width // 3 :] = level
+        return Image.fromarray(pixels).convert(mode)
+
+    kinds = st.sampled_from(["noise", "ramp", "flat", "half flat"])
+    sides = st.integers(1, 200)
+    return st.builds(make, kinds, st.sampled_from(["RGB", "L"]), sides, sides, st.integers(0, 255))
 
 
 # --- what is found
@@ -62,14 +104,65 @@ def test_a_device_in_two_folders_is_one_device(photo_folder: Path, tmp_path: Pat
     ]
 
 
-def test_hidden_files_folders_and_other_suffixes_are_passed_over(photos: Path) -> None:
-    for name in ("device-0/.one.jpg", "device-0/notes.txt", "device-0/raw.dng", ".trash/one.jpg", "loose.jpg"):
+def test_hidden_files_and_folders_are_passed_over(photos: Path) -> None:
+    for name in ("device-0/.one.jpg", "device-0/.DS_Store", ".trash/one.jpg", ".loose.jpg"):
         (photos / name).parent.mkdir(exist_ok=True)
         (photos / name).write_bytes(b"anything")
-    (photos / "device-0" / "folder.jpg").mkdir()
     found = find_photos([photos])
     assert len(found.photos) == 8
     assert found.left_out == ()
+
+
+WORKING = "JPEG, PNG and TIFF photographs work"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        *(
+            (f"device-0/a{suffix}", f"{suffix} is not read; {WORKING}")
+            for suffix in (".heic", ".DNG", ".webp", ".avif")
+        ),
+        ("device-0/notes.txt", f".txt is not read; {WORKING}"),
+        ("device-0/IMG_0001", f"a file without a suffix is not read; {WORKING}"),
+        ("heic-only/a.heic", f".heic is not read; {WORKING}"),
+        ("loose.jpg", "stands beside the device folders; photographs stand in one of them"),
+        ("MANIFEST.csv", "stands beside the device folders; photographs stand in one of them"),
+    ],
+)
+def test_every_other_file_is_named_with_its_reason(photos: Path, name: str, reason: str) -> None:
+    (photos / name).parent.mkdir(exist_ok=True)
+    (photos / name).write_bytes(b"anything")
+    found = find_photos([photos])
+    assert len(found.photos) == 8
+    assert found.left_out == (f"{photos / name}: {reason}",)
+
+
+def test_a_folder_inside_a_device_folder_is_named(photos: Path) -> None:
+    for name in ("folder.jpg", "2024"):
+        (photos / "device-0" / name).mkdir()
+    (photos / "device-0" / "2024" / "one.jpg").write_bytes(b"anything")
+    lines = find_photos([photos]).left_out
+    assert lines == tuple(
+        f"{photos}/device-0/{name}: a folder inside a device folder, which is not read; move its photographs up"
+        for name in ("2024", "folder.jpg")
+    )
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".JPEG"])
+def test_jpegs_of_every_suffix_are_used(photos: Path, suffix: str) -> None:
+    shutil.copy(photos / "device-0" / "one.jpg", photos / "device-0" / f"more{suffix}")
+    found = find_photos([photos])
+    assert (len(found.photos), found.left_out) == (9, ())
+    assert all(photo.read().shape == (160, 192, 3) for photo in found.photos)
+
+
+@pytest.mark.parametrize("format", ["WEBP", "AVIF", "GIF"])
+def test_another_format_under_the_name_of_a_jpeg_is_named(format: str) -> None:
+    if format.lower() in ("webp", "avif") and not features.check(format.lower()):
+        pytest.skip(f"this Pillow writes no {format}")
+    with pytest.raises(PhotoError, match=f"a.jpg: mislabelled, the file holds {format}; only {WORKING}"):
+        decode(encoded(Image.fromarray(picture(1)), format), Path("a.jpg"))
 
 
 @pytest.mark.parametrize(
@@ -166,11 +259,32 @@ def test_greyscale_becomes_three_equal_channels() -> None:
     np.testing.assert_array_equal(pixels, np.dstack([grey] * 3))
 
 
-def test_a_photo_is_not_turned_by_its_orientation() -> None:
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("suffix", "format", "settings"),
+    [
+        (".png", "PNG", {}),
+        (".jpg", "JPEG", {"quality": 95}),
+        (".tif", "TIFF", {}),
+        (".tif", "TIFF", {"compression": "tiff_lzw"}),
+        (
+            ".tif",
+            "TIFF",
+            {"compression": "tiff_deflate", "save_all": True, "append_images": [Image.new("RGB", (9, 9))]},
+        ),
+    ],
+)
+def test_a_photo_is_not_turned_by_its_orientation(
+    orientation: int, suffix: str, format: str, settings: dict[str, Any]
+) -> None:
+    upright = encoded(Image.fromarray(picture(8)), format, **settings)
     exif = Image.Exif()
-    exif[0x0112] = 6  # "rotate by 90 degrees to look right"
-    content = encoded(Image.fromarray(picture(8)), "PNG", exif=exif)
-    np.testing.assert_array_equal(decode(content, Path("a.png")), picture(8))
+    exif[0x0112] = orientation  # 6: "rotate by 90 degrees to look right"
+    content = encoded(Image.fromarray(picture(8)), format, exif=exif, **settings)
+    assert Image.open(io.BytesIO(content)).getexif()[0x0112] == orientation
+    pixels = decode(content, Path(f"a{suffix}"))
+    np.testing.assert_array_equal(pixels, decode(upright, Path(f"a{suffix}")))
+    assert pixels.shape == (160, 192, 3)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -205,7 +319,7 @@ def test_other_colour_modes_are_refused_by_name(mode: str, format: str, suffix: 
         decode(content, Path(f"a{suffix}"))
 
 
-@pytest.mark.parametrize(("format", "suffix"), [("PNG", ".jpg"), ("JPEG", ".png"), ("GIF", ".jpg"), ("JPEG", ".tif")])
+@pytest.mark.parametrize(("format", "suffix"), [("PNG", ".jpg"), ("JPEG", ".png"), ("JPEG", ".tif")])
 def test_a_mislabelled_file_is_refused_by_what_it_holds(format: str, suffix: str) -> None:
     content = encoded(Image.fromarray(picture(11)), format)
     with pytest.raises(PhotoError, match=f"mislabelled, the file holds {format}; rename it"):
@@ -234,3 +348,171 @@ def test_damaged_bytes_give_pixels_or_a_reason_and_nothing_else(format: str, suf
         except PhotoError:
             refusals += 1
     assert refusals > 0
+
+
+# --- JPEG files of which a part is missing
+
+
+@given(pictures(), settings_of_jpegs())
+def test_whole_jpegs_work_however_they_were_written(image: Image.Image, settings: dict[str, Any]) -> None:
+    content = encoded(image, "JPEG", **settings)
+    pixels = decode(content, Path("a.jpg"))
+    np.testing.assert_array_equal(pixels, np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
+    # What stands behind the picture is no part of it: further pictures, films.
+    np.testing.assert_array_equal(decode(content + bytes(5000), Path("a.jpg")), pixels)
+
+
+def test_areas_of_one_colour_give_zeros_that_are_no_hole() -> None:
+    content = encoded(Image.new("RGB", (2000, 1500), (90, 90, 90)), "JPEG", optimize=True)
+    assert bytes(1000) in content
+    assert (decode(content, Path("a.jpg")) == 90).all()
+
+
+def test_every_real_photograph_works() -> None:
+    paths = sorted(CAMERAS.glob("*/*.jpg")) if CAMERAS.is_dir() else []
+    if not paths:
+        pytest.skip(f"{CAMERAS} is not there")
+    for path in paths:
+        check_jpeg(path.read_bytes())
+
+
+def _data_of(content: bytes) -> int:
+    """Where the first compressed data begin."""
+    start = content.index(b"\xff\xda")
+    return start + 2 + int.from_bytes(content[start + 2 : start + 4], "big")
+
+
+def _cut(content: bytes, place: float) -> bytes:
+    start = _data_of(content)
+    return content[: start + int(place * (len(content) - start - 2))] + b"\xff\xd9"
+
+
+def _empty_tail(content: bytes, place: float) -> bytes:
+    kept = _cut(content, place)[:-2]
+    return kept + bytes(len(content) - len(kept))
+
+
+def _hole(content: bytes, place: float) -> bytes:
+    start = _data_of(content)
+    first = start + int(place * (len(content) - start - 4096 - 2))
+    return content[:first] + bytes(4096) + content[first + 4096 :]
+
+
+def _resized(content: bytes, place: float) -> bytes:
+    frame = next(content.index(marker) for marker in (b"\xff\xc0", b"\xff\xc2") if marker in content)
+    height, width = struct.unpack_from(">HH", content, frame + 5)
+    sides = (13000, 13000) if place < 0.5 else (height - 16, width)
+    return content[: frame + 5] + struct.pack(">HH", *sides) + content[frame + 9 :]
+
+
+@given(
+    st.sampled_from([_cut, _empty_tail, _hole, _resized]),
+    st.floats(0, 0.99),
+    st.sampled_from([{}, {"progressive": True}, {"optimize": True}, {"restart_marker_rows": 1}, {"subsampling": 0}]),
+    st.sampled_from(["RGB", "L"]),
+)
+def test_a_jpeg_of_which_a_part_is_missing_is_refused(
+    damage: Callable[[bytes, float], bytes], place: float, settings: dict[str, Any], mode: str
+) -> None:
+    image = Image.fromarray(picture(5, 320, 240)).convert(mode)
+    content = encoded(image, "JPEG", quality=95, **settings)
+    with pytest.raises(PhotoError, match=r"^a.jpg: truncated or damaged \((the|a|its|no) .*\)$"):
+        decode(damage(content, place), Path("a.jpg"))
+
+
+@given(st.binary(max_size=400), st.integers(2, 700))
+def test_any_bytes_are_a_jpeg_or_a_reason(content: bytes, position: int) -> None:
+    whole = encoded(Image.fromarray(picture(6, 24, 24)), "JPEG", progressive=True)
+    for given_bytes in (b"\xff\xd8" + content, whole[:position] + content + whole[position + len(content) :]):
+        with contextlib.suppress(PhotoError):
+            check_jpeg(given_bytes)
+
+
+def test_an_unusual_jpeg_is_named() -> None:
+    content = encoded(Image.fromarray(picture(6)), "JPEG")
+    with pytest.raises(PhotoError, match="an unusual JPEG; baseline and progressive ones work"):
+        check_jpeg(content.replace(b"\xff\xc0", b"\xff\xc9"))
+
+
+@pytest.mark.parametrize("settings", [{"compress_level": 0}, {}])
+def test_a_hole_in_a_png_is_refused(settings: dict[str, Any]) -> None:
+    content = encoded(Image.fromarray(picture(7)), "PNG", **settings)
+    for first in np.linspace(60, len(content) - 600, 20).astype(int):
+        with pytest.raises(PhotoError, match="truncated or damaged"):
+            decode(content[:first] + bytes(512) + content[first + 512 :], Path("a.png"))
+
+
+# --- TIFF files, and what is unusual
+
+
+@pytest.mark.parametrize("compression", ["tiff_deflate", "jpeg"])
+def test_a_hole_in_a_packed_tiff_is_refused(compression: str) -> None:
+    content = encoded(Image.fromarray(picture(7)), "TIFF", compression=compression)
+    decode(content, Path("a.tif"))
+    middle = len(content) // 2
+    with pytest.raises(PhotoError, match="truncated or damaged"):
+        decode(content[:middle] + bytes(1000) + content[middle + 1000 :], Path("a.tif"))
+
+
+def test_libtiff_writes_nothing_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    for compression in ("tiff_lzw", "packbits", "tiff_deflate", "jpeg"):
+        content = encoded(Image.fromarray(picture(7)), "TIFF", compression=compression)
+        for middle in range(40, len(content) - 500, 2000):
+            with contextlib.suppress(PhotoError):
+                decode(content[:middle] + bytes(500) + content[middle + 500 :], Path("a.tif"))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_preview_in_a_raw_file_is_not_the_photograph() -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[254] = 1
+    content = encoded(Image.fromarray(picture(7)), "TIFF", tiffinfo=tags)
+    with pytest.raises(PhotoError, match="its first picture is a preview, as in raw files"):
+        decode(content, Path("a.tif"))
+
+
+def _software(name: str) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0131] = name
+    return exif
+
+
+def _other() -> Image.Image:
+    return Image.fromarray(picture(9))
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "settings", "remarks"),
+    [
+        ("a.jpg", "JPEG", {}, ()),
+        ("a.jpg", "JPEG", {"exif": _software("Ver.1.01")}, ()),
+        ("a.jpg", "JPEG", {"exif": _software("Adobe Photoshop CS5")}, (EDITED,)),
+        ("a.jpg", "JPEG", {"icc_profile": b"anything"}, (PROFILE,)),
+        ("a.jpg", "MPO", {"save_all": True, "append_images": [_other()]}, (SEVERAL,)),
+        ("a.png", "PNG", {"save_all": True, "append_images": [_other()]}, (SEVERAL,)),
+        ("a.tif", "TIFF", {"save_all": True, "append_images": [_other()]}, (SEVERAL,)),
+        ("a.tif", "TIFF", {"compression": "jpeg"}, (JPEG_INSIDE,)),
+        ("Screenshot_1.png", "PNG", {}, (SCREENSHOT,)),
+    ],
+)
+def test_what_is_unusual_about_a_photograph_is_said(
+    name: str, format: str, settings: dict[str, Any], remarks: tuple[str, ...]
+) -> None:
+    first = Image.fromarray(picture(8))
+    pixels, found = examine(encoded(first, format, **settings), Path(name))
+    assert found == remarks
+    # The first picture is what counts.
+    assert np.abs(pixels.astype(int) - picture(8)).mean() < 6
+
+
+def test_pillow_logs_nothing_on_standard_error() -> None:
+    assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("PIL").handlers)
+
+
+def test_a_photograph_of_too_many_pixels_is_refused_whatever_pillow_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    content = bytearray(encoded(Image.new("L", (8, 8)), "PNG"))
+    struct.pack_into(">II", content, 16, 20_000, 20_000)
+    struct.pack_into(">I", content, 29, zlib.crc32(content[12:29]))
+    with pytest.raises(PhotoError, match=r"a\.png: more than 178,956,970 pixels, refused as a bomb"):
+        decode(bytes(content), Path("a.png"))

@@ -266,11 +266,32 @@ def test_two_processes_at_the_same_task_keep_apart_what_they_go_on_from(
     ours = store.partial(KEY)
     ours.mkdir(parents=True)
     (ours / "checkpoint").write_text("half of it", encoding="utf-8")
-    assert f":{os.getpid()}:" in ours.name
-    monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")  # a process is its host and its number
+    monkeypatch.setattr("counterforensics.study.store.unfinished._token", lambda process: "another process")
     assert store.partial(KEY) != ours
     keep(store)
     assert (ours / "checkpoint").read_text(encoding="utf-8") == "half of it"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b'{"a":' * 100_000,
+        b'{"files": {"../../result.txt": "0"}, "at": "x"}',
+        b'{"files": {"result.txt": []}, "at": "x"}',
+        b'{"files": {}, "at": 3}',
+    ],
+    ids=["nested deep", "a file elsewhere", "no digest", "no place"],
+)
+def test_a_record_that_others_wrote_is_damaged_and_nothing_is_written_outside(
+    store: RemoteStore, record: bytes
+) -> None:
+    store.files.pipe_file(f"{store.base}/{KEY}/entry.json", record)
+    assert not store.has(KEY)
+    assert store.is_damaged(KEY)
+    assert not store.folder(KEY).exists()
+    store.discard(KEY)
+    keep(store)
+    assert store.has(KEY)
 
 
 def test_no_task_waits_long_for_a_note(store: RemoteStore, monkeypatch: pytest.MonkeyPatch) -> None:

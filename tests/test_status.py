@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -76,7 +77,20 @@ def test_a_run_that_was_killed_shows_what_it_was_at(finished: Path, tmp_path: Pa
     assert counts == {"total": 0, "done": 1, "running": 0, "failed": 0}
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
+NO_RUN = {
+    "nothing": None,
+    "half": "{",
+    "a list": "[]",
+    "an empty object": "{}",
+    "nested deep": '{"a":' * 100_000,
+    "tasks that are a list": '{"run": "r", "store": "s", "began": "2026-01-01T00:00Z", "ended": "", "tasks": []}',
+    "a task that is a number": '{"run": "", "store": "", "began": "2026-01-01T00:00Z", "ended": "", "tasks": {"a": 1}}',
+    "a time that is none": '{"run": "r", "store": "s", "began": "yesterday", "ended": "", "tasks": {}}',
+    "a store that is a number": '{"run": "r", "store": 3, "began": "2026-01-01T00:00:00Z", "ended": "", "tasks": {}}',
+}
+
+
+@pytest.mark.parametrize("content", NO_RUN.values(), ids=NO_RUN)
 def test_a_folder_without_a_run_is_one_clear_line(tmp_path: Path, command: Command, content: str | None) -> None:
     if content is not None:
         (tmp_path / RUN).write_text(content, encoding="utf-8")
@@ -84,6 +98,28 @@ def test_a_folder_without_a_run_is_one_clear_line(tmp_path: Path, command: Comma
     assert answer.status == 2
     assert f"{tmp_path} holds no run" in answer.err
     assert "give the --out of a run" in answer.err
+
+
+OTHER_NOTES: list[Any] = [
+    [],
+    3,
+    {},
+    {"outcome": "done"},
+    {"key": 1, "kind": "crop", "label": "", "run": "", "began": "", "outcome": "done", "seconds": 1},
+    {"key": "k", "kind": ["crop"], "label": "", "run": "", "began": "", "outcome": "done", "seconds": 1},
+    {"key": "k", "kind": "crop", "label": "", "run": "", "began": "", "outcome": "done", "seconds": "long"},
+    {"key": "k", "kind": "crop", "label": "", "run": "", "began": "", "outcome": "done", "seconds": 1, "amount": {}},
+]
+
+
+@pytest.mark.parametrize("other", OTHER_NOTES, ids=range(len(OTHER_NOTES)))
+def test_notes_of_another_shape_are_passed_over(copy: Path, command: Command, tiny_yaml: Path, other: Any) -> None:
+    before = command("status", copy, "--json").out
+    (copy / "store" / "log" / "another.json").write_text(json.dumps(other), encoding="utf-8")
+    (copy / "store" / "log" / "deep.json").write_text('{"a":' * 100_000, encoding="utf-8")
+    os.mkfifo(copy / "store" / "log" / "pipe.json")
+    assert command("status", copy, "--json").out == before
+    assert command("plan", tiny_yaml, "--out", copy).status == 0
 
 
 class Jumping(datetime):

@@ -9,12 +9,14 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from counterforensics.errors import StudyError
+from counterforensics.study.store import unfinished as unfinished_folders
 from counterforensics.study.store.folder import ENTRY, FolderStore
 
 KEY = hashlib.sha256(b"a task").hexdigest()
@@ -38,13 +40,6 @@ def unfinished(store: FolderStore) -> list[str]:
 @pytest.fixture
 def store(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path / "store")
-
-
-def gone_process() -> int:
-    """The number of a process that is no more."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
 
 
 def test_an_entry_is_there_once_it_is_written(store: FolderStore) -> None:
@@ -74,6 +69,21 @@ def replaced_by_a_file(folder: Path) -> None:
     folder.write_text("a file", encoding="utf-8")
 
 
+def replaced_by_a_link_to_nowhere(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.symlink_to("nowhere")
+
+
+def replaced_by(path: Path, make: Callable[[Path], object]) -> None:
+    path.unlink()
+    make(path)
+
+
+def sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(20_000_000_000)
+
+
 def emptied(folder: Path) -> None:
     shutil.rmtree(folder)
     folder.mkdir()
@@ -90,7 +100,15 @@ def emptied(folder: Path) -> None:
         lambda folder: (folder / ENTRY).write_text("[]", encoding="utf-8"),
         lambda folder: (folder / ENTRY).write_text('{"files": []}', encoding="utf-8"),
         lambda folder: (folder / ENTRY).write_bytes(b"\xff"),
+        lambda folder: (folder / ENTRY).write_bytes(b'{"a":' * 100_000),
+        lambda folder: replaced_by(folder / ENTRY, os.mkfifo),
+        lambda folder: replaced_by(folder / "result.txt", os.mkfifo),
+        lambda folder: replaced_by(folder / "result.txt", lambda path: path.symlink_to("/dev/zero")),
+        lambda folder: replaced_by(folder / ENTRY, sparse),
+        lambda folder: (folder / ENTRY).write_text('{"files": {"../../x": "0"}}', encoding="utf-8"),
+        lambda folder: (folder / ENTRY).write_text('{"files": {"result.txt": 3}}', encoding="utf-8"),
         replaced_by_a_file,
+        replaced_by_a_link_to_nowhere,
         emptied,
     ],
     ids=[
@@ -102,7 +120,15 @@ def emptied(folder: Path) -> None:
         "other record",
         "no files",
         "not text",
+        "nested deep",
+        "a pipe as record",
+        "a pipe",
+        "a device",
+        "20 GB of record",
+        "a file elsewhere",
+        "a number as digest",
         "a file",
+        "a link to nowhere",
         "an empty folder",
     ],
 )
@@ -149,15 +175,131 @@ def test_another_trouble_of_a_task_stays_what_it_is(store: FolderStore) -> None:
         fail(store, "a task", FileNotFoundError(errno.ENOENT, "No such file or directory"))
 
 
+# Begins to write an entry, says so, and waits for ever.
+WRITING = """
+import sys
+from pathlib import Path
+from counterforensics.study.store.folder import FolderStore
+
+with FolderStore(Path(sys.argv[1])).writing("0" * 64, "a task") as folder:
+    (folder / "half.npy").write_bytes(b"half")
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def another_process(store: FolderStore) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A process that is writing an entry, and the folder that it writes into."""
+    command = [sys.executable, "-c", WRITING, str(store.root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process, Path(process.stdout.readline().rstrip())
+        process.kill()
+
+
 def test_what_dead_processes_left_is_swept_and_what_living_ones_write_is_not(store: FolderStore) -> None:
-    left = store.root / "unfinished" / f"{socket.gethostname()}:{gone_process()}:left"
-    left.mkdir()
-    (left / "half.npy").write_bytes(b"half")
+    with another_process(store) as (process, theirs), store.writing(KEY, "a task") as ours:
+        FolderStore(store.root).sweep()
+        assert sorted(unfinished(store)) == sorted([ours.name, theirs.name])
+        process.kill()
+        process.wait()
+        FolderStore(store.root).sweep()
+        assert unfinished(store) == [ours.name]
+        (ours / "result.txt").write_text("whole", encoding="utf-8")
+    assert store.has(KEY)
+    assert unfinished(store) == []
+
+
+def aged(path: Path) -> None:
+    """Make the last beat of a folder's process long ago."""
+    now = path.stat().st_mtime
+    os.utime(path, (now, now - unfinished_folders.SECONDS_UNTIL_LEFT - 60))
+
+
+@pytest.mark.parametrize("name", ["0123-4567-a machine that started anew", "host:1:another version"])
+def test_what_another_machine_left_is_swept_when_nobody_renewed_it_for_long(store: FolderStore, name: str) -> None:
+    there = store.root / "unfinished" / name
+    there.mkdir()
+    store.sweep()
+    assert unfinished(store) == [name]
+    aged(there)
+    store.sweep()
+    assert unfinished(store) == []
+
+
+@pytest.mark.parametrize("alike", ["names", "kernels"])
+def test_machines_with_one_host_name_and_process_number_leave_each_other_alone(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch, alike: str
+) -> None:
+    with another_process(store) as (process, theirs):
+        # As in two containers, or two clones of one machine: all that could be told apart by names is the same.
+        monkeypatch.setattr(socket, "gethostname", lambda: "node")
+        monkeypatch.setattr(os, "getpid", lambda: process.pid)
+        if alike == "kernels":
+            monkeypatch.setattr(unfinished_folders, "_token", lambda process: theirs.name.split("-")[1])
+        with FolderStore(store.root).writing(KEY, "a task") as ours:
+            FolderStore(store.root).sweep()
+            assert sorted(unfinished(store)) == sorted([ours.name, theirs.name])
+
+
+def test_a_folder_that_is_held_is_kept_however_old_and_its_time_is_renewed(store: FolderStore) -> None:
     with store.writing(KEY, "a task") as folder:
+        aged(folder)
         store.sweep()
         assert unfinished(store) == [folder.name]
+        before = folder.stat().st_mtime
+        unfinished_folders.beat()
+        assert folder.stat().st_mtime > before + unfinished_folders.SECONDS_UNTIL_LEFT
         (folder / "result.txt").write_text("whole", encoding="utf-8")
+    unfinished_folders.beat()
     assert store.has(KEY)
+
+
+def test_where_folders_cannot_be_locked_the_time_alone_counts(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unfinished_folders, "_take", lambda *_: False)
+    with another_process(store) as (_, theirs):
+        store.sweep()
+        assert unfinished(store) == [theirs.name]
+        aged(theirs)
+        store.sweep()
+        assert unfinished(store) == []
+
+
+def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[Path] = []
+    locked = unfinished_folders._locked
+
+    def late(path: Path) -> tuple[bool, int | None]:
+        if not swept:
+            swept.append(path)
+            path.rmdir()
+        return locked(path)
+
+    monkeypatch.setattr(unfinished_folders, "_locked", late)
+    keep(store)
+    assert swept
+    assert store.has(KEY)
+
+
+@pytest.mark.parametrize("name", ["log", "partial", "unfinished", KEY[:2]])
+@pytest.mark.parametrize("target", ["a file", "nowhere"])
+def test_what_stands_in_the_place_of_a_folder_is_named(store: FolderStore, name: str, target: str) -> None:
+    place = store.root / name
+    shutil.rmtree(place, ignore_errors=True)
+    if target == "nowhere":
+        place.symlink_to(target)
+    else:
+        place.touch()
+    with pytest.raises(
+        StudyError, match=rf"cannot write to {store.root} \((.* {name} in it is no folder|File exists|{name} in)"
+    ):
+        FolderStore(store.root)
+    assert list(FolderStore(store.root, probe=False).notes()) == []
 
 
 @pytest.mark.parametrize("place", ["file/store", "file"])

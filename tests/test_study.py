@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import dataclasses
 import errno
+import hashlib
+import io
 import json
 import os
 import shutil
-import socket
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,11 +24,13 @@ from counterforensics import detectors
 from counterforensics.errors import LeakageError, NameNotFoundError, PhotoError, StudyError
 from counterforensics.evaluation import mse, psnr_of, radial_spectrum, residual_spectrum, ssim
 from counterforensics.outcome import LABEL_COLUMNS, PLANNED, ROW_COLUMNS, TIME_COLUMNS, TRAINING_COLUMNS, Outcome
+from counterforensics.photos.folder import find_photos
+from counterforensics.study import prepare
 from counterforensics.study.out_folder import claim, write_figures
 from counterforensics.study.run import run_study
 from counterforensics.study.schedulers import execute
 from counterforensics.study.settings import Study, load_study
-from counterforensics.study.store.folder import FolderStore, Store
+from counterforensics.study.store.folder import ENTRY, FolderStore, Store
 from counterforensics.study.tasks import COMPARE, CONCEAL, JUDGE, TRAIN, Kind, Say, Task, run_task
 from counterforensics.study.tasks.files import LIKENESS, PATCHES, SPECTRA, save
 from tests.conftest import COZZOLINO, plan_of, tiny_settings, tiny_study, write_study
@@ -308,6 +310,90 @@ def test_damaged_patches_cost_a_finished_study_a_picture_and_no_row(
     assert (copy / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
 
 
+# --- entries that another program wrote, with the right digests
+
+
+def rewritten(entry: Path, name: str, content: bytes) -> None:
+    """Put another file into an entry, and its digest into the entry's record."""
+    (entry / name).write_bytes(content)
+    record = json.loads((entry / ENTRY).read_text(encoding="utf-8"))
+    record["files"][name] = hashlib.sha256(content).hexdigest()
+    (entry / ENTRY).write_text(json.dumps(record), encoding="utf-8")
+
+
+def stored_array(array: Any, *, pickled: bool = False) -> bytes:
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=pickled)
+    return content.getvalue()
+
+
+OF_ANOTHER_SHAPE = {
+    "logits, pickled": ("judge", "logits.npy", stored_array(np.array([{}, None], dtype=object), pickled=True)),
+    "logits that are text": ("judge", "logits.npy", stored_array(np.array(["a", "b"]))),
+    "logits of another count": ("judge", "logits.npy", stored_array(np.zeros(3, dtype=np.float32))),
+    "logits in a square": ("judge", "logits.npy", stored_array(np.zeros((12, 12), dtype=np.float32))),
+    "logits that are whole": ("judge", "logits.npy", stored_array(np.zeros(12, dtype=np.int64))),
+    "logits cut short": ("judge", "logits.npy", stored_array(np.zeros(12, dtype=np.float32))[:-4]),
+    "logits that say 8 TB": (
+        "judge",
+        "logits.npy",
+        stored_array(np.zeros(1, "f4")).replace(b"(1,)", b"(2000000000000,)"),
+    ),
+    "logits that are nothing": ("judge", "logits.npy", b""),
+    "a row that is a list": ("measure", "row.json", b"[]"),
+    "a row that is empty": ("measure", "row.json", b"{}"),
+    "a row nested deep": ("measure", "row.json", b'{"a":' * 100_000),
+    "a row of lists": ("measure", "row.json", b'{"fpr": []}'),
+    "likeness that is a number": ("compare", "likeness.json", b"3"),
+    "spectra of text": ("compare", "spectra.npy", stored_array(np.array([["a"]]))),
+    "a curve that is an object": ("train", "curve.json", b'{"a": 1}'),
+    "a curve of other points": ("train", "curve.json", b'[{"step": 1}, {"epoch": 1}]'),
+    "a detector's record": ("train", "detector.json", b'{"detector": "spam-svm", "settings": null, "sha256": ""}'),
+}
+
+
+@pytest.mark.parametrize("which", OF_ANOTHER_SHAPE)
+def test_an_entry_of_another_shape_is_damaged_like_any_other(copy: Path, tiny_yaml: Path, which: str) -> None:
+    kind, name, content = OF_ANOTHER_SHAPE[which]
+    study = load_study(str(tiny_yaml))
+    (entry, *_) = entries(copy, study, kind)
+    rewritten(entry, name, content)
+    assert FolderStore(copy / "store").has(entry.name)
+    assert entry.name in plan_of(study).missing(FolderStore(copy / "store"))[1]
+
+
+@pytest.mark.usefixtures("no_report")
+def test_entries_of_another_shape_are_computed_again(finished: Path, copy: Path, tiny_yaml: Path) -> None:
+    study = load_study(str(tiny_yaml))
+    for which in ("logits, pickled", "a row of lists", "spectra of text", "a curve that is an object"):
+        kind, name, content = OF_ANOTHER_SHAPE[which]
+        for entry in entries(copy, study, kind):
+            rewritten(entry, name, content)
+    for entry in entries(copy, study, "crop"):  # which the trainings read
+        rewritten(entry, "patches.npy", stored_array(np.zeros((6, 1, 8, 8), dtype=np.int64)))
+    assert run_study(study, copy).failures == ()
+    assert (copy / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
+    assert kinds_missing(study, copy) == Counter()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'{"w": 1}', b"[]", b"3", b"{", b'{"a":' * 100_000, b'{"width": "a", "height": 1, "content": "c"}'],
+    ids=["another", "a list", "a number", "half", "nested deep", "a text as width"],
+)
+def test_what_was_found_of_a_photograph_is_found_again_if_the_record_is_of_another_shape(
+    photo_folder: Path, tmp_path: Path, content: bytes
+) -> None:
+    store = FolderStore(tmp_path / "store")
+    (photo, *_) = find_photos([photo_folder]).photos
+    found = prepare._remembered(photo, store)
+    (entry,) = (path for path in store.root.glob("??/*") if path.name != "log")
+    rewritten(entry, "inspection.json", content)
+    assert store.has(entry.name)
+    assert prepare._remembered(photo, store) == found
+    assert prepare._recorded(entry / "inspection.json") == found
+
+
 # --- trouble
 
 
@@ -379,11 +465,10 @@ def test_rows_that_cannot_be_written_are_a_clear_error(copy: Path, tiny_yaml: Pa
 
 
 def test_leftovers_of_a_killed_run_are_swept(copy: Path, tiny_yaml: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    left = copy / "store" / "unfinished" / f"{socket.gethostname()}:{process.pid}:0123"
+    left = copy / "store" / "unfinished" / "0123-4567-of another process"
     left.mkdir()
     (left / "patches.npy").write_bytes(b"half of them")
+    os.utime(left, (0, 0))
     run_study(load_study(str(tiny_yaml)), copy)
     assert list((copy / "store" / "unfinished").iterdir()) == []
 

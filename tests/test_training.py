@@ -257,15 +257,15 @@ def test_the_state_that_validates_best_is_kept() -> None:
     assert network.facts["best_step"] == best["step"]
     again: Points = []
     start = network.select_output(0)
-    Tiny(steps=1, lr=0.0).fine_tune(start, median_pairs(), seed=3, monitor=TrainingMonitor(again.append))
+    Tiny(steps=1, lr=1e-30).fine_tune(start, median_pairs(), seed=3, monitor=TrainingMonitor(again.append))
     assert again[0]["validation_loss"] == pytest.approx(best["validation_loss"], rel=1e-6)
 
 
 def test_training_ends_early_where_nothing_gets_better() -> None:
     curve: Points = []
-    recipe = Tiny(steps=400, lr=0.0, weight_decay=0.0, patience=3)
+    recipe = Tiny(steps=400, lr=1e-30, weight_decay=0.0, patience=3)
     network = recipe.train(median_pairs(), seed=3, monitor=TrainingMonitor(curve.append))
-    # At a learning rate of 0 only the normalisations move; three validations in a row without a better one end it.
+    # Without a learning rate only the normalisations move; three validations in a row without a better one end it.
     best = int(network.facts["best_step"])
     assert sum(point["step"] > best for point in curve) == 3
     assert network.facts["steps"] == curve[-1]["step"] < 400

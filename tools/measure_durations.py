@@ -25,6 +25,7 @@ from counterforensics.study.estimate import SHIPPED, durations_of, plain
 from counterforensics.study.prepare import prepare
 from counterforensics.study.progress import Progress
 from counterforensics.study.schedulers.execute import attempt
+from counterforensics.study.schedulers.journal import notes_in
 from counterforensics.study.settings import Study
 from counterforensics.study.store.folder import FolderStore
 from counterforensics.study.tasks import KINDS, Task
@@ -41,7 +42,7 @@ def main() -> None:
         store = FolderStore(Path(place))
         for study in (_of_manipulations(), _of_detectors()):
             _measure(study, store, progress)
-        rates = {key: rate for key, rate in durations_of(store.notes()).items() if key[1] in (plain(key[1]), START)}
+        rates = {key: rate for key, rate in durations_of(notes_in(store)).items() if key[1] in (plain(key[1]), START)}
     with SHIPPED.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["kind", "worker_name", "seconds", "memory"])

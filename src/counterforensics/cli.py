@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
+import os
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from counterforensics import __version__, names
-from counterforensics.errors import CounterforensicsError
+from counterforensics.__main__ import INTERRUPTED, STOPPED
+from counterforensics.errors import CounterforensicsError, SlowStartWarning, StudyError, printable, shown
 
 app = typer.Typer(
     add_completion=False,
@@ -25,17 +30,40 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Measure how image manipulation detectors hold up against attacks that hide the traces.",
 )
-INTERRUPTED = 130  # what typer returns after Ctrl-C
+LONGEST_LINE = 2000  # letters of a message
 WIDTH = 140  # columns that the widest table needs; a narrower terminal wraps its lines
+
+
+def _path(text: str) -> Path:
+    """A path whose ~ stands for a home, though the shell left it: in quotes, or behind a `=`.  Raises StudyError."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise StudyError(f"{shown(text)}: there is no such user, or no home; write the path without ~") from error
+
+
+def _place(text: str) -> str:
+    """A path as `_path` has it, or a name or a URL as it is."""
+    return str(_path(text)) if text.startswith("~") else text
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A built-in study (demo, paper) or a YAML file.")]
-Photos = Annotated[
-    list[Path] | None, typer.Option(help="Photographs in DIR/<device>/<photo>; may be given several times.")
+StudyName = Annotated[
+    str, typer.Argument(parser=_place, metavar="STUDY", help="A built-in study (demo, paper) or a YAML file.")
 ]
-Out = Annotated[Path | None, typer.Option(help="Where results go; runs/<study> by default.")]
+Photos = Annotated[
+    list[Path] | None,
+    typer.Option(parser=_path, metavar="DIR", help="Photographs in DIR/<device>/<photo>; may be given several times."),
+]
+Out = Annotated[
+    Path | None, typer.Option(parser=_path, metavar="DIR", help="Where results go; runs/<study> by default.")
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Tasks at a time; one a core by default.")]
 StorePlace = Annotated[
-    str | None, typer.Option(help="Where results are kept: a folder, or a URL such as s3://bucket/folder.")
+    str | None,
+    typer.Option(
+        parser=_place, metavar="PLACE", help="Where results are kept: a folder, or a URL such as s3://bucket/folder."
+    ),
 ]
 
 
@@ -44,7 +72,7 @@ def _options(
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
 ) -> None:
     if version:
-        print(__version__)
+        _print_lines([__version__])
         raise typer.Exit
 
 
@@ -74,16 +102,18 @@ def run(
     folder = out or Path("runs") / settings.name
     outcome = run_study(settings, folder, workers=workers, progress=Progress(), store=store, cluster=cluster, gpu=gpu)
     report = write_report(outcome, folder)
-    console = Console()
+    console = _Screen()
     console.width = max(console.width, WIDTH)
     for table in terminal_tables(outcome):
         console.print(table)
     _say(console, "Has not learned", not_learned(outcome))
     _say(console, "Left out", outcome.left_out)
     _say(console, "Failed", outcome.failures)
-    console.print(f"Rows: {folder / 'rows.csv'}\nReport: {report}", highlight=False, soft_wrap=True)
+    _say(console, "Rows", [str(folder / "rows.csv")])
+    _say(console, "Report", [str(report)])
     if outcome.failures:
-        raise CounterforensicsError(f"{len(outcome.failures)} tasks failed; run the same command again to retry them")
+        failed, them = ("1 task", "it") if len(outcome.failures) == 1 else (f"{len(outcome.failures)} tasks", "them")
+        raise CounterforensicsError(f"{failed} failed; run the same command again to retry {them}")
 
 
 @app.command(epilog="Example: `counterforensics plan studies/cameras.yaml --out runs/cameras`")
@@ -105,15 +135,15 @@ def plan(
     folder = out or Path("runs") / settings.name
     found = estimate_study(settings, folder, workers=workers, store=store, progress=Progress(quiet=as_json))
     if as_json:
-        print(json.dumps(dataclasses.asdict(found), indent=2))
+        _print_lines([json.dumps(dataclasses.asdict(found), indent=2)])
         return
     table = _table_of_tasks("total", "done", "patches", "disk", "memory of one", "time on one core")
-    table.title = f"{found.study}, what is left to do"
+    table.title = printable(f"{found.study}, what is left to do")
     for kind, cost in found.kinds.items():
         time = _duration(cost.seconds) + (" and more" if cost.unknown else "")
         sizes = (filesize.decimal(cost.disk), filesize.decimal(cost.memory))
         table.add_row(kind, str(cost.tasks), str(cost.done), str(cost.patches), *sizes, time)
-    console = Console()
+    console = _Screen()
     console.print(table)
     room = "" if found.room is None else f" of {filesize.decimal(found.room)} that are free"
     lines = [
@@ -121,7 +151,8 @@ def plan(
         f"Time: {_duration(found.seconds)} with {found.workers} workers; the durations of {found.measured_here} of "
         f"{found.left} tasks were measured in this store, the others come with the package",
     ]
-    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(printable(line), soft_wrap=True)
     unknown = (f"{kind} {name}" for kind, cost in found.kinds.items() for name in cost.unknown)
     _say(console, "No duration is known of", unknown)
     _say(console, "Left out", found.left_out)
@@ -140,8 +171,15 @@ def _duration(seconds: float) -> str:
     "--photos ~/photos --manipulation median:7 --json`"
 )
 def evaluate(
-    detector: Annotated[str, typer.Option(help="Folder of a trained detector, or the name of a shipped one.")],
-    photos: Annotated[list[Path], typer.Option(help="Photographs in DIR/<device>/<photo>.")],
+    detector: Annotated[
+        str,
+        typer.Option(
+            parser=_place, metavar="DETECTOR", help="Folder of a trained detector, or the name of a shipped one."
+        ),
+    ],
+    photos: Annotated[
+        list[Path], typer.Option(parser=_path, metavar="DIR", help="Photographs in DIR/<device>/<photo>.")
+    ],
     manipulation: Annotated[str, typer.Option(help="What to look for, such as median:7.")],
     per_photo: Annotated[int, typer.Option(min=1, max=192, help="Patches of each photograph.")] = 192,
     as_json: Json = False,
@@ -152,9 +190,9 @@ def evaluate(
 
     result = evaluate_detector(detector, photos, manipulation, per_photo=per_photo, progress=Progress(quiet=as_json))
     if as_json:
-        print(json.dumps(result, indent=2))
+        _print_lines([json.dumps(result, indent=2)])
         return
-    console = Console()
+    console = _Screen()
     for table in _tables_of_rates(result):
         console.print(table)
     console.print(
@@ -174,7 +212,7 @@ _AT_STORED = (
 
 def _tables_of_rates(result: dict[str, Any]) -> Iterator[Table]:
     """What `evaluate` found: all photographs together, by device, and by the JPEG quality of the files."""
-    table = Table(title=f"{result['detector']} on {result['manipulation']}")
+    table = Table(title=printable(f"{result['detector']} on {result['manipulation']}"))
     for heading in ("", "value", "95 % interval, resampled by photo"):
         table.add_column(heading)
     for name, told in (*((name, name.upper()) for name in ("fpr", "tpr", "acc", "auc")), ("best_acc", "best ACC")):
@@ -206,13 +244,15 @@ def _table_of_shares(title: str, first: str, columns: dict[str, str], parts: dic
         table.add_column(heading)
     for part, found in parts.items():
         values = (found[name] for name in columns)
-        table.add_row(part, *("" if v is None else str(v) if isinstance(v, int) else f"{v:.2%}" for v in values))
+        table.add_row(
+            printable(part), *("" if v is None else str(v) if isinstance(v, int) else f"{v:.2%}" for v in values)
+        )
     return table
 
 
 @app.command(epilog="Example: `counterforensics photos ~/photos --json`")
 def photos(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Photographs in DIR/<device>/<photo>.")],
+    folder: Annotated[Path, typer.Argument(parser=_path, metavar="DIR", help="Photographs in DIR/<device>/<photo>.")],
     as_json: Json = False,
 ) -> None:
     """Which devices and photographs are there, and which files cannot be used."""
@@ -220,23 +260,27 @@ def photos(
 
     found = look_at(folder)
     if as_json:
-        print(json.dumps(found, indent=2))
+        _print_lines([json.dumps(found, indent=2)])
         return
-    table = Table(title=str(folder))
+    table = Table(title=printable(str(folder)))
     table.add_column("device")
     table.add_column("photographs", justify="right")
     table.add_column("sizes")
     for device, entries in found["devices"].items():
         sizes = Counter(f"{entry['width']}x{entry['height']}" for entry in entries)
-        table.add_row(device, str(len(entries)), ", ".join(f"{count} of {size}" for size, count in sizes.items()))
-    console = Console()
+        table.add_row(
+            printable(device), str(len(entries)), ", ".join(f"{count} of {size}" for size, count in sizes.items())
+        )
+    console = _Screen()
     console.print(table)
     _say(console, "Cannot be used", found["unusable"])
 
 
 @app.command(epilog="Example: `counterforensics status runs/cameras`")
 def status(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The --out of a run, wherever that is running.")],
+    folder: Annotated[
+        Path, typer.Argument(parser=_path, metavar="DIR", help="The --out of a run, wherever that is running.")
+    ],
     as_json: Json = False,
 ) -> None:
     """How far a run is: tasks done, running and failed, and the time that is left at this pace."""
@@ -244,17 +288,17 @@ def status(
 
     found = status_of(folder)
     if as_json:
-        print(json.dumps(dataclasses.asdict(found), indent=2))
+        _print_lines([json.dumps(dataclasses.asdict(found), indent=2)])
         return
     ended = f"ended {found.ended}" if found.ended else "has not ended"
-    console = Console()
-    console.print(f"Began {found.began}, {ended}", highlight=False)
+    console = _Screen()
+    console.print(f"Began {found.began}, {ended}")
     table = _table_of_tasks("total", "done", "running", "failed")
     for kind, counts in found.kinds.items():
         table.add_row(kind, *(str(counts[name]) for name in ("total", "done", "running", "failed")))
     console.print(table)
     if found.seconds_left is not None:
-        console.print(f"About {found.seconds_left / 60:.0f} min left at the pace so far", highlight=False)
+        console.print(f"About {found.seconds_left / 60:.0f} min left at the pace so far")
     for heading, notes in (("Running", found.running), ("Failed", found.failed)):
         lines = (f"{note['label']} on {note['host']}, {note['seconds']:.0f} s; {note['said']}" for note in notes)
         _say(console, heading, (line.rstrip("; ") for line in lines))
@@ -270,14 +314,14 @@ def list_parts(as_json: Json = False) -> None:
     shipped = zoo.shipped()
     if as_json:
         others = {"paper_manipulations": list(manipulations.PAPER), "studies": list(BUILT_IN)}
-        print(json.dumps({**_parts(), **others, "shipped_detectors": shipped}, indent=2))
+        _print_lines([json.dumps({**_parts(), **others, "shipped_detectors": shipped}, indent=2)])
         return
-    console = Console()
+    console = _Screen()
     for table in _tables_of_parts():
         console.print(table)
-    console.print(f"The paper's manipulations: {', '.join(manipulations.PAPER)}", highlight=False)
-    console.print(f"Built-in studies: {', '.join(BUILT_IN)}", highlight=False)
-    console.print(f"Shipped detectors: {', '.join(shipped) or 'none'}", highlight=False)
+    console.print(f"The paper's manipulations: {', '.join(manipulations.PAPER)}")
+    console.print(f"Built-in studies: {', '.join(BUILT_IN)}")
+    console.print(f"Shipped detectors: {', '.join(shipped) or 'none'}")
 
 
 def _registries() -> dict[str, names.Registry[Any]]:
@@ -324,7 +368,7 @@ app.add_typer(new, name="new")
 
 @new.command("plugin", epilog="Example: `counterforensics new plugin my-plugin`")
 def new_plugin(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder that is to hold the package.")],
+    path: Annotated[Path, typer.Argument(parser=_path, metavar="PATH", help="A folder that is to hold the package.")],
 ) -> None:
     """Write a package with a manipulation, a detector and an attack of your own, and their tests."""
     from counterforensics.scaffold import write_plug_in
@@ -334,7 +378,9 @@ def new_plugin(
 
 @new.command("study", epilog="Example: `counterforensics new study my-study.yaml`")
 def new_study(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file that is to hold the study, NAME.yaml.")],
+    path: Annotated[
+        Path, typer.Argument(parser=_path, metavar="PATH", help="A file that is to hold the study, NAME.yaml.")
+    ],
 ) -> None:
     """Write a study that runs as it is on simulated cameras and shows every key."""
     from counterforensics.scaffold import write_study
@@ -343,8 +389,42 @@ def new_study(
 
 
 def _print_lines(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(line)
+    """Print lines; see `_writing`."""
+    with _writing():
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    """While something is written to standard output.
+
+    Raises CounterforensicsError where it takes no more, as on a full disk; a reader that has gone, as `head` does, ends
+    the program without a word.
+    """
+    try:
+        yield
+    except OSError as error:
+        # What is left in the buffer would be tried once more when Python ends.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        raise CounterforensicsError(f"cannot write to standard output ({error.strerror})") from error
+
+
+class _Screen(Console):
+    """A terminal that shows text as it is: no brackets or colons in a name are taken for markup."""
+
+    def __init__(self) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False)
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """As `Console.print`; see `_writing`."""
+        with _writing():
+            super().print(*objects, **how)
+            sys.stdout.flush()
 
 
 def _table_of_tasks(*headings: str) -> Table:
@@ -359,7 +439,7 @@ def _table_of_tasks(*headings: str) -> Table:
 def _say(console: Console, heading: str, lines: Iterable[str]) -> None:
     """Each of `lines` as it is, under its heading; none is folded, so that a path can be copied."""
     for line in lines:
-        console.print(f"{heading}: {line}", highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(f"{heading}: {line}"), soft_wrap=True)
 
 
 @runtime_checkable
@@ -372,6 +452,26 @@ class _Complaint(Protocol):
 def main() -> None:
     """The entry point: an error of the user's is one line and exit 2."""
     _broken_said.clear()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding lacks is shown escaped
+    usual = warnings.formatwarning
+
+    def worded(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        ours = issubclass(category, SlowStartWarning)
+        return f"counterforensics: {message}\n" if ours else usual(message, category, filename, lineno, line)
+
+    warnings.formatwarning = worded
+    try:
+        _run_command()
+    finally:
+        warnings.formatwarning = usual
+
+
+def _run_command() -> NoReturn:
+    """Run what the arguments ask for, and leave with its exit status."""
     try:
         status = app(standalone_mode=False)
     except CounterforensicsError as error:
@@ -381,14 +481,16 @@ def main() -> None:
             raise
         _leave(f"{error.format_message() or 'no command given'} (counterforensics --help shows the commands)", 2)
     if status == INTERRUPTED:
-        _leave("stopped; finished work is kept, the same command goes on", INTERRUPTED)
+        _leave(STOPPED, INTERRUPTED)
     _say_broken_plug_ins()
     sys.exit(status)
 
 
 def _leave(message: str, status: int) -> NoReturn:
     """Print one line on standard error and end with `status`."""
-    line = " ".join(message.split())
+    line = printable(" ".join(message.split()))
+    if len(line) > LONGEST_LINE:  # whatever was given is cut to a readable length
+        line = f"{line[: LONGEST_LINE // 2]} ... {line[-LONGEST_LINE // 2 :]}"
     _say_broken_plug_ins(besides=line)
     print(f"counterforensics: {line}", file=sys.stderr)
     sys.exit(status)
@@ -402,4 +504,4 @@ def _say_broken_plug_ins(*, besides: str = "") -> None:
     for line in names.broken_plug_ins():
         if line not in _broken_said and line not in besides:
             _broken_said.add(line)
-            print(f"counterforensics: {line}", file=sys.stderr)
+            print(f"counterforensics: {printable(line)}", file=sys.stderr)

@@ -7,7 +7,15 @@ anything else is a defect of ours and keeps its traceback.
 from __future__ import annotations
 
 import difflib
+import itertools
+import reprlib
 from collections.abc import Iterable
+
+LONGEST_GIVEN = 120  # letters of what was given that a message repeats
+_MOST_KNOWN = 100  # names that a message lists
+_ROOM = reprlib.Repr()
+_ROOM.maxstring = _ROOM.maxother = _ROOM.maxlong = LONGEST_GIVEN
+_DIGITS = 40
 
 
 class CounterforensicsError(Exception):
@@ -50,13 +58,41 @@ class AttackError(CounterforensicsError, ValueError):
     """An attack's settings, or its target, make no sense."""
 
 
+class SlowStartWarning(UserWarning):
+    """No folder can keep compiled code; all works, slower."""
+
+
+def shown(given: object) -> str:
+    """`given` as a message repeats it: as Python writes it, control characters escaped, a long one cut in its middle.
+
+    >>> shown("median\\x1b"), shown([1, 2]), shown("n" * 1000)[-4:], shown(10**400)
+    ("'median\\\\x1b'", '[1, 2]', "nnn'", 'a whole number of about 401 digits')
+    """
+    if isinstance(given, int) and given.bit_length() > 4 * _DIGITS:
+        return f"a whole number of about {int(given.bit_length() * 0.30103) + 1} digits"
+    try:
+        return _ROOM.repr(given)
+    except ValueError:  # a long number somewhere inside
+        return f"a {type(given).__name__}"
+
+
+def printable(text: str) -> str:
+    """`text` with every character escaped that a terminal would obey, or that is none: names are shown, not followed.
+
+    >>> printable("a\\x1b[2J b\\udcff")
+    'a\\\\x1b[2J b\\\\udcff'
+    """
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
+
+
 def unknown_name(kind: str, given: str, known: Iterable[str]) -> NameNotFoundError:
     """The error for an unknown name: repeats it, names the nearest known one, lists all.
 
     >>> print(unknown_name("detector", "spamsvm", ["spam-svm", "cozzolino2017"]))
     unknown detector 'spamsvm'; did you mean 'spam-svm'? Known: cozzolino2017, spam-svm
     """
-    names = sorted(known)
-    near = difflib.get_close_matches(given, names, n=1, cutoff=0.4)
+    names = sorted(itertools.islice(known, 10 * _MOST_KNOWN))
+    near = difflib.get_close_matches(given[:LONGEST_GIVEN], names, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    return NameNotFoundError(f"unknown {kind} {given!r}{hint} Known: {', '.join(names)}")
+    listed = ", ".join(names[:_MOST_KNOWN]) + (", ..." if len(names) > _MOST_KNOWN else "")
+    return NameNotFoundError(f"unknown {kind} {shown(given)}{hint} Known: {listed}")

@@ -31,3 +31,11 @@ def read_regular(path: Path, limit: int, error: type[CounterforensicsError]) -> 
         raise error(f"{path}: cannot be read ({problem.strerror})") from problem
     except ValueError as problem:  # a path that no file can have
         raise error(f"{str(path)!r}: cannot be read ({problem})") from problem
+
+
+def exists(path: Path) -> bool:
+    """Whether something is there, and be it a link to nothing; never at a path that no file can have."""
+    try:
+        return path.exists() or path.is_symlink()
+    except (OSError, ValueError):
+        return False

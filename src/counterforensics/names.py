@@ -6,23 +6,27 @@ text (`median:7`, `fgsm:epsilon=2,loss=logit`). A `Registry` holds the parts of 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from inspect import getmembers_static, isabstract
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar, get_origin, get_type_hints
 
-from counterforensics.errors import CounterforensicsError, PlugInError, StudyError, unknown_name
+from counterforensics.errors import CounterforensicsError, PlugInError, StudyError, shown, unknown_name
 from counterforensics.sources import is_foreign, source_digest
 
 # What a text form can carry, and so the types that a setting may have.
 SETTING_TYPES: tuple[type, ...] = (int, float, str, bool)
+MOST_COUNTED = 10_000_000  # steps, pairs and the like: more is a slip of the keyboard
+LONGEST_TEXT = 2000  # letters of a text form
+_NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ENTRY_POINT = re.compile(r"[\w.]+\s*:\s*[\w.]+\s*(\[.*\])?")
 _LONGEST_REASON = 300  # letters of a foreign error that are repeated
@@ -42,6 +46,12 @@ class Part:
     def files(self) -> tuple[Path, ...]:
         """Files that the part reads. Results depend on their content."""
         return ()
+
+    def check_files(self) -> None:
+        """Raise a CounterforensicsError if they cannot be used; a study asks before it computes anything."""
+        for path in self.files:
+            if not path.is_file():
+                raise StudyError(f"{shown(str(path))} is no file; give the path of one")
 
 
 AnyPart = TypeVar("AnyPart", bound=Part)
@@ -176,6 +186,8 @@ class Registry(Mapping[str, type[AnyPart]]):
         name or key, StudyError for a value of the wrong type, and PlugInError for a plug-in that cannot be used; a
         part's own checks raise what they raise.
         """
+        if len(text) > LONGEST_TEXT:
+            raise StudyError(f"a text form has at most {LONGEST_TEXT} letters, got {len(text)}: {shown(text)}")
         name, _, rest = text.strip().partition(":")
         fields = _settings_of(_named(self.kind, name, self))
         settings: dict[str, Any] = {}
@@ -184,10 +196,10 @@ class Registry(Mapping[str, type[AnyPart]]):
             if not equals:
                 if position or not fields:
                     works = f"write {name}:KEY=VALUE,KEY=VALUE" if fields else f"{name} has no settings"
-                    raise StudyError(f"cannot read {piece!r} in {text!r}; {works}")
+                    raise StudyError(f"cannot read {shown(piece)} in {shown(text)}; {works}")
                 key, value = next(iter(fields)), key
             if key in settings:
-                raise StudyError(f"{text!r} gives {key!r} twice; give it once")
+                raise StudyError(f"{shown(text)} gives {shown(key)} twice; give it once")
             settings[key] = value
         return self.build(name, settings)
 
@@ -219,11 +231,13 @@ class Registry(Mapping[str, type[AnyPart]]):
         """The text form, with some settings under other names."""
         name = self.name_of(part)
         pieces = []
-        for position, (key, shown) in enumerate(changed_settings(part).items()):
-            if "," in shown or shown != shown.strip():
-                raise StudyError(f"{name}:{key} cannot stand in a text form: {shown!r} holds a comma or outer blanks")
+        for position, (key, text) in enumerate(changed_settings(part).items()):
+            if "," in text or text != text.strip():
+                raise StudyError(
+                    f"{name}:{key} cannot stand in a text form: {shown(text)} holds a comma or outer blanks"
+                )
             first = position == 0 and _is_required(next(iter(_settings_of(type(part)).values())))
-            pieces.append(shown if first and shown and "=" not in shown else f"{renamed.get(key, key)}={shown}")
+            pieces.append(text if first and text and "=" not in text else f"{renamed.get(key, key)}={text}")
         return f"{name}:{','.join(pieces)}" if pieces else name
 
     def name_of(self, part: AnyPart) -> str:
@@ -275,7 +289,7 @@ def build(kind: str, name: str, settings: Mapping[str, Any], known: Mapping[str,
     typed = {key: _typed(f"{name}:{key}", value, types[key]) for key, value in {**defaults, **settings}.items()}
     missing = [key for key, field in fields.items() if _is_required(field) and key not in typed]
     if missing:
-        raise StudyError(f"{kind} {name!r} needs a value for {', '.join(missing)}; {name}:1 is one form")
+        raise StudyError(f"{kind} {name!r} needs a value for {', '.join(missing)}; {_advice(name, missing, factory)}")
     try:
         return factory(**typed)
     except CounterforensicsError:
@@ -287,8 +301,23 @@ def build(kind: str, name: str, settings: Mapping[str, Any], known: Mapping[str,
         raise
 
 
+# What a required setting may be, the likeliest first.
+_EXAMPLES: Mapping[Any, tuple[Any, ...]] = {int: (70, 7, 1, 2, 10), float: (1.5, 1, 0.5, 10), bool: (True,), str: ()}
+
+
+def _advice(name: str, missing: Sequence[str], factory: type[Part]) -> str:
+    """How to write a part that cannot do without a value: a form that works, where one is easily found."""
+    types = setting_types(factory)
+    if len(missing) == 1:
+        for value in _EXAMPLES[types[missing[0]]]:
+            with contextlib.suppress(Exception):  # a part's checks may raise whatever they like
+                factory(**{missing[0]: value})
+                return f"write {name}:{missing[0].upper()}, such as {name}:{str(value).lower()}"
+    return f"write {name}:{','.join(f'{key}={key.upper()}' for key in missing)}"
+
+
 def _no_settings(name: str, key: str) -> StudyError:
-    return StudyError(f"{name} has no settings, got {key!r}")
+    return StudyError(f"{name} has no settings, got {shown(key)}")
 
 
 def _named(kind: str, name: str, known: Mapping[str, type[AnyPart]]) -> type[AnyPart]:
@@ -449,28 +478,45 @@ def _typed(where: str, value: Any, wanted: Any) -> Any:
         if wanted is bool:
             return value if isinstance(value, bool) else {"true": True, "false": False}[str(value).lower()]
         if wanted is int:
-            return _whole(value)
+            whole = whole_number(value)
+            if abs(whole) >= 2**63:  # more than arrays hold
+                raise OverflowError
+            return whole
         if wanted is float:
-            if isinstance(value, bool):
-                raise ValueError
-            return float(value)
+            return float(number_text(value))
     except (KeyError, ValueError, TypeError, OverflowError):
-        raise StudyError(f"{where} must be of type {wanted.__name__}, got {value!r}") from None
-    return str(value)
+        raise StudyError(f"{where} must be of type {wanted.__name__}, got {shown(value)}") from None
+    text = str(value)
+    if not text.isprintable():
+        raise StudyError(f"{where} holds a letter that cannot be shown: {shown(value)}; write plain text")
+    return text
 
 
-def _whole(value: Any) -> int:
+def whole_number(value: Any) -> int:
     """`value` as a whole number, which a text may write as `7` or `7.0`.  Raises ValueError otherwise."""
-    if isinstance(value, bool):
-        raise ValueError
-    if isinstance(value, int):
+    if isinstance(value, int) and not isinstance(value, bool):
         return value
+    text = number_text(value)
     try:
-        return int(str(value))
+        return int(text)
     except ValueError:
-        if float(value) != int(float(value)):
+        if float(text) != int(float(text)):
             raise
-        return int(float(value))
+        return int(float(text))
+
+
+def number_text(value: Any) -> str:
+    """How a number is written.  Raises ValueError for what Python alone takes as one: True, 1_000, other digits."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not _NUMBER.fullmatch(text):
+        raise ValueError
+    return text
+
+
+def check_count(name: str, setting: str, value: int, least: int) -> None:
+    """Raise StudyError unless `value` is a number of steps, pairs or the like from `least` to `MOST_COUNTED`."""
+    if not least <= value <= MOST_COUNTED:
+        raise StudyError(f"{name}: {setting} must lie between {least} and {MOST_COUNTED:,}, got {shown(value)}")
 
 
 def _number(value: float) -> str:

@@ -19,6 +19,7 @@ Pixels = npt.NDArray[np.uint8]
 
 # ITU-R BT.601 weights of red, green and blue, in thousandths so that integers stay exact.
 LUMA_WEIGHTS = (299, 587, 114)
+PIXELS_AT_ONCE = 2**18
 
 
 def to_pixels(patches: Tensor) -> Tensor:
@@ -52,7 +53,7 @@ def check_patches(patches: Any) -> Tensor:
         raise PixelError(f"patches must be a uint8 tensor [n, c, h, w], got {type(patches).__name__}")
     if patches.dtype != torch.uint8:
         raise PixelError(f"patches must be uint8, got {patches.dtype} of shape {tuple(patches.shape)}")
-    if patches.ndim != 4 or patches.shape[1] not in (1, 3):
+    if patches.ndim != 4 or patches.shape[1] not in (1, 3) or 0 in patches.shape[2:]:
         raise PixelError(f"patches must have shape [n, 1 or 3, h, w], got {tuple(patches.shape)}")
     return patches
 
@@ -93,5 +94,10 @@ def luma_of_photo(photo: Pixels) -> Pixels:
     >>> luma_of_photo(np.array([[255, 0, 0], [10, 10, 10]], dtype=np.uint8)).tolist()
     [76, 10]
     """
-    weighted = photo.astype(np.int32) @ np.asarray(LUMA_WEIGHTS, dtype=np.int32)
-    return ((weighted + 500) // 1000).astype(np.uint8)
+    luma = np.empty(photo.shape[:-1], dtype=np.uint8)
+    # Some pixels at a time: whole numbers of 32 bits take 20 bytes a pixel, more than the photograph itself.
+    pixels, into = photo.reshape(-1, photo.shape[-1]), luma.reshape(-1)
+    for start in range(0, len(pixels), PIXELS_AT_ONCE):
+        weighted = pixels[start : start + PIXELS_AT_ONCE].astype(np.int32) @ np.asarray(LUMA_WEIGHTS, dtype=np.int32)
+        into[start : start + PIXELS_AT_ONCE] = (weighted + 500) // 1000
+    return luma

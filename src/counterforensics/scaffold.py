@@ -12,6 +12,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from counterforensics.errors import PlugInError, StudyError
+from counterforensics.files import exists
 
 # The names that stand in the templates. They are valid names, so the templates are valid files.
 _PACKAGE, _MODULE, _STUDY = "my-plugin", "my_plugin", "my-study"
@@ -31,7 +32,7 @@ def write_plug_in(path: Path) -> list[str]:
     files = {_renamed(name, names): _renamed(text, names) for name, text in _templates("plugin").items()}
     try:
         is_empty = path.is_dir() and not any(path.iterdir())
-        if not is_empty and (path.exists() or path.is_symlink()):
+        if not is_empty and (exists(path)):
             raise PlugInError(f"{path} is there already; give a folder that is not, or an empty one")
         _write(path, files)
     except OSError as error:
@@ -57,7 +58,7 @@ def write_study(path: Path) -> list[str]:
     try:
         _write(path.parent, {path.name: _renamed(text, {f"{_STUDY}.yaml": str(path), _STUDY: path.stem})})
     except OSError as error:
-        if path.exists() or path.is_symlink():
+        if exists(path):
             raise StudyError(f"{path} is there already; give another file") from error
         raise StudyError(f"cannot write the study {path} ({error.strerror}); give another file") from error
     return [

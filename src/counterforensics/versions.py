@@ -47,6 +47,8 @@ PIXELS: Mapping[str, str] = {
     "NumPy": np.__version__,
 }
 
+DECODER = ("Pillow", "libjpeg in Pillow")  # of them what reads photographs
+
 # What workers of one run have in common. A torch for processors and one for GPUs are the same release.
 ALL: Mapping[str, str] = {
     "Python": platform.python_version(),

@@ -17,15 +17,17 @@ import torch
 from torch import Tensor
 
 from counterforensics.detectors.base import Detector
-from counterforensics.errors import AttackError
+from counterforensics.errors import AttackError, shown
 from counterforensics.learning.monitor import SILENT, SavedNetwork, TrainingMonitor
 from counterforensics.manipulations.base import Manipulation
 from counterforensics.names import Part
 from counterforensics.photos.patches import Pairs
+from counterforensics.pixels import check_patches
 
 Saved = TypeVar("Saved", bound=SavedNetwork)
 Arguments = ParamSpec("Arguments")
 
+PATCHES_AT_ONCE = 16
 PROCESSOR = torch.device("cpu")
 
 
@@ -153,14 +155,20 @@ class GradientAttack(Attack):
         return PreparedAttack(lambda patches, originals: self.conceal(patches, detector, seed=seed))
 
 
-def check_given(attack: str, target: Detector | None) -> Detector:
-    """`target` if there is one; an AttackError otherwise."""
+def check_given(attack: str, target: object) -> Detector:
+    """`target` if it is a detector; an AttackError otherwise."""
     if target is None:
         raise AttackError(f"{attack} needs a target detector, got none")
+    if isinstance(target, type) or not isinstance(target, Detector) or not callable(target.logits):
+        got = target.__name__ if isinstance(target, type) else type(target).__name__
+        raise AttackError(
+            f"{attack} needs a detector as its target, with `logits` and `differentiable` as load_detector gives it, "
+            f"got {got}"
+        )
     return target
 
 
-def check_target(attack: str, target: Detector | None) -> Detector:
+def check_target(attack: str, target: object) -> Detector:
     """`target` if it has gradients; an AttackError that says what works otherwise."""
     detector = check_given(attack, target)
     if not detector.differentiable:
@@ -174,19 +182,25 @@ def check_target(attack: str, target: Detector | None) -> Detector:
 def check_whole(attack: str, setting: str, value: int, least: int, most: int, unit: str) -> None:
     """Raise AttackError unless `value` is a whole number between `least` and `most`."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise AttackError(f"{attack}: {setting} must be a whole number{unit}, {least}..{most}, got {value!r}")
+        raise AttackError(f"{attack}: {setting} must be a whole number{unit}, {least}..{most}, got {shown(value)}")
 
 
 def check_between(attack: str, setting: str, value: float, least: float, most: float) -> None:
     """Raise AttackError unless `value` is a number between `least` and `most`."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise AttackError(f"{attack}: {setting} must lie between {least:g} and {most:g}, got {value!r}")
+        raise AttackError(f"{attack}: {setting} must lie between {least:g} and {most:g}, got {shown(value)}")
 
 
 def check_choice(attack: str, setting: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise AttackError unless `value` is one of `choices`."""
     if value not in choices:
-        raise AttackError(f"{attack}: {setting} must be {' or '.join(choices)}, got {value!r}")
+        raise AttackError(f"{attack}: {setting} must be {' or '.join(choices)}, got {shown(value)}")
+
+
+def check_yes_or_no(attack: str, setting: str, value: bool) -> None:
+    """Raise AttackError unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise AttackError(f"{attack}: {setting} must be True or False, got {value!r}")
 
 
 def checked_by(
@@ -205,5 +219,39 @@ def checked_by(
             return function(*args, **keywords)
 
         return checked
+
+    return decorate
+
+
+def follows_gradients(
+    settings: type[GradientAttack],
+) -> Callable[[Callable[Arguments, Tensor]], Callable[Arguments, Tensor]]:
+    """As `checked_by`, for a function (patches, detector, *, diagnostics, ...) that follows gradients.
+
+    It also checks patches and detector, and passes `PATCHES_AT_ONCE` of them at a time, as many as a study does. The
+    maps of a deep detector take 6 MB a patch and more. No patch depends on another, so the result is the same.
+    """
+
+    def decorate(function: Callable[Arguments, Tensor]) -> Callable[Arguments, Tensor]:
+        @checked_by(settings)
+        @wraps(function)
+        def in_chunks(*args: Arguments.args, **keywords: Arguments.kwargs) -> Tensor:
+            given = signature(function).bind(*args, **keywords).arguments
+            patches, diagnostics = check_patches(given.pop("patches")), given.pop("diagnostics", None)
+            check_target(settings.name, given["detector"])
+            concealed: list[Tensor] = []
+            notes: list[Diagnostics] = []
+            some_at_a_time: Any = function  # whose arguments are known by name alone
+            for some in patches.split(PATCHES_AT_ONCE):
+                note = Diagnostics()
+                concealed.append(some_at_a_time(some, **given, diagnostics=note))
+                if diagnostics is not None:
+                    notes.append(note)
+            if diagnostics is not None:
+                diagnostics.zero_gradient = torch.cat([note.zero_gradient for note in notes])
+                diagnostics.unrounded = torch.cat([note.unrounded for note in notes])
+            return torch.cat(concealed)
+
+        return in_chunks
 
     return decorate

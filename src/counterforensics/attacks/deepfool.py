@@ -14,9 +14,9 @@ from counterforensics.attacks.base import (
     Diagnostics,
     GradientAttack,
     check_between,
-    check_target,
     check_whole,
-    checked_by,
+    check_yes_or_no,
+    follows_gradients,
 )
 from counterforensics.attacks.gradients import BestStates, adapted, check_loss, evidence, scaled, share_of_zeros
 from counterforensics.detectors.base import Detector
@@ -38,12 +38,14 @@ class DeepFool(GradientAttack):
     lattice: bool = True
 
     name = "deepfool"
+    version = 2
 
     def __post_init__(self) -> None:
         check_whole(self.name, "steps", self.steps, 1, 100_000, "")
         check_between(self.name, "overshoot", self.overshoot, 0, 10)
         check_whole(self.name, "search", self.search, 0, 100, "")
         check_loss(self.name, self.loss)
+        check_yes_or_no(self.name, "lattice", self.lattice)
 
     def conceal(self, patches: Tensor, detector: Detector, *, seed: int) -> Concealed:
         """As `GradientAttack.conceal`; nothing is left to chance."""
@@ -52,7 +54,7 @@ class DeepFool(GradientAttack):
         return Concealed(concealed, diagnostics.zero_gradient)
 
 
-@checked_by(DeepFool)
+@follows_gradients(DeepFool)
 def deepfool(
     patches: Tensor,
     detector: Detector,
@@ -81,7 +83,6 @@ def deepfool(
     >>> deepfool(torch.full((1, 1, 2, 2), 130, dtype=torch.uint8), bright, overshoot=0.0).flatten().tolist()
     [128, 128, 128, 128]
     """
-    check_target(DeepFool.name, detector)
     diagnostics = diagnostics or Diagnostics()
     origin = to_pixels(patches)
     if not len(origin):
@@ -91,7 +92,7 @@ def deepfool(
     before_last = torch.zeros_like(origin)  # the sum without the last step
     best = BestStates(origin)
     reach = torch.ones_like(best.logits)
-    seen = evidence(origin, detector, loss=loss, above=0)
+    seen = evidence(origin, detector, loss=loss)
     best.keep(active, origin, seen.logits)
     diagnostics.zero_gradient = share_of_zeros(seen.gradient)
     beyond = overshoot * seen.values

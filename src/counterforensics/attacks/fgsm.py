@@ -10,9 +10,8 @@ from counterforensics.attacks.base import (
     Concealed,
     Diagnostics,
     GradientAttack,
-    check_target,
     check_whole,
-    checked_by,
+    follows_gradients,
 )
 from counterforensics.attacks.gradients import check_loss, evidence, share_of_zeros
 from counterforensics.detectors.base import Detector
@@ -29,7 +28,7 @@ class Fgsm(GradientAttack):
     name = "fgsm"
 
     def __post_init__(self) -> None:
-        check_whole(self.name, "epsilon", self.epsilon, 0, 255, " of grey levels")
+        check_whole(self.name, "epsilon", self.epsilon, 1, 255, " of grey levels")
         check_loss(self.name, self.loss)
 
     def conceal(self, patches: Tensor, detector: Detector, *, seed: int) -> Concealed:
@@ -39,7 +38,7 @@ class Fgsm(GradientAttack):
         return Concealed(concealed, diagnostics.zero_gradient)
 
 
-@checked_by(Fgsm)
+@follows_gradients(Fgsm)
 def fgsm(
     patches: Tensor,
     detector: Detector,
@@ -62,7 +61,6 @@ def fgsm(
     >>> fgsm(torch.full((1, 1, 2, 2), 200, dtype=torch.uint8), bright, epsilon=3).flatten().tolist()
     [197, 197, 197, 197]
     """
-    check_target(Fgsm.name, detector)
     diagnostics = diagnostics or Diagnostics()
     pixels = to_pixels(patches)
     if not len(pixels):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from counterforensics.attacks.base import check_choice
-from counterforensics.detectors.base import Detector
+from counterforensics.detectors.base import Detector, check_logits
 from counterforensics.errors import AttackError
 
 LOSSES = ("logit", "cross-entropy")
@@ -38,27 +38,37 @@ def evidence(pixels: Tensor, detector: Detector, *, loss: str, above: float = -m
     paper uses [inferred], with its sign changed and ln 2 added, so that its boundary is 0 too. In float32 its gradient
     is exactly 0 from a logit near 17 upward.
     above: the gradient takes two thirds of the work; it is not computed, but zeros, where no logit is above this.
-    Raises AttackError if a logit or the gradient is NaN or infinite.
+    Raises AttackError if a logit or the gradient is NaN or infinite, or the logits are not float32 [n].
     """
     pixels = pixels.detach()
     wants_gradient = above < math.inf
     with torch.set_grad_enabled(wants_gradient):
-        logits = detector.logits(pixels.requires_grad_(wants_gradient))
+        logits = check_logits(
+            detector.logits(pixels.requires_grad_(wants_gradient)), len(pixels), detector, AttackError
+        )
+        if logits.dtype != torch.float32:
+            raise AttackError(f"{type(detector).__name__} must give float32 logits, got {logits.dtype}")
         if loss == "logit":
             values = logits
         else:
             values = LN2 - binary_cross_entropy_with_logits(logits, torch.ones_like(logits), reduction="none")
-        _check_finite("verdict", logits, detector)
         if not wants_gradient or not (logits > above).any():
             return Evidence(logits.detach(), values.detach(), torch.zeros_like(pixels))
-        (gradient,) = torch.autograd.grad(values.sum(), pixels)
-    _check_finite("gradient", gradient, detector)
+        gradient = _gradient_of(values, pixels, detector)
+    if not torch.isfinite(gradient).all():
+        raise AttackError(f"the gradient of {type(detector).__name__} holds NaN or infinity; check its weights")
     return Evidence(logits.detach(), values.detach(), gradient)
 
 
-def _check_finite(kind: str, tensor: Tensor, detector: Detector) -> None:
-    if not torch.isfinite(tensor).all():
-        raise AttackError(f"the {kind} of {type(detector).__name__} holds NaN or infinity; check its weights")
+def _gradient_of(values: Tensor, pixels: Tensor, detector: Detector) -> Tensor:
+    """How the values, float32 [n], rise with each pixel, float32 [n, c, h, w].  Raises AttackError if nothing tells."""
+    gradient = None
+    if values.requires_grad:
+        (gradient,) = torch.autograd.grad(values.sum(), pixels, allow_unused=True)
+    if gradient is None:
+        name = type(detector).__name__
+        raise AttackError(f"{name} says that it is differentiable, and its logits have no gradient by the pixels")
+    return gradient
 
 
 def share_of_zeros(gradient: Tensor) -> Tensor:

@@ -13,9 +13,8 @@ from counterforensics.attacks.base import (
     Diagnostics,
     GradientAttack,
     check_between,
-    check_target,
     check_whole,
-    checked_by,
+    follows_gradients,
 )
 from counterforensics.attacks.gradients import BestStates, adapted, check_loss, evidence, share_of_zeros
 from counterforensics.detectors.base import Detector
@@ -32,10 +31,11 @@ class Jsma(GradientAttack):
     loss: str = "logit"
 
     name = "jsma"
+    version = 2
 
     def __post_init__(self) -> None:
         check_whole(self.name, "theta", self.theta, 1, 255, " of grey levels")
-        check_between(self.name, "share", self.share, 0, 1)
+        check_between(self.name, "share", self.share, 1e-6, 1)
         check_between(self.name, "per_step", self.per_step, 0, 1)
         check_loss(self.name, self.loss)
 
@@ -46,7 +46,7 @@ class Jsma(GradientAttack):
         return Concealed(concealed, diagnostics.zero_gradient)
 
 
-@checked_by(Jsma)
+@follows_gradients(Jsma)
 def jsma(
     patches: Tensor,
     detector: Detector,
@@ -75,7 +75,6 @@ def jsma(
     >>> found.unique(return_counts=True)
     (tensor([109, 129], dtype=torch.uint8), tensor([ 5, 95]))
     """
-    check_target(Jsma.name, detector)
     diagnostics = diagnostics or Diagnostics()
     iterate = to_pixels(patches)
     if not len(iterate):
@@ -87,7 +86,7 @@ def jsma(
     budget = math.floor(share * unchanged[0].numel())
     at_once = max(1, round(per_step * unchanged[0].numel()))
     # Algorithm 1, the forward derivative: how the verdict rises with each pixel.
-    seen = evidence(iterate, detector, loss=loss, above=0)
+    seen = evidence(iterate, detector, loss=loss)
     best.keep(active, iterate, seen.logits)
     diagnostics.zero_gradient = share_of_zeros(seen.gradient)
     while True:

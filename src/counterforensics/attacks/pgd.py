@@ -14,9 +14,9 @@ from counterforensics.attacks.base import (
     Diagnostics,
     GradientAttack,
     check_between,
-    check_target,
     check_whole,
-    checked_by,
+    check_yes_or_no,
+    follows_gradients,
 )
 from counterforensics.attacks.gradients import BestStates, check_loss, evidence, share_of_zeros
 from counterforensics.detectors.base import Detector
@@ -38,15 +38,17 @@ class Pgd(GradientAttack):
     lattice: bool = True
 
     name = "pgd"
+    version = 2
 
     def __post_init__(self) -> None:
-        check_whole(self.name, "epsilon", self.epsilon, 0, 255, " of grey levels")
+        check_whole(self.name, "epsilon", self.epsilon, 1, 255, " of grey levels")
         check_whole(self.name, "steps", self.steps, 1, 100_000, "")
         check_whole(self.name, "restarts", self.restarts, 0, 100_000, "")
         check_between(self.name, "step", self.step, 1e-3, 255)
         check_between(self.name, "momentum", self.momentum, 0, 1)
         check_between(self.name, "confidence", self.confidence, 0, math.inf)
         check_loss(self.name, self.loss)
+        check_yes_or_no(self.name, "lattice", self.lattice)
 
     def conceal(self, patches: Tensor, detector: Detector, *, seed: int) -> Concealed:
         """As `GradientAttack.conceal`."""
@@ -55,7 +57,7 @@ class Pgd(GradientAttack):
         return Concealed(concealed, diagnostics.zero_gradient)
 
 
-@checked_by(Pgd)
+@follows_gradients(Pgd)
 def pgd(
     patches: Tensor,
     detector: Detector,
@@ -90,9 +92,11 @@ def pgd(
     >>> pgd(torch.tensor([[[[129, 129], [200, 200]]]], dtype=torch.uint8), bright, epsilon=40).flatten().tolist()
     [119, 119, 190, 190]
     """
-    check_target(Pgd.name, detector)
     diagnostics = diagnostics or Diagnostics()
+    confidence = float(confidence)  # a whole number of any size is one
     origin = to_pixels(patches)
+    if not len(origin):
+        return patches.clone()
     best = BestStates(origin)
     # The first walk begins at the patches, each restart at random points around those that still resist
     # (Madry et al. 2018, Section 3.1).
@@ -106,9 +110,10 @@ def pgd(
             # The detector sees a file's whole grey levels. After the last step only its verdict is of use.
             shown = iterate.round() if lattice else iterate
             limit = -confidence if taken < steps else math.inf
-            seen = evidence(shown, detector, loss=loss, above=limit)
+            is_first = walk == 0 and taken == 0  # of every patch, whatever the verdict: that is noted
+            seen = evidence(shown, detector, loss=loss, above=-math.inf if is_first else limit)
             best.keep(active, shown, seen.logits)
-            if walk == 0 and taken == 0:
+            if is_first:
                 diagnostics.zero_gradient = share_of_zeros(seen.gradient)
             # Patches that are concealed take no further step.
             resists = seen.logits > limit

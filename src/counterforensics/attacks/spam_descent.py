@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
@@ -34,6 +33,7 @@ from counterforensics.attacks.spam_objective import (
     roots_of,
     score_objective,
 )
+from counterforensics.compiled import compiled
 from counterforensics.detectors.base import Detector, LinearInSpam
 from counterforensics.errors import AttackError
 from counterforensics.features.spam import DIMENSION
@@ -43,6 +43,7 @@ from counterforensics.pixels import check_patches
 GOALS = ("flip", "closest", "pristine")
 
 _PEAK = 255.0
+_NO_CHANGE = 3000.0  # dB; more allows no more
 _FLOOR = 1e-12  # keeps the root of a share that rounding took below 0
 
 # A sweep that changes fewer pixels than this share has changed almost nothing.
@@ -64,7 +65,7 @@ class SpamDescent(Attack):
 
     def __post_init__(self) -> None:
         check_choice(self.name, "goal", self.goal, GOALS)
-        check_between(self.name, "psnr", self.psnr, 0, math.inf)
+        check_between(self.name, "psnr", self.psnr, 0, 110)  # above, not one level of one pixel may change
         check_between(self.name, "confidence", self.confidence, 0, math.inf)
         check_whole(self.name, "sweeps", self.sweeps, 1, 100_000, "")
 
@@ -129,14 +130,14 @@ def spam_descent(
     if goal == "pristine":
         aims = _pristine_features(originals, patches)
     else:
-        aims = [_across(check_spam_target(SpamDescent.name, detector), goal, confidence)] * len(patches)
+        aims = [_across(check_spam_target(SpamDescent.name, detector), goal, float(confidence))] * len(patches)
     after = []
     for plane, aim in zip(before, aims, strict=True):
         state = followed(plane.levels, aim.floor)
         origin = plane.levels.astype(np.int16)
         random = plane.random(seed, SpamDescent.name)
         # The paper, Eq. 2: distortion stays below a threshold; here a PSNR, as the squared error that it allows.
-        budget = origin.size * _PEAK**2 / 10 ** (psnr / 10)
+        budget = origin.size * _PEAK**2 / 10 ** (min(psnr, _NO_CHANGE) / 10)
         for _ in range(sweeps):
             # The paper, Eq. 2: the distance to f_prist, or to f_close as seen from here.
             objective = aim.objective(state.roots)
@@ -199,7 +200,7 @@ def _distance_to_closest(roots: Roots, score: LinearInSpam, confidence: float) -
     return distance_objective(roots - length * direction, score.spread**-2.0, score.floor)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def sweep(
     running: Any,
     objective: Any,

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -33,6 +32,7 @@ from counterforensics.attacks.spam_objective import (
     roots_of,
     score_objective,
 )
+from counterforensics.compiled import compiled
 from counterforensics.detectors.base import Detector, LinearInSpam
 from counterforensics.features.soft import exact_quantiser, soft_s3_spam14hv
 from counterforensics.photos.patches import Pairs
@@ -59,7 +59,7 @@ class SpamGradient(Attack):
 
     def __post_init__(self) -> None:
         check_choice(self.name, "gradient", self.gradient, tuple(GRADIENTS))
-        check_between(self.name, "share", self.share, 0, 1)
+        check_between(self.name, "share", self.share, 1e-6, 1)
         check_whole(self.name, "strength", self.strength, 1, 255, " of grey levels")
         check_whole(self.name, "rounds", self.rounds, 1, 100_000, "")
         check_between(self.name, "confidence", self.confidence, 0, math.inf)
@@ -161,7 +161,7 @@ def soft_gradient(levels: Pixels, score: LinearInSpam) -> Slope:
 GRADIENTS: Mapping[str, Callable[[Pixels, LinearInSpam], Slope]] = {"differences": differences, "soft": soft_gradient}
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _fill_with_differences(running: Any, objective: Any, values: Any, roots: Any, room: Any, slope: Any) -> None:
     """How the objective rises with each pixel: from one level below to one above it, as far as there are levels."""
     for y in range(slope.shape[0]):

@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from counterforensics.attacks.base import check_given
-from counterforensics.detectors.base import Detector, LinearInSpam, ScoredBySpam
+from counterforensics.compiled import compiled
+from counterforensics.detectors.base import LinearInSpam, ScoredBySpam
 from counterforensics.errors import AttackError
 from counterforensics.features.incremental import (
     Room,
@@ -25,8 +25,8 @@ from counterforensics.features.incremental import (
     room,
     running,
 )
-from counterforensics.features.spam import DIMENSION
-from counterforensics.pixels import Pixels, luma, to_pixels
+from counterforensics.features.spam import DIMENSION, check_side
+from counterforensics.pixels import Pixels, check_patches, luma, to_pixels
 from counterforensics.seeds import seed_for
 
 
@@ -99,7 +99,8 @@ class Plane(NamedTuple):
 
 
 def planes(patches: Tensor) -> list[Plane]:
-    """The luma of stored patches, uint8 [n, c, h, w].  Raises PixelError."""
+    """The luma of stored patches, uint8 [n, c, h, w], h and w at least 8.  Raises PixelError."""
+    check_side(*check_patches(patches).shape[2:])
     levels = luma(to_pixels(patches))[:, 0].to(torch.uint8).cpu().numpy()
     darkest = patches.amin(1).cpu().numpy().astype(np.int16)
     brightest = patches.amax(1).cpu().numpy().astype(np.int16)
@@ -114,7 +115,7 @@ def moved(patches: Tensor, before: list[Plane], after: Sequence[npt.NDArray[np.i
     return result
 
 
-def check_spam_target(attack: str, target: Detector | None) -> LinearInSpam:
+def check_spam_target(attack: str, target: object) -> LinearInSpam:
     """How `target` scores, if it is a linear SVM on SPAM features; an AttackError that says what works otherwise."""
     detector = check_given(attack, target)
     if not isinstance(detector, ScoredBySpam):
@@ -125,7 +126,7 @@ def check_spam_target(attack: str, target: Detector | None) -> LinearInSpam:
 # Kernels take the parts of `Followed` one by one: a tuple within a tuple costs them half of their speed.
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def gain_of(running: Any, objective: Any, values: Any, roots: Any, room: Any, y: int, x: int, step: int) -> float:
     """By how much the objective would rise if the pixel at (y, x) moved by `step` grey levels."""
     gain = 0.0
@@ -138,7 +139,7 @@ def gain_of(running: Any, objective: Any, values: Any, roots: Any, room: Any, y:
     return gain
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def move(running: Any, objective: Any, values: Any, roots: Any, room: Any, y: int, x: int, step: int) -> None:
     """Move the pixel at (y, x) by `step` grey levels; the ledger is the caller's."""
     count = moves_of(running, y, x, step, room)

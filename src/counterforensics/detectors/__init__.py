@@ -12,6 +12,7 @@ from counterforensics.detectors.mislnet import MislNet, MislNetPublished
 from counterforensics.detectors.spam_svm import SpamSvm
 from counterforensics.detectors.xception import Xception
 from counterforensics.errors import WeightsError, unknown_name
+from counterforensics.files import exists
 from counterforensics.learning import weights
 from counterforensics.names import Registry
 
@@ -52,12 +53,14 @@ def load_detector(path_or_name: str | Path) -> Network:
     Raises WeightsError, with the reason, if there is none or it is damaged.
     """
     network: Network
+    if not isinstance(path_or_name, str | Path):
+        raise WeightsError(f"a detector is named by a folder, a URL or a name, got {type(path_or_name).__name__}")
     if "://" in str(path_or_name):
         with weights.fetched(str(path_or_name)) as copy:
             network = weights.load(copy, DETECTORS)
         return network
     folder = Path(path_or_name)
-    if not folder.exists():
+    if not exists(folder):
         if str(path_or_name) not in (shipped := zoo.shipped()):
             raise WeightsError(
                 f"no detector at {folder}; {unknown_name('shipped detector', str(path_or_name), shipped)}"

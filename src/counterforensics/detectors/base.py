@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from counterforensics.errors import CounterforensicsError, WeightsError
 from counterforensics.learning.accelerator import device_of
 from counterforensics.learning.monitor import SILENT, SavedNetwork, TrainingMonitor
 from counterforensics.names import Part
@@ -108,6 +109,11 @@ class Recipe(Part, ABC):
         return False
 
     @property
+    def reads_rgb(self) -> bool:
+        """Whether the detector takes RGB patches alone; the others take luma, too."""
+        return False
+
+    @property
     def gives_verdicts(self) -> bool:
         """Whether what is trained tells manipulated patches from pristine ones; a mere start may do something else."""
         return True
@@ -139,11 +145,28 @@ class Recipe(Part, ABC):
         raise NotImplementedError(f"{type(self).__name__} goes on from no start")
 
 
+def check_logits(logits: Any, count: int, detector: object, error: type[CounterforensicsError]) -> Tensor:
+    """`logits` themselves if they are one finite number for each of `count` patches; an `error` otherwise."""
+    name = type(detector).__name__
+    if not isinstance(logits, Tensor):
+        raise error(f"{name} must give its logits as a tensor [n], got {type(logits).__name__}")
+    if not logits.is_floating_point() or logits.shape != (count,):
+        got = f"{logits.dtype} of shape {tuple(logits.shape)}"
+        raise error(f"{name} must give one logit a patch, a real number, for {count} patches; got {got}")
+    if not torch.isfinite(logits).all():
+        raise error(f"the verdict of {name} holds NaN or infinity; check its weights")
+    return logits
+
+
 def score(detector: Detector, batches: Iterable[Pixels]) -> npt.NDArray[np.float32]:
-    """The detector's logits for stored patches, float32 [n]; `batches`, uint8 [some, c, h, w], pass one by one."""
+    """The detector's logits for stored patches, float32 [n]; `batches`, uint8 [some, c, h, w], pass one by one.
+
+    Raises WeightsError where the detector gives anything but a finite number for each patch.
+    """
     device = device_of(detector)
-    logits = [np.empty(0, dtype=np.float32)]
+    found = [np.empty(0, dtype=np.float32)]
     with torch.no_grad():
         for some in batches:
-            logits.append(detector.logits(to_pixels(torch.from_numpy(some).to(device))).float().cpu().numpy())
-    return np.concatenate(logits)
+            logits = detector.logits(to_pixels(torch.from_numpy(some).to(device)))
+            found.append(check_logits(logits, len(some), detector, WeightsError).float().cpu().numpy())
+    return np.concatenate(found)

@@ -21,10 +21,11 @@ from torch.utils.checkpoint import checkpoint
 from counterforensics.detectors.base import Network, Recipe, Start
 from counterforensics.detectors.spam_head import LinearHead, check_svm, fit_head, unit_features
 from counterforensics.detectors.training import TrainingSchedule, fit, squared_hinge
-from counterforensics.errors import StudyError
+from counterforensics.errors import StudyError, shown
 from counterforensics.features.merging import CODES
 from counterforensics.features.soft import Quantiser, exact_quantiser, merge, residuals, soft_s3_spam14hv
 from counterforensics.learning.monitor import SILENT, TrainingMonitor
+from counterforensics.names import check_count
 from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import luma, to_pixels
 
@@ -131,15 +132,22 @@ class Cozzolino2017(Recipe):
 
     def __post_init__(self) -> None:
         if self.parametrisation not in NETWORKS:
-            raise StudyError(f"cozzolino2017: parametrisation must be product or free, got {self.parametrisation!r}")
+            raise StudyError(
+                f"cozzolino2017: parametrisation must be product or free, got {shown(self.parametrisation)}"
+            )
         if not self.alpha > 0:
             raise StudyError(f"cozzolino2017: alpha must be positive, got {self.alpha:g}")
-        if self.steps < 0 or self.pairs_per_step < 1 or self.svm_pairs < 1:
-            given = f"steps={self.steps}, pairs_per_step={self.pairs_per_step}, svm_pairs={self.svm_pairs}"
-            raise StudyError(f"cozzolino2017: steps must be at least 0 and numbers of pairs at least 1, got {given}")
+        for setting, value, least in (
+            ("steps", self.steps, 0),
+            ("pairs_per_step", self.pairs_per_step, 1),
+            ("svm_pairs", self.svm_pairs, 1),
+        ):
+            check_count("cozzolino2017", setting, value, least)
         if not (0 <= self.lr <= 1 and 0 <= self.feature_lr <= 1):
             given = f"lr={self.lr:g}, feature_lr={self.feature_lr:g}"
             raise StudyError(f"cozzolino2017: rates must lie between 0 and 1, got {given}")
+        if self.steps and not (self.lr or self.feature_lr):
+            raise StudyError("cozzolino2017: fine-tuning with lr=0 and feature_lr=0 changes nothing; steps=0 says so")
         check_svm("cozzolino2017", self.c, self.normalisation)
 
     def build(self) -> CozzolinoNetwork:

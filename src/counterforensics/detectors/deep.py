@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from counterforensics.detectors.base import Network, Recipe, Start
 from counterforensics.detectors.spam_start import fit_to_spam
 from counterforensics.detectors.training import TrainingSchedule, fit
-from counterforensics.errors import PixelError, StudyError
+from counterforensics.errors import PixelError, StudyError, shown
 from counterforensics.features.spam import DIMENSION
 from counterforensics.learning.accelerator import PRECISIONS
 from counterforensics.learning.layer_rates import RULES, parameter_groups
 from counterforensics.learning.layers import project
 from counterforensics.learning.monitor import SILENT, TrainingMonitor
+from counterforensics.names import check_count
 from counterforensics.photos.patches import Pairs
 
 OPTIMISERS = ("adamw", "sgd")
@@ -110,15 +111,19 @@ class DeepRecipe(Recipe):
         given = vars(self)
         counts = {"steps": 0, "pairs_per_step": 1, "start_steps": 1, "patience": 0, "outputs": 1}
         for setting, least in counts.items():
-            if given[setting] < least:
-                raise StudyError(f"{name}: {setting} must be at least {least}, got {given[setting]}")
+            check_count(name, setting, given[setting], least)
+        if not self.steps and self.start == "random":
+            raise StudyError(f"{name}: steps=0 without a start leaves the network untrained; give steps or a start")
         for setting in ("lr", "weight_decay", "momentum", "start_lr"):
             if not 0 <= given[setting] <= 1:
                 raise StudyError(f"{name}: {setting} must lie between 0 and 1, got {given[setting]:g}")
+        for setting in ("lr", "start_lr"):
+            if not given[setting]:
+                raise StudyError(f"{name}: {setting}=0 leaves the network untrained; give a rate above 0")
         words = {"optimiser": OPTIMISERS, "precision": PRECISIONS, "lr_rule": RULES, "start": STARTS, "learns": LEARNED}
         for setting, known in words.items():
             if given[setting] not in known:
-                raise StudyError(f"{name}: {setting} must be {' or '.join(known)}, got {given[setting]!r}")
+                raise StudyError(f"{name}: {setting} must be {' or '.join(known)}, got {shown(given[setting])}")
 
     @property
     def gives_verdicts(self) -> bool:

@@ -7,6 +7,8 @@ at the optimum after a dozen passes (Keerthi & DeCoste 2005).
 
 from __future__ import annotations
 
+import contextlib
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Self
@@ -16,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from counterforensics.errors import TrainingError
+from counterforensics.errors import TrainingError, shown
 
 MOST_PASSES = 200
 TOLERANCE = 1e-9  # of the gradient, as a share of what it is at zero weights
@@ -27,18 +29,22 @@ class Rows:
     """Rows of float32 numbers in a nameless file of the folder for temporary files, gone when the block ends."""
 
     def __init__(self, width: int) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115, __exit__ closes it
+        with _temporary():
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115, __exit__ closes it
         self._width, self._count = width, 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what could not be written was said already
+            self._file.close()
 
     def append(self, rows: npt.NDArray[np.float32]) -> None:
-        """Add rows, float32 [n, width]."""
-        self._file.write(np.ascontiguousarray(rows, dtype=np.float32).data)
+        """Add rows, float32 [n, width].  Raises TrainingError where the folder has no room for them."""
+        with _temporary():
+            self._file.write(np.ascontiguousarray(rows, dtype=np.float32).data)
+            self._file.flush()
         self._count += len(rows)
 
     def __len__(self) -> int:
@@ -49,6 +55,19 @@ class Rows:
         self._file.seek(0)
         while content := self._file.read(4 * self._width * ROWS_AT_ONCE):
             yield torch.frombuffer(bytearray(content), dtype=torch.float32).reshape(-1, self._width).double()
+
+
+@contextlib.contextmanager
+def _temporary() -> Iterator[None]:
+    """Blame the folder for temporary files, and no other, for what it cannot take."""
+    try:
+        yield
+    except OSError as error:
+        place = tempfile.tempdir or os.environ.get("TMPDIR", "/tmp")
+        raise TrainingError(
+            f"rows of a training have no place in the folder for temporary files, {shown(place)} ({error.strerror}); "
+            "make room there, or set TMPDIR to another folder"
+        ) from error
 
 
 def moments(several: Sequence[Rows]) -> tuple[Tensor, Tensor]:

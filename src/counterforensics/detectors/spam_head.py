@@ -9,11 +9,14 @@ from torch import Tensor, nn
 
 from counterforensics.detectors.base import LinearInSpam
 from counterforensics.detectors.linear_svm import Rows, fit_linear_svm, moments
-from counterforensics.errors import AttackError, StudyError, TrainingError
+from counterforensics.errors import AttackError, StudyError, TrainingError, shown
 from counterforensics.features.spam import DIMENSION, s3_spam14hv
 from counterforensics.pixels import Pixels, luma
 
 NORMALISATIONS = ("sqrt", "l2")
+
+# Of the SVM. Far below, all weights are 0; far above, the solver finds no end.
+LEAST_COST, MOST_COST = 1e-9, 1e9
 
 # A bin's share is at least this under the root, where its slope stays finite; one quad counts 6.7e-5.
 _FLOOR = 1e-7
@@ -64,10 +67,10 @@ def linear_in_spam(head: LinearHead) -> LinearInSpam:
 
 def check_svm(name: str, c: float, normalisation: str) -> None:
     """Raise StudyError for a cost or a normalisation that cannot be."""
-    if not 0 < c < float("inf"):
-        raise StudyError(f"{name}: c must be positive, got {c:g}")
+    if not LEAST_COST <= c <= MOST_COST:
+        raise StudyError(f"{name}: c must lie between {LEAST_COST:g} and {MOST_COST:g}, got {c:g}")
     if normalisation not in NORMALISATIONS:
-        raise StudyError(f"{name}: normalisation must be sqrt or l2, got {normalisation!r}")
+        raise StudyError(f"{name}: normalisation must be sqrt or l2, got {shown(normalisation)}")
 
 
 def spam_features(patches: Pixels) -> Tensor:
@@ -86,13 +89,18 @@ def unit_features(batches: Iterable[Pixels], feature: Callable[[Pixels], Tensor]
 
 
 def fit_head(head: LinearHead, pristine: Rows, manipulated: Rows, *, c: float) -> None:
-    """Set `head` to the standardisation and the linear SVM of two sets of unit-energy features."""
+    """Set `head` to the standardisation and the linear SVM of two sets of unit-energy features.
+
+    Raises TrainingError where a class is empty, or nothing tells one from the other.
+    """
     if not len(pristine) or not len(manipulated):
         counts = f"{len(pristine)} pristine and {len(manipulated)} manipulated patches"
         raise TrainingError(f"a detector needs patches of both classes, got {counts}")
     mean, scale = moments([pristine, manipulated])
     scale[scale < 1e-12] = 1.0  # a bin that never varies carries no information
     weight, bias = fit_linear_svm(pristine, manipulated, mean, scale, c=c)
+    if not weight.float().any():
+        raise TrainingError("the SVM learned nothing: pristine and manipulated patches have the same features")
     with torch.no_grad():
         head.mean.copy_(mean)
         head.scale.copy_(scale)

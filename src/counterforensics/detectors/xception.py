@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
-from counterforensics.detectors.imagenet import HUB, load_legacy_xception
+from counterforensics.detectors.imagenet import HUB, check_legacy_xception, check_source_name, load_legacy_xception
 from counterforensics.detectors.training import TrainingSchedule
 from counterforensics.errors import PixelError, StudyError
 from counterforensics.learning.filters import remove_means
@@ -131,10 +131,21 @@ class Xception(DeepRecipe):
             raise StudyError(f"xception: start_filters must be {known}, got {self.start_filters!r}")
         if self.crop and self.crop < 32:
             raise StudyError(f"xception: crop must be 0 or at least 32, got {self.crop}")
+        check_source_name(self.imagenet)
 
     def network(self) -> XceptionNetwork:
         """As `DeepRecipe.network`."""
         return XceptionNetwork(self.channels, self.start_filters, self.outputs)
+
+    @property
+    def reads_rgb(self) -> bool:
+        """As `Recipe.reads_rgb`."""
+        return self.channels == "rgb"
+
+    def check_files(self) -> None:
+        """As `Part.check_files`.  Raises WeightsError for a file without the weights of this network."""
+        if self.imagenet:
+            check_legacy_xception(self.network(), self.imagenet)
 
     @property
     def files(self) -> tuple[Path, ...]:

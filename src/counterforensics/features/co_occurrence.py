@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from counterforensics.compiled import compiled
 from counterforensics.features.merging import LEVELS
 from counterforensics.features.threads import by_threads
 
@@ -83,7 +84,7 @@ class _CoOccurrence(torch.autograd.Function):
 # the second all that load the caller from numba's cache.
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _geometry(in_rows: bool, levels: Any) -> Any:
     """How far the next neighbour is, how many positions have runs, and how many runs there are."""
     _, _, height, width = levels.shape
@@ -92,13 +93,13 @@ def _geometry(in_rows: bool, levels: Any) -> Any:
     return width + 1, height * (width + 1), (height - 3) * width
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _blank_line(step: int, positions: int) -> Any:
     """Zeros [5, positions], rounded up to whole blocks, with room for the runs that start in the last."""
     return np.zeros((LEVELS, (positions + _BLOCK - 1) // _BLOCK * _BLOCK + 3 * step), np.float32)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _lay_out(levels: Any, line: Any) -> None:
     """Write the memberships of one patch [5, h, w] to its line [5, positions], without the negligible ones."""
     _, height, width = levels.shape
@@ -109,7 +110,7 @@ def _lay_out(levels: Any, line: Any) -> None:
                 row[j] = np.float32(0) if levels[a, i, j] < _NEGLIGIBLE else levels[a, i, j]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _pairs(line: Any, one: int, other: int, pairs: Any) -> None:
     """pairs [25, block]: the products of the levels at `one` and at `other`, and so on for a block."""
     for a in range(LEVELS):
@@ -174,7 +175,7 @@ def _weighted(weights: Any, pairs: Any, result: Any) -> None:
                 out[p] += w0 * y0[p] + w1 * y1[p] + w2 * y2[p] + w3 * y3[p] + w4 * y4[p]
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@compiled(nogil=True, fastmath={"contract", "reassoc"})
 def _shares(in_rows: bool, levels: Any, shares: Any) -> None:
     step, positions, runs = _geometry(in_rows, levels)
     line = _blank_line(step, positions)
@@ -189,7 +190,7 @@ def _shares(in_rows: bool, levels: Any, shares: Any) -> None:
         shares[n] /= np.float32(runs)
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(nogil=True, fastmath={"contract"})
 def _gradient(in_rows: bool, levels: Any, outer: Any, result: Any) -> None:
     step, positions, runs = _geometry(in_rows, levels)
     line = _blank_line(step, positions)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from counterforensics.compiled import compiled
 from counterforensics.features.merging import BIN_OF_CODE, BINS
 from counterforensics.features.spam import DIMENSION, LARGEST_RESIDUAL, LEVEL_OF_RESIDUAL
 from counterforensics.pixels import Pixels
@@ -81,7 +81,7 @@ def feature(state: Running) -> npt.NDArray[np.float64]:
     return np.concatenate([shares[0] + shares[1], shares[2] + shares[3]])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _count(state: Any) -> None:
     """Fill in residuals, codes and counts of the plane."""
     plane, residuals = state.plane, state.residuals
@@ -103,7 +103,7 @@ def _count(state: Any) -> None:
                 state.counts[table, BIN_OF_CODE[code]] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def moves_of(state: Any, y: int, x: int, step: int, room: Any) -> int:
     """The runs whose codes change when the pixel at (y, x) moves by `step` grey levels, and by how much.
 
@@ -114,7 +114,7 @@ def moves_of(state: Any, y: int, x: int, step: int, room: Any) -> int:
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _moves_of_residual(residual: Any, which: int, line: int, first: int, step: int, room: Any, count: int) -> int:
     """Add the runs of R (which = 0) or of U transposed (1) that change to room.moves; the new number of moves.
 
@@ -145,7 +145,7 @@ def _moves_of_residual(residual: Any, which: int, line: int, first: int, step: i
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _add_move(moves: Any, count: int, transposed: int, table: int, line: int, at: int, change: int) -> int:
     if change == 0:
         return count
@@ -154,7 +154,7 @@ def _add_move(moves: Any, count: int, transposed: int, table: int, line: int, at
     return count + 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def deltas_of(state: Any, count: int, room: Any) -> int:
     """What the first `count` of room.moves would add to the feature, entry by entry.
 
@@ -178,7 +178,7 @@ def deltas_of(state: Any, count: int, room: Any) -> int:
     return touched
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def apply_moves(state: Any, y: int, x: int, step: int, count: int, room: Any) -> None:
     """Move the pixel for good; room.moves is what `moves_of` wrote for it."""
     state.plane[y, x] += step

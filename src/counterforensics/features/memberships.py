@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from counterforensics.compiled import compiled
 from counterforensics.features.merging import LEVELS
 from counterforensics.features.threads import by_threads
 
@@ -64,7 +64,7 @@ class _Memberships(torch.autograd.Function):
         return of_residual, of_levels, of_offsets, None
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@compiled(nogil=True, fastmath={"contract", "reassoc"})
 def _gradient(residual: Any, shares: Any, outer: Any, slopes: Any, of_residual: Any, sums: Any) -> None:
     """Gradients of `shares` [n, 5, h, w], given that of what they lead to, `outer`.
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from counterforensics.compiled import compiled
 from counterforensics.errors import PixelError
 from counterforensics.features.merging import BIN_OF_CODE, BINS, CODES
 from counterforensics.pixels import Pixels
@@ -45,15 +45,19 @@ def s3_spam14hv(patches: Pixels) -> npt.NDArray[np.float32]:
     if not isinstance(patches, np.ndarray) or patches.dtype != np.uint8 or patches.ndim != 3:
         got = f"{getattr(patches, 'dtype', type(patches).__name__)} of shape {np.shape(patches)}"
         raise PixelError(f"SPAM takes uint8 [n, h, w], got {got}")
-    _, height, width = patches.shape
-    if min(height, width) < SMALLEST_SIDE:
-        raise PixelError(f"SPAM needs patches of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}, got {height}x{width}")
+    check_side(*patches.shape[1:])
     features = np.empty((len(patches), DIMENSION), dtype=np.float32)
     _features(np.ascontiguousarray(patches), LEVEL_OF_RESIDUAL, BIN_OF_CODE, features)
     return features
 
 
-@numba.njit(cache=True, nogil=True)
+def check_side(height: int, width: int) -> None:
+    """Raise PixelError for patches that are too small to have a feature."""
+    if min(height, width) < SMALLEST_SIDE:
+        raise PixelError(f"SPAM needs patches of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}, got {height}x{width}")
+
+
+@compiled(nogil=True)
 def count_codes(patch: Any, level_of: Any, counts: Any) -> None:
     """Count the four co-occurrences of one patch.
 
@@ -81,7 +85,7 @@ def count_codes(patch: Any, level_of: Any, counts: Any) -> None:
             counts[3, 125 * r[i, j] + 25 * r[i + 1, j] + 5 * r[i + 2, j] + r[i + 3, j]] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _features(patches: Any, level_of: Any, bin_of_code: Any, features: Any) -> None:
     height, width = patches.shape[1] - 4, patches.shape[2] - 4
     quads = (height * (width - 3), (height - 3) * width, height * (width - 3), (height - 3) * width)

@@ -17,8 +17,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from counterforensics import __version__, names
+from counterforensics import __version__, names, records
 from counterforensics.errors import CounterforensicsError, WeightsError
+from counterforensics.files import read_regular
+from counterforensics.learning.fetching import download
 from counterforensics.learning.monitor import SavedNetwork
 
 TENSORS = "weights.safetensors"
@@ -26,6 +28,10 @@ TENSORS = "weights.safetensors"
 FORMAT = 1
 # A tensor of at least so many values takes half the room in float16; a smaller one is not worth the rounding.
 MANY = 4096
+MOST = 2**30  # bytes of the tensors of one network; the largest here has 84 MB
+_LARGEST = 1e300  # number in a record: an infinite one, or a whole one of 400 digits, fits no table
+# Kinds of numbers that tensors of real numbers may be stored as.
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class Settings(Protocol):
@@ -80,32 +86,54 @@ def write_record(folder: Path, record: Mapping[str, Any], kind: str = "detector"
 
 
 def read_record(folder: Path, kind: str = "detector") -> dict[str, Any]:
-    """The record beside the tensors in `folder`.  Raises WeightsError if it is missing, unreadable or too new."""
+    """The record beside the tensors in `folder`.
+
+    Raises WeightsError if it is missing, unreadable, too new, or no record of a `kind`.
+    """
     path = folder / record_of(kind)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        record = records.read(path, WeightsError)
+    except WeightsError as error:
         raise WeightsError(
             f"no {kind} at {folder}: a folder with {path.name} and {TENSORS} is one ({error})"
         ) from error
     if not isinstance(record, dict) or not {kind, "settings", "sha256"} <= record.keys():
         raise WeightsError(f"{path} is not the record of a {kind}; it lacks {kind}, settings or sha256")
     if record.get("format", FORMAT) != FORMAT:
-        written = f"in format {record['format']} by version {record.get('version')}"
+        written = _in_one_line(f"in format {record['format']} by version {record.get('version')}")
         raise WeightsError(f"{folder} was written {written}; this version, {__version__}, reads format {FORMAT}")
+    _check_shape(record, kind, path)
     return record
+
+
+def _check_shape(record: Mapping[str, Any], kind: str, path: Path) -> None:
+    """Raise WeightsError unless every entry of a record that is read has its type."""
+    texts, objects = (kind, "sha256", "manipulation"), ("settings", "training")
+    lists = ("photos", "devices") if kind == "generator" else ()
+    wanted = dict.fromkeys(texts, str) | dict.fromkeys(objects, dict) | dict.fromkeys(lists, list)
+    for name, type_ in wanted.items():
+        if name in record and not isinstance(record[name], type_):
+            says = f"{name} must be {records.called(type_())}, got {records.called(record[name])}"
+            raise WeightsError(f"{path} is not the record of a {kind}: {says}")
+    for name in lists:
+        if not all(isinstance(one, str) for one in record.get(name, [])):
+            raise WeightsError(f"{path} is not the record of a {kind}: {name} must be a list of texts")
+    for name, value in [("pairs", record.get("pairs", 0)), *record.get("training", {}).items()]:
+        if not isinstance(value, str | int | float) or (not isinstance(value, str) and abs(value) > _LARGEST):
+            raise WeightsError(f"{path} is not the record of a {kind}: {name} must be a number or a text")
 
 
 @contextlib.contextmanager
 def fetched(url: str, kind: str = "detector") -> Iterator[Path]:
     """A folder with a copy of what is stored at an fsspec URL.  Raises WeightsError if it cannot be read."""
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
         try:
             files, base = fsspec.url_to_fs(url)
-            for name in (TENSORS, record_of(kind)):
-                (Path(place) / name).write_bytes(files.cat_file(f"{base.rstrip('/')}/{name}"))
+            for name, most in ((record_of(kind), records.LIMIT), (TENSORS, MOST)):
+                download(files, f"{base.rstrip('/')}/{name}", Path(place) / name, most)
         except Exception as error:  # each file system has its own
-            raise WeightsError(f"no {kind} could be read from {url} ({type(error).__name__}: {error})") from error
+            reason = _in_one_line(f"{type(error).__name__}: {error}")
+            raise WeightsError(f"no {kind} could be read from {url} ({reason})") from error
         yield Path(place)
 
 
@@ -113,7 +141,7 @@ def load(folder: Path, known: Mapping[str, Any], kind: str = "detector") -> Any:
     """The network of this kind stored in `folder`, in evaluation mode; `known`: settings by name.
 
     Raises WeightsError if a file is missing, truncated, of other settings or another format, altered since it was
-    written, or holds NaN.
+    written, or holds NaN, another kind of numbers, or nothing that was learned.
     """
     record = read_record(folder, kind)
     path = folder / TENSORS
@@ -122,15 +150,34 @@ def load(folder: Path, known: Mapping[str, Any], kind: str = "detector") -> Any:
         raise WeightsError(f"{path} is truncated or altered: its SHA-256 is not the one in {record_of(kind)}")
     tensors = _parse(content, path)
     try:
-        network: SavedNetwork = names.build(kind, str(record[kind]), record["settings"], known).build()
+        network: SavedNetwork = names.build(kind, record[kind], record["settings"], known).build()
+        _check_numbers(tensors, network.state_dict(), path)
         network.load_state_dict(tensors)
     except (CounterforensicsError, RuntimeError) as error:
-        raise WeightsError(f"{folder} holds another {kind} than its record says: {error}") from error
-    if not all(torch.isfinite(tensor).all() for tensor in tensors.values() if tensor.is_floating_point()):
-        raise WeightsError(f"{path} holds NaN or infinity; train this {kind} again")
+        raise WeightsError(f"{folder} holds another {kind} than its record says: {_in_one_line(error)}") from error
+    _check_values(network, path, kind)
     network.facts = record.get("training", {})
     network.trained_for = str(record.get("manipulation", ""))
     return network.eval()
+
+
+def _check_numbers(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> None:
+    """Raise WeightsError where a tensor holds another kind of numbers than the network's of that name."""
+    for name, tensor in tensors.items():
+        if name not in wanted or tensor.dtype == wanted[name].dtype:
+            continue
+        if tensor.dtype not in FLOATS or wanted[name].dtype not in FLOATS:
+            raise WeightsError(f"{name} in {path.name} holds {tensor.dtype}, not {wanted[name].dtype}")
+
+
+def _check_values(network: SavedNetwork, path: Path, kind: str) -> None:
+    """Raise WeightsError where a tensor holds NaN, or all that training changes is zero: then nothing was learned."""
+    state = network.state_dict().values()
+    if not all(torch.isfinite(tensor).all() for tensor in state if tensor.is_floating_point()):
+        raise WeightsError(f"{path} holds NaN or infinity; train this {kind} again")
+    learned = list(network.parameters())
+    if learned and not any(parameter.any() for parameter in learned):
+        raise WeightsError(f"{path} holds nothing that was learned, every weight is zero; train this {kind} again")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -139,15 +186,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read ({error.strerror})") from error
+    return read_regular(path, MOST, WeightsError)
 
 
 def _parse(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load(content)
     except safetensors.SafetensorError as error:
-        raise WeightsError(f"{path} is not a safetensors file ({error})") from error
+        raise WeightsError(f"{path} is not a safetensors file ({_in_one_line(error)})") from error
     return tensors
+
+
+def _in_one_line(error: object) -> str:
+    """The beginning of what somebody else says, without line breaks."""
+    return " ".join(str(error).split())[:300]

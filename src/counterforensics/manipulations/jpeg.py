@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from counterforensics.errors import PixelError
-from counterforensics.manipulations.base import Manipulation, check_photo, check_range
+from counterforensics.manipulations.base import Manipulation, check_photo, check_range, check_whole
 from counterforensics.pixels import Pixels
 
 
@@ -22,6 +22,7 @@ class JpegCompression(Manipulation):
     quality: int
 
     def __post_init__(self) -> None:
+        check_whole("jpeg: quality", self.quality)
         check_range("jpeg: quality", self.quality, 1, 100)
 
     @property

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from counterforensics.errors import StudyError
-from counterforensics.manipulations.base import Manipulation, check_photo, check_range
+from counterforensics.manipulations.base import Manipulation, check_photo, check_range, check_whole
 from counterforensics.pixels import Pixels
 
 
@@ -22,6 +22,7 @@ class MedianFilter(Manipulation):
     size: int
 
     def __post_init__(self) -> None:
+        check_whole("median: size", self.size)
         check_range("median: size", self.size, 3, 255)
         if self.size % 2 == 0:
             raise StudyError(f"median: size must be odd (3, 5, 7, ...), got {self.size}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
 
+from counterforensics.errors import StudyError
 from counterforensics.manipulations.base import Manipulation, check_photo, check_range
 from counterforensics.pixels import Pixels
 
@@ -24,17 +26,26 @@ class Resize(Manipulation):
 
     moves_pixels = True
 
+    NEAREST: ClassVar[float] = 0.001  # to 1: nearer, photographs of many hundred pixels stay as they are
+
     def __post_init__(self) -> None:
         check_range("resize: scale", self.scale, 0.05, 10)
+        if abs(self.scale - 1) < self.NEAREST - 1e-9:
+            least = f"at least {self.NEAREST} from 1, which changes nothing"
+            raise StudyError(f"resize: scale must differ by {least}, got {self.scale:g}")
 
     def side_before(self, side: int) -> int:
-        """As `Manipulation.side_before`."""
-        return math.ceil(side / self.scale)
+        """As `Manipulation.side_before`; a smaller side than half a pixel over the change of scale stays as it is."""
+        return max(math.ceil(side / self.scale), math.floor(0.5 / abs(self.scale - 1)) + 2)
 
     @property
     def strength(self) -> float:
         """As `Manipulation.strength`: by the ratio of sizes, whether larger or smaller."""
         return abs(math.log(self.scale))
+
+    def pixels_after(self, pixels: int) -> int:
+        """As `Manipulation.pixels_after`."""
+        return math.ceil(pixels * self.scale**2)
 
     def __call__(self, photo: Pixels) -> Pixels:
         """photo: uint8 [h, w, 3].  Returns uint8 [round(h * scale), round(w * scale), 3]."""

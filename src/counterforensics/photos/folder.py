@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from counterforensics.errors import PhotoError
 from counterforensics.files import read_regular
+from counterforensics.photos.jpeg_file import check_jpeg
 from counterforensics.photos.jpeg_quality import JpegQuality, quality_of
+from counterforensics.photos.png_file import check_png
+from counterforensics.photos.remarks import remarks_on
+from counterforensics.photos.tiff_file import prepare_tiff
 from counterforensics.pixels import Pixels
 
+# What Pillow logs comes as an error or as a remark of ours, too; a log that somebody sets up still gets it.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
 MAX_BYTES = 2**30  # of a file: more than the pixels that `decode` takes fill uncompressed
+MAX_PIXELS = 178_956_970  # Pillow's own limit, unless another library of the process moved that
+_BOMB = f"more than {MAX_PIXELS:,} pixels, refused as a bomb"
 # What a file of each suffix must hold. A suffix that lies says that something re-encoded the file.
-FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
+FORMATS = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    ".png": "PNG",
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+}
+_WORKING = "JPEG, PNG and TIFF photographs work"
+_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -43,7 +59,11 @@ class FolderPhoto:
 
     def read(self) -> Pixels:
         """The photograph, uint8 [h, w, 3].  Raises PhotoError if it cannot be used or is no longer the same file."""
-        return decode(self._content(), self.path)
+        return self.examine()[0]
+
+    def examine(self) -> tuple[Pixels, tuple[str, ...]]:
+        """As `read`, and what is unusual about the file, a few words each."""
+        return examine(self._content(), self.path)
 
     def jpeg_quality(self) -> JpegQuality | None:
         """How strongly the file is compressed, None if it is no JPEG file.  Errors as for `read`."""
@@ -68,19 +88,21 @@ class Found:
 
 
 def find_photos(folders: Sequence[Path]) -> Found:
-    """All photographs of `DIR/<device>/<photo>.{jpg,jpeg,png,tif,tiff}`, sorted by device and file name.
+    """All photographs of `DIR/<device>/<photo>.{jpg,jpeg,jpe,jfif,png,tif,tiff}`, sorted by device and file name.
 
-    A device that stands in several folders is one device. Files that cannot be opened are left out with
-    their reason; hidden files and other suffixes are passed over. Raises PhotoError if a folder is
+    A device that stands in several folders is one device. Every other file is left out with its reason: another
+    format, a place beside the device folders, or impossible to open. A folder inside a device folder is left out as a
+    whole. Hidden files and folders, whose names begin with a dot, are passed over. Raises PhotoError if a folder is
     missing, is given twice or holds no photograph in a device folder.
     """
     _check_distinct(folders)
     photos: list[FolderPhoto] = []
     left_out: list[str] = []
     for folder in folders:
-        paths = list(_photo_paths(folder))
+        paths, others = _listed(folder)
         if not paths:
-            raise PhotoError(_why_empty(folder))
+            raise PhotoError(_why_empty(folder, others))
+        left_out += others
         for path in paths:
             try:
                 digest = hashlib.sha256(_content(path)).hexdigest()
@@ -103,25 +125,39 @@ def _check_distinct(folders: Sequence[Path]) -> None:
         seen[place] = folder
 
 
-def _photo_paths(folder: Path) -> Iterator[Path]:
+def _listed(folder: Path) -> tuple[list[Path], list[str]]:
+    """The files that are photographs by their place and suffix, and a line for each file or folder that is not."""
+    paths, others = [], []
     try:
         if not folder.is_dir():
             raise PhotoError(f"no photo folder at {folder}; give a folder that holds <device>/<photo>.jpg")
-        for device in sorted(folder.iterdir()):
-            if device.is_dir() and not device.name.startswith("."):
-                yield from (path for path in sorted(device.iterdir()) if _is_photo(path))
+        for device in _visible(folder):
+            if not device.is_dir():
+                others.append(f"{device}: stands beside the device folders; photographs stand in one of them")
+                continue
+            for path in _visible(device):
+                if path.is_dir():
+                    others.append(
+                        f"{path}: a folder inside a device folder, which is not read; move its photographs up"
+                    )
+                elif path.suffix.lower() not in FORMATS:
+                    others.append(f"{path}: {path.suffix or 'a file without a suffix'} is not read; {_WORKING}")
+                else:
+                    paths.append(path)
     except OSError as error:
         raise PhotoError(f"cannot list {error.filename or folder}: {error.strerror}") from error
+    return paths, others
 
 
-def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() in FORMATS and not path.name.startswith(".") and not path.is_dir()
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def _why_empty(folder: Path) -> str:
-    loose = any(_is_photo(path) for path in folder.iterdir())
+def _why_empty(folder: Path, others: Sequence[str]) -> str:
+    loose = any(path.suffix.lower() in FORMATS and path.is_file() for path in _visible(folder))
     what = "photographs but no device folders" if loose else "no photographs"
-    return f"{folder} holds {what}; photographs stand in {folder}/<device>/<photo>.{{jpg,jpeg,png,tif,tiff}}"
+    found = f" ({len(others)} left out, the first: {others[0]})" if others else ""
+    return f"{folder} holds {what}; photographs stand in {folder}/<device>/<photo>.{{jpg,jpeg,png,tif,tiff}}{found}"
 
 
 def _content(path: Path) -> bytes:
@@ -137,23 +173,36 @@ def decode(content: bytes, path: Path) -> Pixels:
     8-bit RGB and greyscale (three equal channels) are taken, and alpha that is opaque everywhere.
     Anything that would change the noise on the way to 8-bit RGB is refused. Raises PhotoError.
     """
+    return examine(content, path)[0]
+
+
+def examine(content: bytes, path: Path) -> tuple[Pixels, tuple[str, ...]]:
+    """As `decode`, and what is unusual about the file, a few words each."""
     try:
         with warnings.catch_warnings():
             # Pillow warns on the way to its limit and again about harmless metadata; its errors are what counts.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content)) as image:
                 _check_format(image, path)
-                return np.asarray(_as_rgb(image, path), dtype=np.uint8)
+                if image.width * image.height > MAX_PIXELS:
+                    raise PhotoError(_BOMB)
+                remarks = remarks_on(image, path)
+                if isinstance(image, TiffImagePlugin.TiffImageFile):
+                    prepare_tiff(image, content)
+                elif image.format == "PNG":
+                    check_png(content)
+                else:
+                    check_jpeg(content)
+                return _rgb(image), remarks
     except Image.DecompressionBombError as error:
-        raise PhotoError(
-            f"{path}: more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, refused as a bomb"
-        ) from error
+        raise PhotoError(f"{path}: {_BOMB}") from error
     except UnidentifiedImageError as error:
         raise PhotoError(f"{path}: not a JPEG, PNG or TIFF file, whatever its name says") from error
-    except PhotoError:
-        raise
+    except PhotoError as error:
+        raise PhotoError(f"{path}: {error}") from error
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
-        raise PhotoError(f"{path}: truncated or damaged ({error})") from error
+        detail = f" ({error})" if str(error) else ""
+        raise PhotoError(f"{path}: truncated or damaged{detail}") from error
 
 
 def _check_format(image: Image.Image, path: Path) -> None:
@@ -161,7 +210,8 @@ def _check_format(image: Image.Image, path: Path) -> None:
     # MPO is a JPEG with further pictures behind it, as phones write them; the first is the photograph.
     found = "JPEG" if image.format == "MPO" else image.format
     if found != expected:
-        raise PhotoError(f"{path}: mislabelled, the file holds {found}; rename it to say what it is")
+        advice = "rename it to say what it is" if found in FORMATS.values() else f"only {_WORKING}"
+        raise PhotoError(f"mislabelled, the file holds {found}; {advice}")
 
 
 def _stored_deeper(image: Image.Image) -> bool:
@@ -170,15 +220,20 @@ def _stored_deeper(image: Image.Image) -> bool:
     return any(";16" in str(layout[0] if isinstance(layout, tuple) else layout) for layout in layouts)
 
 
-def _as_rgb(image: Image.Image, path: Path) -> Image.Image:
+def _rgb(image: Image.Image) -> Pixels:
+    """The pixels, some rows at a time: a copy of all in Pillow's own form would take a third more than the result."""
     if _stored_deeper(image) or image.mode.startswith(("I", "F")):
-        raise PhotoError(f"{path}: more than 8 bits a channel; only 8-bit RGB or greyscale photographs work")
+        raise PhotoError("more than 8 bits a channel; only 8-bit RGB or greyscale photographs work")
     if "transparency" in image.info:
-        raise PhotoError(f"{path}: has a transparent colour; only opaque photographs work")
-    if image.mode in ("RGB", "L"):
-        return image.convert("RGB")
-    if image.mode in ("RGBA", "LA"):
-        if image.getchannel("A").getextrema() != (255, 255):
-            raise PhotoError(f"{path}: has transparent pixels; only opaque photographs work")
-        return image.convert("RGB")
-    raise PhotoError(f"{path}: colour mode {image.mode}; only 8-bit RGB or greyscale photographs work")
+        raise PhotoError("has a transparent colour; only opaque photographs work")
+    if image.mode not in ("RGB", "L", "RGBA", "LA"):
+        raise PhotoError(f"colour mode {image.mode}; only 8-bit RGB or greyscale photographs work")
+    if image.mode in ("RGBA", "LA") and image.getchannel("A").getextrema() != (255, 255):
+        raise PhotoError("has transparent pixels; only opaque photographs work")
+    image.load()
+    width, height = image.im.size  # `image.size` is that of a turned TIFF file
+    pixels = np.empty((height, width, 3), dtype=np.uint8)
+    for top in range(0, height, _ROWS_AT_ONCE):
+        rows = pixels[top : top + _ROWS_AT_ONCE]
+        rows[:] = np.asarray(image.crop((0, top, width, top + len(rows))).convert("RGB"))
+    return pixels

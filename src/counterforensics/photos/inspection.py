@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
+
 from counterforensics.photos.base import Photo
+from counterforensics.photos.folder import FolderPhoto
 from counterforensics.photos.simulated import SimulatedPhoto
 
 
@@ -16,14 +19,15 @@ class Inspection:
     width: int
     height: int
     content: str  # digest of the pixels, whatever the file around them
+    remarks: tuple[str, ...] = ()  # what is unusual about the file
 
 
 def inspect(photo: Photo) -> Inspection:
     """Decode `photo` once.  Raises PhotoError if it cannot be used."""
     if isinstance(photo, SimulatedPhoto):
         return Inspection(photo.width, photo.height, photo.digest)
-    pixels = photo.read()
+    pixels, remarks = photo.examine() if isinstance(photo, FolderPhoto) else (photo.read(), ())
     height, width = pixels.shape[:2]
     content = hashlib.sha256(f"{width}x{height}".encode())
-    content.update(pixels.tobytes())
-    return Inspection(width, height, content.hexdigest())
+    content.update(np.ascontiguousarray(pixels).data)
+    return Inspection(width, height, content.hexdigest(), remarks)

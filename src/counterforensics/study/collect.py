@@ -12,7 +12,7 @@ import pandas as pd
 
 from counterforensics.attacks import ATTACKS, LearnedAttack
 from counterforensics.detectors import DETECTORS
-from counterforensics.errors import CounterforensicsError, WeightsError
+from counterforensics.errors import CounterforensicsError, WeightsError, printable
 from counterforensics.evaluation import frequencies
 from counterforensics.learning import weights
 from counterforensics.names import Registry, changed_settings
@@ -163,7 +163,7 @@ def _states(concealment: Concealment, position: int, store: Store) -> PatchState
         manipulation=concealment.manipulation,
         target=concealment.target,
         attack=concealment.attack,
-        photo=concealment.photos[int(pristine.photo[position])].name,
+        photo=printable(concealment.photos[int(pristine.photo[position])].name),
         pristine=pristine[index][0],
         manipulated=patches_of(concealment.manipulated, store)[index][0],
         concealed=patches_of((concealment.key,), store)[index][0],

@@ -13,10 +13,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from counterforensics.attacks import LearnedAttack
+from counterforensics.errors import StudyError
+from counterforensics.learning.accelerator import best_device
 from counterforensics.study.plan import Plan
 from counterforensics.study.prepare import cores, prepare
 from counterforensics.study.progress import Progress
-from counterforensics.study.schedulers.journal import DONE
+from counterforensics.study.schedulers.journal import DONE, notes_in
+from counterforensics.study.schedulers.memory import memory_of_machine
 from counterforensics.study.settings import Study
 from counterforensics.study.store.folder import Store
 from counterforensics.study.store.remote import open_store
@@ -24,6 +28,8 @@ from counterforensics.study.tasks import KINDS, Task
 
 SHIPPED = Path(__file__).with_name("durations.csv")
 BYTES_OF_SMALL_FILES = 1500  # entry.json and the like, for each task
+MEMORY_OF_PROCESS = 430_000_000  # bytes, with all libraries and nothing to do
+PAIRS = "pairs_per_step"
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Durations:
     @classmethod
     def known(cls, store: Store) -> Durations:
         """The durations that the journal in `store` tells, and the shipped table."""
-        return cls(durations_of(store.notes()), shipped_durations())
+        return cls(durations_of(notes_in(store)), shipped_durations())
 
     def of(self, task: Task) -> tuple[Duration | None, bool]:
         """The duration of `task`, None where nobody has measured one, and whether it was measured in this store.
@@ -64,7 +70,7 @@ def durations_of(notes: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Du
     amounts: Counter[tuple[str, str]] = Counter()
     memory: dict[tuple[str, str], int] = defaultdict(int)
     for note in notes:
-        if note.get("outcome") != DONE or not {"worker_name", "amount"} <= note.keys():
+        if note["outcome"] != DONE or not {"worker_name", "amount", "peak_memory"} <= note.keys():
             continue
         for key in {(note["kind"], note["worker_name"]), (note["kind"], plain(note["worker_name"]))}:
             seconds[key] += note["seconds"]
@@ -137,6 +143,7 @@ def estimate_study(
     """
     workers, kept = workers or cores(), open_store(store or out / "store")
     prepared = prepare(study, kept, workers, progress or Progress(quiet=True))
+    check_memory(prepared.plan)
     found = estimate(study, prepared.plan, kept, workers)
     return dataclasses.replace(found, left_out=prepared.left_out)
 
@@ -159,7 +166,7 @@ def estimate(study: Study, plan: Plan, store: Store, workers: int) -> Estimate:
         cost.done -= 1
         cost.patches += task.patches
         cost.disk += BYTES_OF_SMALL_FILES + task.kind.bytes_written(task)
-        cost.memory = max(cost.memory, rate.memory if rate else 0)
+        cost.memory = max(cost.memory, memory_of_task(task, rate))
         cost.seconds += seconds[key]
         if rate is None:
             unknown[task.kind.name][task.worker_name] = None
@@ -168,6 +175,44 @@ def estimate(study: Study, plan: Plan, store: Store, workers: int) -> Estimate:
     found.disk = sum(cost.disk for cost in found.kinds.values())
     found.seconds = _elapsed(plan, missing, seconds, workers)
     return found
+
+
+def check_memory(plan: Plan) -> None:
+    """Raise StudyError for a training whose steps take more memory than this machine has.
+
+    On a GPU they pass in parts, as far as its memory goes.
+    """
+    durations, has = Durations({}, shipped_durations()), memory_of_machine()
+    for task in plan.tasks.values():
+        if has and _times_the_pairs(task) > 1 and not (task.uses_gpu and best_device().type == "cuda"):
+            takes = memory_of_task(task, durations.of(task)[0])
+            if takes > has:
+                raise StudyError(
+                    f"{task.label}: takes about {takes / 1e9:,.0f} GB of memory, and this machine has {has / 1e9:.0f}; "
+                    f"give a smaller {PAIRS}"
+                )
+
+
+def memory_of_task(task: Task, rate: Duration | None) -> int:
+    """Bytes that a process holds at most while it runs `task`, by what was measured and by what this one asks for."""
+    measured = max(rate.memory, MEMORY_OF_PROCESS) if rate else MEMORY_OF_PROCESS
+    if task.memory:
+        return MEMORY_OF_PROCESS + task.memory
+    return MEMORY_OF_PROCESS + round((measured - MEMORY_OF_PROCESS) * _times_the_pairs(task))
+
+
+def _times_the_pairs(task: Task) -> float:
+    """How many times the pairs of the default pass in one step of a training."""
+    role = {"train": "recipe", "learn": "attack"}.get(task.kind.name, "")
+    if role not in task.workers:
+        return 1.0
+    part = task.workers[role].part
+    usual = {field.name: field.default for field in dataclasses.fields(part)}.get(PAIRS, 0)
+    given = task.workers[role].depends_on["settings"].get(PAIRS, 0)
+    if isinstance(part, LearnedAttack):  # 0 takes the value of its size, and so is the table
+        given = part.learning_settings["schedule"][PAIRS]
+        usual = part.learning_settings["size"][PAIRS]
+    return given / usual if given and isinstance(usual, int) and usual else 1.0
 
 
 def _elapsed(plan: Plan, missing: list[str], seconds: Mapping[str, float], workers: int) -> float:

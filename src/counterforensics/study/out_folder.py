@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import math
 import os
@@ -14,15 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
-from counterforensics.errors import StudyError
+from counterforensics.errors import StudyError, printable
+from counterforensics.files import read_regular
 from counterforensics.study.plan import Plan
 from counterforensics.study.settings import Study
 from counterforensics.study.store.folder import Store, write_whole
+from counterforensics.study.yaml_file import MOST_BYTES, MOST_VALUES, parse_yaml
 
 ROWS, TRAININGS, LABELS = "rows.csv", "trainings.csv", "labels.csv"
 PHOTOS, TIMES, SETTINGS = "photos.csv", "times.csv", "study.yaml"
+LONGEST_NAME = 240  # bytes of a folder's name; file systems take 255
+# What a spreadsheet takes for a formula at the beginning of a cell.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _WHOLE = frozenset(
     {"seed", "n_pristine", "n_manipulated", "fp", "tp"}
     | {"pairs", "pairs_per_step", "patches", "steps", "best_step", "start_patches", "start_manipulations"}
@@ -45,12 +50,18 @@ def claim(out: Path, study: Study) -> None:
         raise StudyError(f"cannot write to {out} ({error.strerror}); give another folder with --out") from error
 
 
-def _owner(settings: Path) -> Any:
+def _owner(settings: Path) -> str:
     """The name of the study that `study.yaml` holds."""
+    refusal = f"{settings} is not a study's; remove it, or give another folder with --out"
     try:
-        return yaml.safe_load(settings.read_text(encoding="utf-8"))["name"]
-    except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
-        raise StudyError(f"{settings} is not a study's; remove it, or give another folder with --out") from error
+        # Every default is spelled out there, so it may be longer than the file that a study came from.
+        found = parse_yaml(read_regular(settings, 10 * MOST_BYTES, StudyError), str(settings), most=10 * MOST_VALUES)
+    except StudyError as error:
+        raise StudyError(refusal) from error
+    name = found.get("name") if isinstance(found, dict) else None
+    if not isinstance(name, str):
+        raise StudyError(refusal)
+    return name
 
 
 def write_figures(frame: pd.DataFrame, path: Path) -> None:
@@ -63,8 +74,8 @@ def write_figures(frame: pd.DataFrame, path: Path) -> None:
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """A table whose cells are written as they are.  Raises StudyError if it cannot be written."""
-    _write(frame.columns, frame.itertuples(index=False), path)
+    """A table whose numbers are written as they are.  Raises StudyError if it cannot be written."""
+    _write(frame.columns, ([_cell(value) for value in row] for row in frame.itertuples(index=False)), path)
 
 
 def _write(columns: Iterable[str], lines: Iterable[Iterable[Any]], path: Path) -> None:
@@ -79,17 +90,33 @@ def _write(columns: Iterable[str], lines: Iterable[Iterable[Any]], path: Path) -
         raise StudyError(f"cannot write {path} ({error.strerror}); finished work is kept") from error
 
 
+def _cell(value: Any) -> Any:
+    """A name as text that no spreadsheet takes for a formula and that UTF-8 can hold; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
 def _field(name: str, value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, Integral) and name in _WHOLE:
         return str(int(value))  # a large seed keeps every digit
     if not isinstance(value, Real):
-        return str(value)
+        return str(_cell(str(value)))
     number = float(value)
     if math.isnan(number):
         return ""
     return str(int(number)) if name in _WHOLE else f"{number:.6f}"
+
+
+def _folder_name(text: str) -> str:
+    """A text form as the name of one folder: what stands for a path in it does not, and a long one is cut."""
+    name = text.replace("/", "-").replace("\\", "-")
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME // 4]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def link_trained(plan: Plan, store: Store, out: Path) -> None:
@@ -98,7 +125,7 @@ def link_trained(plan: Plan, store: Store, out: Path) -> None:
         if training.role == "start":
             continue
         # A study names a generator by its folder, and a comma ends a name there.
-        name = training.part if training.kind == "detector" else re.sub(r"[^\w.]+", "-", training.part)
+        name = _folder_name(training.part) if training.kind == "detector" else re.sub(r"[^\w.]+", "-", training.part)
         link = out / f"{training.kind}s" / str(training.seed) / name / training.manipulation
         entry = store.folder(training.key)
         if not entry.exists() or link.resolve() == entry.resolve():

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from counterforensics.errors import StudyError
 from counterforensics.photos.base import Photo
 from counterforensics.study.store.folder import Store
 from counterforensics.study.tasks import Task
+from counterforensics.study.tasks.files import is_whole
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,14 @@ class Plan:
         shown = [*trained, *(one.likeness for one in self.concealments)]
         return list(dict.fromkeys([*rows, *scores, *shown]))
 
-    def missing(self, store: Store) -> tuple[list[str], list[str]]:
+    def missing(self, store: Store, *, fetch: bool = False) -> tuple[list[str], list[str]]:
         """Keys of the tasks that must run, in an order in which they can, and of damaged entries among them.
 
         Only what a missing task reads is looked at: a finished study costs one look at each of its targets.
+        fetch: also look into the targets that must come from elsewhere, as a run does that then reads them.
         """
+        targets = self.targets()
+        looked_into = set(self.tasks) if store.is_local else set(targets) if fetch else set()
         ordered: list[str] = []
         damaged: list[str] = []
         seen: set[str] = set()
@@ -101,17 +106,26 @@ class Plan:
                 return
             seen.add(key)
             if store.has(key):
-                return
-            if store.is_damaged(key):
+                if key not in looked_into or self._is_whole(key, store):
+                    return
+                damaged.append(key)
+            elif store.is_damaged(key):
                 damaged.append(key)
             for keys in self.tasks[key].needs.values():
                 for needed in keys:
                     visit(needed)
             ordered.append(key)
 
-        for target in self.targets():
+        for target in targets:
             visit(target)
         return ordered, damaged
+
+    def _is_whole(self, key: str, store: Store) -> bool:
+        """Whether an entry holds what its task writes."""
+        try:
+            return is_whole(self.tasks[key], store.folder(key))
+        except StudyError:  # it did not come as it was written, and is removed
+            return False
 
     def patches(self, keys: Iterable[str]) -> int:
         """How many patches several tasks write."""

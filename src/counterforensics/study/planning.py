@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from counterforensics.photos.splits import Split
 from counterforensics.seeds import seed_for
 from counterforensics.study.plan import Concealment, Measurement, Plan, PlannedTraining
 from counterforensics.study.settings import Contest, Named, Study
+from counterforensics.study.store.folder import digest_of
 from counterforensics.study.tasks import (
     COMPARE,
     CONCEAL,
@@ -179,7 +179,7 @@ class _Workers:
         """SHA-256 of a file, read once."""
         try:
             if path not in self.hashed:
-                self.hashed[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+                self.hashed[path] = digest_of(path)
         except OSError as error:
             raise StudyError(f"{text}: {error.filename} cannot be read ({error.strerror})") from error
         return self.hashed[path]

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
+from PIL import Image
+
+from counterforensics import records, versions
 from counterforensics.errors import NameNotFoundError, PhotoError
 from counterforensics.photos.base import Photo
-from counterforensics.photos.folder import find_photos
+from counterforensics.photos.folder import FolderPhoto, find_photos
 from counterforensics.photos.inspection import Inspection, inspect
+from counterforensics.photos.remarks import summary
 from counterforensics.photos.simulated import SimulatedPhoto, simulated_photos
 from counterforensics.photos.splits import Split, audit, split_by_device
 from counterforensics.study.plan import Plan
 from counterforensics.study.planning import plan_study
 from counterforensics.study.progress import Progress
+from counterforensics.study.schedulers import memory
 from counterforensics.study.settings import Study
 from counterforensics.study.store.folder import Store
+from counterforensics.study.tasks.photographs import memory_of
 
 # Of the look at a photograph: raised when it comes to find something else.
-_VERSION = 1
+_VERSION = 2
 _RECORD = "inspection.json"
 
 
@@ -43,11 +52,10 @@ def prepare(study: Study, store: Store, workers: int, progress: Progress) -> Pre
     """
     photos, unreadable = _all_photos(study)
     with progress.stage("photographs", len(photos)) as advance:
-        inspected = _inspect_all(
-            photos, smallest_side=_smallest_side(study), store=store, workers=workers, advance=advance
-        )
+        inspected = _inspect_all(photos, study, store=store, workers=workers, advance=advance)
     left_out = (*unreadable, *inspected.left_out)
     splits, notes = _splits(study, inspected, left_out)
+    notes += summary({photo.where: inspected.found[photo.digest].remarks for photo in inspected.photos})
     return Prepared(splits, inspected.found, (*left_out, *notes), plan_study(study, splits, inspected.found))
 
 
@@ -84,7 +92,7 @@ class _Inspected:
 
 
 def _inspect_all(
-    photos: Sequence[Photo], *, smallest_side: int, store: Store, workers: int, advance: Callable[[], None]
+    photos: Sequence[Photo], study: Study, *, store: Store, workers: int, advance: Callable[[], None]
 ) -> _Inspected:
     """Inspect `photos`, each once in its life: what was found is kept in the store by the file's digest."""
 
@@ -102,32 +110,76 @@ def _inspect_all(
     found: dict[str, Inspection] = {}
     left_out = []
     for photo, result in zip(photos, results, strict=True):
-        if isinstance(result, str):
-            left_out.append(result)
-        elif min(result.width, result.height) < smallest_side:
-            size = f"{result.width}x{result.height}"
-            left_out.append(
-                f"{photo.where}: {size} is smaller than {smallest_side}x{smallest_side}, which a patch needs"
-            )
+        reason = result if isinstance(result, str) else _why_not(photo, result, study)
+        if reason or isinstance(result, str):
+            left_out.append(reason)
         else:
             usable.append(photo)
             found[photo.digest] = result
     return _Inspected(tuple(usable), found, tuple(left_out))
 
 
+def _why_not(photo: Photo, found: Inspection, study: Study) -> str:
+    """Why a photograph that can be decoded cannot be used in `study`; "" if it can."""
+    size, smallest_side = f"{found.width}x{found.height}", _smallest_side(study)
+    if min(found.width, found.height) < smallest_side:
+        return f"{photo.where}: {size} is smaller than {smallest_side}x{smallest_side}, which a patch needs"
+    pixels, room = found.width * found.height, memory.FOR_PHOTOGRAPHS.total
+    takes, manipulation = max((memory_of(pixels, one.part), one.text) for one in study.named_manipulations)
+    if takes > room:
+        return (
+            f"{photo.where}: {manipulation} of {size} takes {takes / 1e9:.1f} GB of memory, at most {room / 1e9:.1f} "
+            "work; leave one of the two out"
+        )
+    return ""
+
+
 def _remembered(photo: Photo, store: Store) -> Inspection:
     if isinstance(photo, SimulatedPhoto):
         return inspect(photo)
-    key = hashlib.sha256(f"inspection {_VERSION} {photo.digest}".encode()).hexdigest()
-    if store.has(key):
-        return Inspection(**json.loads((store.folder(key) / _RECORD).read_text(encoding="utf-8")))
+    decoder = {name: versions.PIXELS[name] for name in versions.DECODER}
+    key = hashlib.sha256(f"inspection {_VERSION} {photo.digest} {decoder}".encode()).hexdigest()
+    found = _recorded(store.folder(key) / _RECORD) if store.has(key) else None
+    if found is not None:
+        return found
     # Another thread may be at a copy of the same file: only what is damaged is removed, never what it just wrote.
-    if store.is_damaged(key):
+    if store.is_damaged(key) or store.has(key):
         store.discard(key)
-    result = inspect(photo)
+    with memory.FOR_PHOTOGRAPHS.taken(memory_of(_pixels_in(photo), None)):
+        result = inspect(photo)
     with store.writing(key, f"inspect {photo.name}") as folder:
         (folder / _RECORD).write_text(json.dumps(vars(result), sort_keys=True), encoding="utf-8")
     return result
+
+
+def _pixels_in(photo: Photo) -> int:
+    """How many pixels the file of a photograph says that it has; 0 where it cannot be told, which decoding will say."""
+    if not isinstance(photo, FolderPhoto) or not photo.path.is_file():
+        return 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(photo.path) as image:
+                return image.width * image.height
+        except Exception:  # whatever a decoder raises
+            return 0
+
+
+def _recorded(path: Path) -> Inspection | None:
+    """What was found of a photograph; None if that is no record of it, whatever its digest."""
+    try:
+        record = records.read(path, PhotoError)
+    except PhotoError:
+        return None
+    names = {field.name for field in dataclasses.fields(Inspection)}
+    if not isinstance(record, dict) or record.keys() != names or not isinstance(record["content"], str):
+        return None
+    sides = record["width"], record["height"]
+    remarks = record["remarks"]
+    if not isinstance(remarks, list) or not all(isinstance(remark, str) for remark in remarks):
+        return None
+    usable = all(type(side) is int and side > 0 for side in sides)
+    return Inspection(*sides, record["content"], tuple(remarks)) if usable else None
 
 
 def _splits(study: Study, inspected: _Inspected, left_out: Sequence[str]) -> tuple[dict[int, Split], list[str]]:

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from counterforensics.errors import printable
+
 SECONDS_BETWEEN_LINES = 20.0
 
 
@@ -18,11 +20,11 @@ class Progress:
     """Bars on standard error, one for each kind of work; a line now and then in a log; nothing if `quiet`."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._console = Console(stderr=True, quiet=quiet)
+        self._console = Console(stderr=True, quiet=quiet, markup=False, emoji=False, highlight=False)
 
     def say(self, text: str) -> None:
         """One line for a person."""
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(printable(text))
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int) -> Iterator[Callable[[], None]]:

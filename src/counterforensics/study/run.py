@@ -12,13 +12,14 @@ from pathlib import Path
 import pandas as pd
 
 from counterforensics import manipulations
-from counterforensics.errors import StudyError
+from counterforensics.errors import StudyError, printable
 from counterforensics.learning.accelerator import best_device, describe
 from counterforensics.outcome import Outcome
 from counterforensics.photos.base import Photo
 from counterforensics.photos.simulated import SimulatedPhoto
 from counterforensics.photos.splits import Split
 from counterforensics.study import collect, out_folder
+from counterforensics.study.estimate import check_memory
 from counterforensics.study.planning import count_patches, patches_per_photo, plug_ins_of
 from counterforensics.study.prepare import Prepared, cores, prepare
 from counterforensics.study.progress import Progress
@@ -66,6 +67,8 @@ def run_study(
 def _run(study: Study, out: Path, store: Store, scheduler: Scheduler, workers: int, progress: Progress) -> Outcome:
     prepared = prepare(study, store, workers, progress)
     plan = prepared.plan
+    if isinstance(scheduler, Threads):
+        check_memory(plan)
     failures = execute(plan, store, scheduler, out, progress)
     outcome = Outcome(
         study=study.name,
@@ -81,8 +84,8 @@ def _run(study: Study, out: Path, store: Store, scheduler: Scheduler, workers: i
         labels=collect.labels(study),
         photos=_photo_table(study, prepared),
         provenance=_provenance(study),
-        left_out=prepared.left_out,
-        failures=failures,
+        left_out=tuple(map(printable, prepared.left_out)),
+        failures=tuple(map(printable, failures)),
     )
     out_folder.write_figures(outcome.rows, out / out_folder.ROWS)
     out_folder.write_figures(outcome.trainings, out / out_folder.TRAININGS)
@@ -113,7 +116,8 @@ def _photo_table(study: Study, prepared: Prepared) -> pd.DataFrame:
         for photo in photos:
             found = prepared.found[photo.digest]
             patches = count_patches(found, per_photo[photo.device], study.patches.size)
-            records.append((photo.device, photo.name, role, photo.digest, found.width, found.height, patches))
+            names = printable(photo.device), printable(photo.name)
+            records.append((*names, role, photo.digest, found.width, found.height, patches))
     return pd.DataFrame(records, columns=columns)
 
 
@@ -128,7 +132,7 @@ def _provenance(study: Study) -> dict[str, str]:
         "pillow",
     )
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": printable(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "versions": ", ".join(f"{name} {version(name)}" for name in packages),
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "manipulations made by": manipulations.BACKEND,

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -22,17 +23,26 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from counterforensics import attacks, detectors, manipulations
 from counterforensics.attacks import Attack
 from counterforensics.detectors import Recipe
-from counterforensics.errors import CounterforensicsError, StudyError, unknown_name
+from counterforensics.errors import CounterforensicsError, StudyError, shown, unknown_name
+from counterforensics.files import read_regular
 from counterforensics.manipulations import Manipulation
+from counterforensics.names import MOST_COUNTED, number_text, whole_number
 from counterforensics.outcome import default_labels
 from counterforensics.photos.patches import GRID, SIZE, Channels
+from counterforensics.study.yaml_file import MOST_BYTES, parse_yaml
 
 BUILT_IN = ("demo", "paper")
 LONGEST_LABEL = 60
+LONGEST_NAME = 100
+MOST_LISTED = 1000  # parts, seeds or folders in one list
+MOST_ROWS = 1_000_000
+LARGEST_SEED = 2**63 - 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # What names of files may hold on every system.
 _LABEL = re.compile(r"[^\x00-\x1f\x7f/\\:*?\"<>|]+")
 
@@ -81,9 +91,9 @@ def _checked_label(label: Any) -> str | None:
         return None
     works = f'a label has 1 to {LONGEST_LABEL} letters, none of / \\ : * ? " < > |, no space or dot at its ends'
     if not isinstance(label, str) or not _LABEL.fullmatch(label) or len(label) > LONGEST_LABEL:
-        raise ValueError(f"{works}, got {label!r}")
+        raise ValueError(works)
     if label != label.strip(" .") or not any(letter.isalnum() for letter in label):
-        raise ValueError(f"{works}, got {label!r}")
+        raise ValueError(works)
     return label
 
 
@@ -92,7 +102,51 @@ Label = Annotated[str | None, PlainValidator(_checked_label)]
 
 def _repeated(values: Sequence[Any]) -> list[Any]:
     """Those of `values` that stood before."""
-    return [value for position, value in enumerate(values) if value in values[:position]]
+    seen: set[Any] = set()
+    return [value for value in values if value in seen or seen.add(value)]  # type: ignore[func-returns-value]
+
+
+def _checked_whole(given: Any) -> int:
+    """A whole number that is written as one: neither true nor 1_000, which Python takes, too."""
+    try:
+        return whole_number(given)
+    except (ValueError, OverflowError):
+        raise ValueError("write a whole number") from None
+
+
+def _checked_number(given: Any) -> float:
+    """A number that is written as one."""
+    try:
+        return float(number_text(given))
+    except (ValueError, OverflowError):
+        raise ValueError("write a number") from None
+
+
+def _checked_devices(given: Any) -> Any:
+    """A number of devices, or their names."""
+    if isinstance(given, list | tuple):
+        if not all(isinstance(name, str) for name in given):
+            raise ValueError('write names of devices as texts, such as ["1"]')
+        return tuple(given)
+    try:
+        return whole_number(given)
+    except (ValueError, OverflowError):
+        raise ValueError("write a number of devices, or a list of their names, [NAME, NAME]") from None
+
+
+def _checked_name(given: Any) -> str:
+    """The name of a study, which names a folder, too."""
+    if not isinstance(given, str) or len(given) > LONGEST_NAME or not _NAME.fullmatch(given):
+        works = (
+            f"a study's name has 1 to {LONGEST_NAME} letters, digits, dots, dashes and underscores, none of . - _ first"
+        )
+        raise ValueError(works)
+    return given
+
+
+Whole = Annotated[int, BeforeValidator(_checked_whole)]
+Number = Annotated[float, BeforeValidator(_checked_number)]
+Devices = Annotated[int | tuple[str, ...], BeforeValidator(_checked_devices)]
 
 
 class _Settings(BaseModel):
@@ -102,26 +156,26 @@ class _Settings(BaseModel):
 class SimulatedSettings(_Settings):
     """Photographs of simulated cameras; see `photos.simulated`."""
 
-    devices: int = Field(9, ge=2)
-    photos: int = Field(12, ge=1, description="photographs of each device")
-    width: int = Field(1024, ge=SIZE)
-    height: int = Field(768, ge=SIZE)
-    seed: int = Field(0, ge=0)
+    devices: Whole = Field(9, ge=2)
+    photos: Whole = Field(12, ge=1, description="photographs of each device")
+    width: Whole = Field(1024, ge=SIZE)
+    height: Whole = Field(768, ge=SIZE)
+    seed: Whole = Field(0, ge=0, le=LARGEST_SEED)
 
 
 class PhotoSettings(_Settings):
     """Where the photographs come from; folders and simulated cameras may be mixed."""
 
-    folders: tuple[Path, ...] = ()
+    folders: Annotated[tuple[Path, ...], Field(max_length=MOST_LISTED)] = ()
     simulated: SimulatedSettings | None = None
 
 
 class SplitSettings(_Settings):
     """Which devices are tested on, and which share of the training photographs is held out."""
 
-    test: int | tuple[str, ...] = 3
-    train: int | tuple[str, ...] | None = Field(None, description="how many of the others, or names; all if absent")
-    validation: float = Field(0.1, ge=0, lt=0.9)
+    test: Devices = 3
+    train: Devices | None = Field(None, description="how many of the others, or names; all if absent")
+    validation: Number = Field(0.1, ge=0, lt=0.9)
 
     @model_validator(mode="after")
     def _tests_and_trains_on_something(self) -> SplitSettings:
@@ -129,18 +183,28 @@ class SplitSettings(_Settings):
             if value is not None and (not value or (isinstance(value, int) and value < 1)):
                 raise ValueError(f"{name} must name at least one device, or be at least 1")
         if not isinstance(self.test, int) and (repeated := _repeated(self.test)):
-            raise ValueError(f"test names {repeated[0]!r} twice")
+            raise ValueError(f"test names {shown(repeated[0])} twice")
+        both = set(_names(self.test)) & set(_names(self.train))
+        if both:
+            raise ValueError(f"{shown(min(both))} stands under test and under train; a device is one of them")
         return self
+
+
+def _names(devices: int | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The devices that are named."""
+    return devices if isinstance(devices, tuple) else ()
 
 
 class PatchSettings(_Settings):
     """How many patches are taken, and of what."""
 
-    size: int = Field(SIZE, ge=32, le=1024)
-    per_photo: int = Field(GRID[0] * GRID[1], ge=1, le=GRID[0] * GRID[1])
-    per_device: int | None = Field(None, ge=1, description="spread over a device's photographs; balances devices")
-    attacked_per_device: int | None = Field(
-        None, ge=1, description="the attacks conceal so many of a test device's patches; all if absent"
+    size: Whole = Field(SIZE, ge=32, le=1024)
+    per_photo: Whole = Field(GRID[0] * GRID[1], ge=1, le=GRID[0] * GRID[1])
+    per_device: Whole | None = Field(
+        None, ge=1, le=MOST_COUNTED, description="spread over a device's photographs; balances devices"
+    )
+    attacked_per_device: Whole | None = Field(
+        None, ge=1, le=MOST_COUNTED, description="the attacks conceal so many of a test device's patches; all if absent"
     )
     channels: Channels = "luma"
 
@@ -171,9 +235,11 @@ class AttackSettings(_Settings):
 
     attack: AttackText
     label: Label = None
-    targets: tuple[str, ...] = Field((), description="labels or text forms of detectors of the study")
+    targets: tuple[str, ...] = Field(
+        (), max_length=MOST_LISTED, description="labels or text forms of detectors of the study"
+    )
     manipulations: tuple[ManipulationText, ...] | None = Field(
-        None, min_length=1, description="those of the study that it is to hide; all if absent"
+        None, min_length=1, max_length=MOST_LISTED, description="those of the study that it is to hide; all if absent"
     )
 
     @model_validator(mode="before")
@@ -189,16 +255,18 @@ class AttackSettings(_Settings):
 class Study(_Settings):
     """Everything that a study's figures depend on."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Annotated[str, PlainValidator(_checked_name)]
     photos: PhotoSettings = PhotoSettings()
     split: SplitSettings = Field(default_factory=lambda: SplitSettings.model_validate({}))
     patches: PatchSettings = Field(default_factory=lambda: PatchSettings.model_validate({}))
     manipulations: tuple[ManipulationText, ...] = Field(
-        tuple(manipulations.parse(text) for text in manipulations.PAPER), min_length=1
+        tuple(manipulations.parse(text) for text in manipulations.PAPER), min_length=1, max_length=MOST_LISTED
     )
-    detectors: tuple[DetectorSettings, ...] = Field(min_length=1)
-    attacks: tuple[AttackSettings, ...] = ()
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
+    detectors: tuple[DetectorSettings, ...] = Field(min_length=1, max_length=MOST_LISTED)
+    attacks: tuple[AttackSettings, ...] = Field((), max_length=MOST_LISTED)
+    seeds: tuple[Annotated[Whole, Field(ge=0, le=LARGEST_SEED)], ...] = Field(
+        (0,), min_length=1, max_length=MOST_LISTED
+    )
 
     @cached_property
     def named_manipulations(self) -> tuple[Named[Manipulation], ...]:
@@ -255,15 +323,25 @@ class Study(_Settings):
         }
         for kind, values in texts.items():
             if repeated := _repeated(values):
-                raise ValueError(f"{kind} names {repeated[0]!r} twice")
+                raise ValueError(f"{kind} names {shown(repeated[0])} twice")
+        self._check_size()
         for judge in self.judges:
             side = judge.part.patch_side
             if side not in (None, self.patches.size):
                 raise ValueError(f"{judge.text} takes patches of {side}x{side} alone, got size {self.patches.size}")
+            if judge.part.reads_rgb and self.patches.channels != "rgb":
+                raise ValueError(f"{judge.text} reads RGB, and patches.channels is luma; set channels: rgb")
         for settings in self.attacks:
             self._check_attack(settings)
         self._check_contests()
         return self
+
+    def _check_size(self) -> None:
+        """Raise ValueError for more rows than anybody reads, before they are planned."""
+        contests = sum(max(1, len(one.targets)) for one in self.attacks)
+        rows = len(self.seeds) * len(self.manipulations) * len(self.detectors) * (1 + contests)
+        if rows > MOST_ROWS:
+            raise ValueError(f"the study would have up to {rows:,} rows; at most {MOST_ROWS:,} work")
 
     def _check_attack(self, settings: AttackSettings) -> None:
         attack, text = settings.attack, attacks.text_form(settings.attack)
@@ -325,12 +403,18 @@ def load_study(text: str, *, photos: Sequence[Path] = ()) -> Study:
     except ValidationError as error:
         raise _one_line(text, error) from error
     folders = tuple(base / _expanded(folder) for folder in study.photos.folders)
+    if repeated := _repeated([folder.resolve() for folder in folders]):
+        raise StudyError(f"{text}: photos.folders names {shown(str(repeated[0]))} twice; give each folder once")
     if not folders and study.photos.simulated is None:
         raise StudyError(f"study {study.name!r} names no photographs; give a folder with --photos DIR")
+    for judge in study.judges:
+        judge.part.check_files()
     return study.model_copy(update={"photos": study.photos.model_copy(update={"folders": folders})})
 
 
 def _expanded(folder: Path) -> Path:
+    if "\0" in str(folder):
+        raise StudyError(f"no folder can be called {shown(str(folder))}")
     try:
         return folder.expanduser()
     except RuntimeError as error:
@@ -344,36 +428,56 @@ def read_settings(text: str) -> tuple[dict[str, Any], Path]:
     """
     if text in BUILT_IN:
         source = resources.files("counterforensics.study") / "built_in" / f"{text}.yaml"
-        content, base = source.read_text(encoding="utf-8"), Path()
+        content, base = source.read_bytes(), Path()
     else:
         path = Path(text)
         if path.suffix not in (".yaml", ".yml"):
             raise unknown_name("study", text, BUILT_IN)
-        try:
-            content, base = path.read_text(encoding="utf-8"), path.parent
-        except (OSError, UnicodeDecodeError) as error:
-            raise StudyError(f"cannot read the study {text}: {error}") from error
-    try:
-        settings = yaml.safe_load(content)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise StudyError(f"{text} is not YAML: {' '.join(str(error).split())}") from error
+        content, base = read_regular(path, MOST_BYTES, StudyError), path.parent
+    settings = parse_yaml(content, text)
     if not isinstance(settings, dict):
         raise StudyError(f"{text} must hold settings (name:, photos:, ...), holds {type(settings).__name__}")
     return settings, base
 
 
+# What is wrong, by pydantic's name for it, in words of ours; a mapping of what it says beside is filled in.
+_WORDS = {
+    "missing": "it is needed",
+    "tuple_type": "write a list, [ONE, ANOTHER]",
+    "string_type": "write a text",
+    "path_type": "write a path",
+    "literal_error": "must be {expected}",
+    "model_type": "write settings, KEY: VALUE",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "too_short": "must hold at least {min_length}",
+    "too_long": "must hold at most {max_length:,}",
+}
+
+
 def _one_line(text: str, error: ValidationError) -> CounterforensicsError:
     """The first thing that is wrong, as an error of ours; a key that is missing may only be misspelt."""
-    first = min(error.errors(), key=lambda wrong: wrong["type"] != "extra_forbidden")
-    cause = first.get("ctx", {}).get("error")
+    found = error.errors(include_url=False)
+    first = min(found, key=lambda wrong: wrong["type"] != "extra_forbidden")
+    context = first.get("ctx", {})
+    cause = context.get("error")
     where = ".".join(str(part) for part in first["loc"])
     if isinstance(cause, CounterforensicsError):
         return type(cause)(f"{text}: {where}: {cause}" if where else f"{text}: {cause}")
     if first["type"] == "extra_forbidden":
         return unknown_name(f"key in {text}", str(first["loc"][-1]), _known_keys(first["loc"][:-1]))
-    given = "" if first["type"] == "missing" else f", got {first['input']!r}"
-    message = f"{text}: {where or 'study'}: {first['msg'].removeprefix('Value error, ')}"
-    return StudyError(message + (given if where else ""))
+    if first["type"] in _WORDS:
+        words = _WORDS[first["type"]].format_map(context)
+    else:
+        words = first["msg"].removeprefix("Value error, ")
+    given = "" if first["type"] == "missing" or not where else f", got {_given(first)}"
+    return StudyError(f"{text}: {where or 'study'}: {words}{given}")
+
+
+def _given(wrong: ErrorDetails) -> str:
+    """What was given, or how much of it where that is what is wrong."""
+    return str(wrong["ctx"]["actual_length"]) if wrong["type"] in ("too_short", "too_long") else shown(wrong["input"])
 
 
 def _known_keys(location: Sequence[int | str]) -> Mapping[str, Any]:

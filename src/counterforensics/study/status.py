@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from counterforensics import records
 from counterforensics.errors import StudyError
 from counterforensics.study.schedulers.execute import RUN
-from counterforensics.study.schedulers.journal import DONE, FAILED, FOUND, RUNNING
+from counterforensics.study.schedulers.journal import DONE, FAILED, FOUND, RUNNING, notes_in
 from counterforensics.study.store.remote import open_store
+
+_TEXTS = ("run", "store", "began", "ended")
 
 
 @dataclass(frozen=True)
@@ -31,15 +33,14 @@ class Status:
 
 def status_of(out: Path) -> Status:
     """The status of the run whose results go to `out`.  Raises StudyError if there is none."""
-    try:
-        record = json.loads((out / RUN).read_text(encoding="utf-8"))
-        tasks: Mapping[str, tuple[str, str]] = record["tasks"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StudyError(f"{out} holds no run ({type(error).__name__}: {RUN}); give the --out of a run") from error
+    record = _record_of(out)
+    tasks: Mapping[str, tuple[str, str]] = record["tasks"]
     latest: dict[str, Mapping[str, Any]] = {}
-    for note in open_store(record["store"], probe=False).notes():
+    for note in notes_in(open_store(record["store"], probe=False)):
+        if not {"key", "label", "began"} <= note.keys() or note.get("run") != record["run"]:
+            continue
         before = latest.get(note["key"])
-        if note["run"] == record["run"] and note["key"] in tasks and (before is None or _newer(note, before)):
+        if note["key"] in tasks and (before is None or _newer(note, before)):
             latest[note["key"]] = note
     outcomes = {
         name: Counter(note["kind"] for note in latest.values() if note["outcome"] in meant)
@@ -58,6 +59,31 @@ def status_of(out: Path) -> Status:
         tuple(note for note in latest.values() if note["outcome"] == FAILED),
         None if record["ended"] else _left(record["began"], totals, latest),
     )
+
+
+def _record_of(out: Path) -> dict[str, Any]:
+    """What the run in `out` said of itself.  Raises StudyError if that is no such record."""
+    try:
+        record = records.read(out / RUN, StudyError)
+    except StudyError as error:
+        raise StudyError(f"{out} holds no run ({error}); give the --out of a run") from error
+    texts = isinstance(record, dict) and all(isinstance(record.get(name), str) for name in _TEXTS)
+    tasks = record.get("tasks") if texts else None
+    if not isinstance(tasks, dict) or not all(map(_is_named, tasks.values())) or not _is_time(record["began"]):
+        raise StudyError(f"{out} holds no run ({RUN} is not the record of one); give the --out of a run")
+    return dict(record)
+
+
+def _is_named(task: Any) -> bool:
+    """Whether that is the kind and the label of a task."""
+    return isinstance(task, list) and len(task) == 2 and all(isinstance(one, str) for one in task)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _newer(note: Mapping[str, Any], before: Mapping[str, Any]) -> bool:

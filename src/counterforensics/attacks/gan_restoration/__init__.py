@@ -17,7 +17,14 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from counterforensics.attacks.base import Concealed, LearnedAttack, PreparedAttack, check_between, check_whole
+from counterforensics.attacks.base import (
+    Concealed,
+    LearnedAttack,
+    PreparedAttack,
+    check_between,
+    check_whole,
+    check_yes_or_no,
+)
 from counterforensics.attacks.gan_restoration.discriminators import CROP, Discriminator, Ensemble, kim, vgg
 from counterforensics.attacks.gan_restoration.generator import Generator
 from counterforensics.attacks.gan_restoration.training import LossWeights, RestorationSchedule, RestorationTraining
@@ -68,6 +75,8 @@ def restore(patches: Tensor, generator: Generator, *, seed: int = 0) -> Tensor:
     generator in training mode.
     """
     check_patches(patches)
+    if not isinstance(generator, Generator):
+        raise AttackError(f"restore needs a generator as load_generator gives it, got {type(generator).__name__}")
     if generator.training:
         raise AttackError("this generator is in training mode, where patches depend on each other; call .eval() first")
     if not len(patches):
@@ -96,6 +105,8 @@ def _grain(patches: Tensor, seed: int) -> Tensor:
 
 def load_generator(folder: str | Path) -> Generator:
     """The generator that a study trained and stored in `folder`, in evaluation mode.  Raises WeightsError."""
+    if not isinstance(folder, str | Path):
+        raise WeightsError(f"a generator is named by its folder, got {type(folder).__name__}")
     generator: Generator = files.load(Path(folder), GENERATORS, "generator")
     return generator
 
@@ -318,6 +329,8 @@ class GanEnsemble(GanRestoration):
         super().__post_init__()
         check_whole(self.name, "members", self.members, 1, 64, "")
         check_between(self.name, "co_occurrence", self.co_occurrence, 0, 1e6)
+        check_yes_or_no(self.name, "features", self.features)
+        check_yes_or_no(self.name, "noisy", self.noisy)
 
     def build(self) -> Generator:
         """As `GanRestoration.build`."""

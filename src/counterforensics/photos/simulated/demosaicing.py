@@ -11,9 +11,10 @@ from types import MappingProxyType
 from typing import Any
 
 import cv2
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from counterforensics.compiled import compiled
 
 Field = npt.NDArray[np.float32]
 
@@ -144,7 +145,7 @@ def _sites(shape: tuple[int, ...], cfa: str, colour: str) -> Field:
     return sites
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _green_along_edges(padded: Any, is_green: Any, green: Any) -> None:
     height, width = green.shape
     for y in range(height):

@@ -7,6 +7,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from counterforensics.compiled import compiled
 from counterforensics.photos.simulated.surfaces import Surface
 
 NO_PLATE = -1
@@ -41,7 +42,7 @@ def light_of(leaves: Leaves, height: int, width: int, textures: Surface, plates:
     return light
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _paint(leaves: Any, label: Any) -> None:
     """Number of the topmost leaf, row by row: each row of an ellipse or rectangle is one interval."""
     height, width = label.shape
@@ -77,7 +78,7 @@ def _between(slope: Any, offset: Any, half: Any, left: Any, right: Any) -> Any:
     return max(left, min(one, other)), min(right, max(one, other))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _light(leaves: Any, label: Any, textures: Any, plates: Any, light: Any) -> None:
     height, width = label.shape
     cos, sin = np.cos(leaves["grid_turn"]), np.sin(leaves["grid_turn"])

@@ -6,6 +6,7 @@ What travels between its processes is Dask's own, pickle among it: connect to sc
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -181,7 +182,7 @@ def connected(address: str, *, gpu: bool, workers: int, say: Callable[[str], Non
             if cluster is None:
                 _greet(address)
             client = Client(cluster or address, timeout=SECONDS_TO_ANSWER)
-        except (OSError, ValueError, TypeError, MemoryError) as error:
+        except Exception as error:  # what is said by something else than a scheduler fails wherever it is first read
             raise StudyError(
                 f"no Dask scheduler answers at {address!r} ({type(error).__name__}); start one with `dask scheduler` "
                 "and give its address (tcp://HOST:8786), or use --cluster local"
@@ -206,7 +207,7 @@ def connected(address: str, *, gpu: bool, workers: int, say: Callable[[str], Non
 def _greet(address: str) -> None:
     """Shake hands with whatever listens there. Dask's client waits for ever where that is no scheduler.
 
-    Raises OSError, TimeoutError among them, ValueError, TypeError or MemoryError where that fails.
+    Raises TimeoutError, or whatever it means to Dask what the other says.
     """
     from distributed.comm import connect
 
@@ -237,7 +238,14 @@ def _local(workers: int) -> Iterator[Any]:
         spec[number] = {
             "cls": Nanny,
             # No limit of its own: an equal share of the memory is less than some tasks need, and they differ.
-            "options": {"nthreads": 1, "resources": resources, "env": seen, "host": "127.0.0.1", "memory_limit": None},
+            "options": {
+                "nthreads": 1,
+                "resources": resources,
+                "env": seen,
+                "host": "127.0.0.1",
+                "memory_limit": None,
+                "silence_logs": logging.ERROR,
+            },
         }
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
     with SpecCluster(workers=spec, scheduler=scheduler, silence_logs=50) as cluster:

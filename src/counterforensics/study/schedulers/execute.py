@@ -19,8 +19,10 @@ from counterforensics.errors import CounterforensicsError, StudyError
 from counterforensics.study.plan import Plan
 from counterforensics.study.progress import Progress
 from counterforensics.study.schedulers.journal import DONE, FAILED, FOUND, RUNNING, STOPPED, Attempt, now
+from counterforensics.study.schedulers.memory import peak_of_task
 from counterforensics.study.store.folder import Store, write_whole
 from counterforensics.study.tasks import Task, run_task
+from counterforensics.study.tasks.files import is_readable
 
 RUN = "run.json"
 
@@ -95,7 +97,8 @@ def attempt(task: Task, store: Store, run: str, say: Say, before: Sequence[Faile
         return None
     noted.note(RUNNING)
     try:
-        run_task(task, store, noted.heard(say))
+        with peak_of_task():
+            run_task(task, store, noted.heard(say))
     except StudyError as error:
         noted.note(STOPPED, str(error))
         raise
@@ -111,15 +114,30 @@ def attempt(task: Task, store: Store, run: str, say: Say, before: Sequence[Faile
     if store.has(task.key):
         noted.note(FOUND)
         return None
-    if any(not store.has(key) for keys in task.needs.values() for key in keys):
+    if _lost(task, store):
         reason = "what it reads is damaged or gone from the store; run the same command again to compute it"
     noted.note(FAILED, reason)
     return Failed(reason)
 
 
+def _lost(task: Task, store: Store) -> bool:
+    """Whether something that a task reads is gone, or is not what was written there: then it is removed.
+
+    What a folder holds was looked into before anything ran.
+    """
+    lost = False
+    for key in dict.fromkeys(key for keys in task.needs.values() for key in keys):
+        if not store.has(key):
+            lost = True
+        elif not store.is_local and not is_readable(store.folder(key)):
+            store.discard(key)
+            lost = True
+    return lost
+
+
 def execute(plan: Plan, store: Store, scheduler: Scheduler, out: Path, progress: Progress) -> tuple[str, ...]:
     """Run what is missing; the reasons of what failed, one line each. `out` says which run it is and how far."""
-    missing, damaged = plan.missing(store)
+    missing, damaged = plan.missing(store, fetch=True)
     for key in damaged:
         progress.say(f"damaged, computed again: {plan.tasks[key].label}")
         store.discard(key)

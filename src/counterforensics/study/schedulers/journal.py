@@ -7,9 +7,10 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from counterforensics.errors import StudyError
 from counterforensics.study.schedulers.memory import peak_memory
@@ -23,6 +24,24 @@ FOUND = "found"  # no attempt was needed: another run, or an attempt that was th
 def now() -> str:
     """The time, for people: durations are measured by a clock that does not jump."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+_TEXTS = ("key", "kind", "label", "worker_name", "run", "attempt", "began", "outcome", "said")
+_COUNTS = ("amount", "peak_memory")
+_LARGEST = 2**62
+
+
+def notes_in(store: Store) -> Iterator[Mapping[str, Any]]:
+    """Every note of an attempt that `store` holds; what is none, whoever wrote it, is passed over."""
+    return filter(_is_note, store.notes())
+
+
+def _is_note(note: Any) -> bool:
+    if not isinstance(note, dict) or not {"kind", "outcome", "seconds"} <= note.keys():
+        return False
+    texts = all(isinstance(note.get(name, ""), str) for name in _TEXTS)
+    counts = all(type(note.get(name, 0)) is int and 0 <= note.get(name, 0) < _LARGEST for name in _COUNTS)
+    return texts and counts and isinstance(note["seconds"], int | float) and 0 <= note["seconds"] < _LARGEST
 
 
 @dataclass

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import resource
 import sys
+import threading
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,14 +19,43 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _LARGE = 32 * 2**20
 
 
+_running = [0]  # tasks of this process
+_counting = threading.Lock()
+
+
 def peak_memory() -> int:
-    """Bytes that this process held at most, so far."""
+    """Bytes that this process held at most, so far, or since `peak_of_task` began."""
     with contextlib.suppress(OSError):
         # What getrusage tells on Linux includes the process that started this one.
         status = Path("/proc/self/status").read_text(encoding="ascii")
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+@contextlib.contextmanager
+def peak_of_task() -> Iterator[None]:
+    """Begin `peak_memory` anew, unless another task runs in this process: what it held earlier is not of this one."""
+    with _counting:
+        if not _running[0]:
+            with contextlib.suppress(OSError):  # Linux alone can
+                Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        _running[0] += 1
+    try:
+        yield
+    finally:
+        with _counting:
+            _running[0] -= 1
+
+
+def memory_of_machine() -> int | None:
+    """Bytes of memory that there are for this process; None where that cannot be told."""
+    limits = []
+    with contextlib.suppress(OSError, ValueError):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with contextlib.suppress(OSError, ValueError):  # of a container; "max" is no limit
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return min(limits, default=None)
 
 
 def release() -> None:
@@ -56,3 +88,30 @@ def of_glibc(name: str) -> Any:
         return getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):
         return None
+
+
+class Budget:
+    """Bytes of memory that the threads of this process share: who asks for more than is left waits for the others."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self._left = total
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        """Hold so many bytes while the block lasts. Who needs more than there are gets all of them, alone."""
+        size = min(size, self.total)
+        with self._changed:
+            self._changed.wait_for(lambda: size <= self._left)
+            self._left -= size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += size
+                self._changed.notify_all()
+
+
+# For photographs that are decoded, manipulated and cut. The largest that Pillow opens (179 megapixels) fits.
+FOR_PHOTOGRAPHS = Budget(2_700_000_000)

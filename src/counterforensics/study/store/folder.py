@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-import socket
+import stat
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -21,9 +21,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
+from counterforensics import records
 from counterforensics.errors import StudyError
+from counterforensics.study.store.unfinished import UnfinishedFolders
 
 ENTRY = "entry.json"
+_PREFIX = 2  # letters of a key that name the folder which its entry is in
+_FOLDERS = ("log", "partial", "unfinished")
 
 
 class Store(ABC):
@@ -76,7 +80,7 @@ class Store(ABC):
 
     @abstractmethod
     def sweep(self) -> None:
-        """Remove what processes of this machine that are gone left unfinished."""
+        """Remove what processes that are gone left unfinished, those of this machine at once."""
 
 
 class FolderStore(Store):
@@ -90,27 +94,34 @@ class FolderStore(Store):
         Raises StudyError if it cannot.
         """
         self.root = root
-        self._unfinished = root / "unfinished"
+        self.unfinished_folders = UnfinishedFolders(root / "unfinished")
         if probe:
             self._probe()
 
     def _probe(self) -> None:
-        root, empty = self.root, self.beside(uuid.uuid4().hex)
+        empty = self.unfinished_folders.place(uuid.uuid4().hex)
         try:
-            self._unfinished.mkdir(parents=True, exist_ok=True)
-            empty.mkdir()
-            empty.rmdir()
+            empty.parent.mkdir(parents=True, exist_ok=True)
+            self.unfinished_folders.hold(empty)
+            self.unfinished_folders.release(empty)
+            self._check_folders()
         except OSError as error:
             raise StudyError(
-                f"cannot write to {root} ({error.strerror}); choose another folder with --out or --store"
+                f"cannot write to {self.root} ({error.strerror}); choose another folder with --out or --store"
             ) from error
+
+    def _check_folders(self) -> None:
+        """Raise StudyError if a file, or a link to nowhere, stands in the place of a folder of the store."""
+        for path in self.root.iterdir():
+            if (path.name in _FOLDERS or len(path.name) == _PREFIX) and not path.is_dir():
+                raise StudyError(f"cannot write to {self.root} ({path.name} in it is no folder); move it away")
 
     def __str__(self) -> str:
         return str(self.root)
 
     def folder(self, key: str) -> Path:
         """As `Store.folder`."""
-        return self.root / key[:2] / key
+        return self.root / key[:_PREFIX] / key
 
     def partial(self, key: str) -> Path:
         """As `Store.partial`."""
@@ -120,19 +131,19 @@ class FolderStore(Store):
         """As `Store.has`: every file has the digest that it was written with."""
         folder = self.folder(key)
         try:
-            files = json.loads((folder / ENTRY).read_text(encoding="utf-8"))["files"]
+            files = files_in(records.read(folder / ENTRY, StudyError))
             return all(digest_of(folder / name) == digest for name, digest in files.items())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, StudyError):
             return False
 
     def is_damaged(self, key: str) -> bool:
         """As `Store.is_damaged`."""
-        return self.folder(key).exists() and not self.has(key)
+        return os.path.lexists(self.folder(key)) and not self.has(key)
 
     def discard(self, key: str) -> None:
         """As `Store.discard`."""
         folder = self.folder(key)
-        if folder.is_file():
+        if folder.is_symlink() or folder.is_file():
             folder.unlink()
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -147,9 +158,9 @@ class FolderStore(Store):
     @contextlib.contextmanager
     def unfinished(self, label: str) -> Iterator[Path]:
         """An empty folder that vanishes when the block ends.  Raises StudyError if the disk is full."""
-        folder = self.beside(uuid.uuid4().hex)
+        folder = self.unfinished_folders.place(uuid.uuid4().hex)
         try:
-            folder.mkdir()
+            self.unfinished_folders.hold(folder)
             yield folder
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
@@ -159,11 +170,7 @@ class FolderStore(Store):
                 ) from error
             raise
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def beside(self, name: str) -> Path:
-        """The place for something unfinished of this process, by which `sweep` knows whose it is."""
-        return self._unfinished / f"{socket.gethostname()}:{os.getpid()}:{name}"
+            self.unfinished_folders.release(folder)
 
     def put(self, unfinished: Path, key: str, record: Mapping[str, Any]) -> None:
         """Make a folder that `record` describes the entry `key`, unless another was first: either will do."""
@@ -188,8 +195,8 @@ class FolderStore(Store):
     def notes(self) -> Iterator[Mapping[str, Any]]:
         """As `Store.notes`."""
         for place in sorted((self.root / "log").glob("*.json")):
-            with contextlib.suppress(OSError, ValueError):
-                yield json.loads(place.read_text(encoding="utf-8"))
+            with contextlib.suppress(StudyError):
+                yield records.read(place, StudyError)
 
     def room(self) -> int | None:
         """As `Store.room`."""
@@ -197,16 +204,23 @@ class FolderStore(Store):
 
     def sweep(self) -> None:
         """As `Store.sweep`."""
-        for path in self._unfinished.iterdir():
-            host, _, rest = path.name.partition(":")
-            owner = rest.partition(":")[0]
-            if host == socket.gethostname() and owner.isdigit() and not _alive(int(owner)):
-                shutil.rmtree(path, ignore_errors=True)
+        self.unfinished_folders.sweep()
 
 
 def record_of(folder: Path, label: str) -> dict[str, Any]:
     """What an entry says of itself: its task, and the digest of each of its files."""
     return {"task": label, "files": {path.name: digest_of(path) for path in sorted(folder.iterdir())}}
+
+
+def files_in(record: Any) -> Mapping[str, str]:
+    """The digests of an entry's files by name, as its record has them.  Raises ValueError if it is no such record."""
+    files = record.get("files") if isinstance(record, dict) else None
+    if not isinstance(files, dict):
+        raise ValueError("the record of an entry names files")
+    for name, digest in files.items():
+        if name != Path(name).name or not isinstance(digest, str):
+            raise ValueError("an entry holds files, each with its digest, and nothing outside of it")
+    return files
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -220,16 +234,8 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
+    """SHA-256 of a regular file, hexadecimal.  Raises OSError for anything else: a pipe could be waited for."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -21,8 +21,10 @@ from typing import Any, ClassVar
 
 import fsspec
 
+from counterforensics import records
 from counterforensics.errors import StudyError
-from counterforensics.study.store.folder import ENTRY, FolderStore, Store, digest_of, record_of
+from counterforensics.learning.fetching import SECONDS_TO_ANSWER, within
+from counterforensics.study.store.folder import ENTRY, FolderStore, Store, digest_of, files_in, record_of
 
 # An object store that refuses is asked again after so many seconds, a minute and a half in all.
 WAITS = (0.5, 1, 2, 4, 8, 16, 30, 30)
@@ -44,13 +46,20 @@ class RemoteStore(Store):
         try:
             self.files, self.base = fsspec.url_to_fs(self.url, use_listings_cache=False)
             if probe:
-                self._probe()
+                within(SECONDS_TO_ANSWER, self._probe)
         except Exception as error:
             raise StudyError(
                 f"cannot use the store {url} ({_reason(error)}); check the address, what its file system needs "
                 "installed (pip install 's3fs' for s3://), and its credentials"
             ) from error
         self.copies = FolderStore(_place_for_copies(self.url))
+
+    def look(self) -> None:
+        """See whether anything answers there.  Raises StudyError if nothing does."""
+        try:
+            within(SECONDS_TO_ANSWER, lambda: self.files.exists(self.base))
+        except Exception as error:
+            raise StudyError(f"cannot read the store {self.url} ({_reason(error)}); check the address") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         """On another machine the store is opened anew, with that machine's credentials and folder for copies."""
@@ -145,9 +154,9 @@ class RemoteStore(Store):
         """Where the task of `key` may keep what it goes on from, with what any machine left of it."""
         place = self._partial_here(key)
         record = self._record(f"partial/{key}.json")
-        shutil.rmtree(place, ignore_errors=True)
+        self.copies.unfinished_folders.hold(place.parent)
         if record is not None:
-            place.mkdir(parents=True)
+            place.mkdir()
             if not self._fetched(record, place):
                 shutil.rmtree(place)
         return place
@@ -161,12 +170,12 @@ class RemoteStore(Store):
             self._remove(before["at"])
 
     def _partial_here(self, key: str) -> Path:
-        """A folder of this process: another on this machine may be at the same task."""
-        return self.copies.beside(f"partial-{key}")
+        """A folder of this process, in one that it holds: another on this machine may be at the same task."""
+        return self.copies.unfinished_folders.place(f"partial-{key}") / "partial"
 
     def _drop_partial(self, key: str) -> None:
         """Remove what a task went on from, here and there."""
-        shutil.rmtree(self._partial_here(key), ignore_errors=True)
+        self.copies.unfinished_folders.release(self._partial_here(key).parent)
         record = self._record(f"partial/{key}.json")
         if record is not None:
             self._remove(f"partial/{key}.json")
@@ -183,7 +192,7 @@ class RemoteStore(Store):
         contents = self._patiently(self.files.cat, places, on_error="omit") if places else {}
         for content in contents.values():
             with contextlib.suppress(ValueError):
-                yield json.loads(content)
+                yield records.parse(content)
 
     def room(self) -> int | None:
         """As `Store.room`: object stores do not tell."""
@@ -196,9 +205,10 @@ class RemoteStore(Store):
     def _record(self, place: str) -> Mapping[str, Any] | None:
         """The record there, if there is one that makes sense."""
         try:
-            record = json.loads(self._patiently(self.files.cat_file, self._place(place)))
-            return record if isinstance(record["files"], dict) and isinstance(record["at"], str) else None
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            record = records.parse(self._patiently(self.files.cat_file, self._place(place)))
+            files_in(record)
+            return record if isinstance(record["at"], str) else None
+        except (FileNotFoundError, ValueError, KeyError):
             return None
 
     def _remove(self, place: str) -> None:
@@ -234,7 +244,10 @@ def open_store(place: str | Path, *, probe: bool = True) -> Store:
     """
     text = str(place)
     if "://" in text and not text.startswith("file://"):
-        return RemoteStore(text, probe=probe)
+        store = RemoteStore(text, probe=probe)
+        if not probe:
+            store.look()
+        return store
     return FolderStore(Path(text.removeprefix("file://")).expanduser().absolute(), probe=probe)
 
 
@@ -250,4 +263,4 @@ def _place_for_copies(url: str) -> Path:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split()) if str(error) else type(error).__name__
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300] if str(error) else type(error).__name__

@@ -103,6 +103,11 @@ class Task:
         return self.kind.worker_name(self)
 
     @property
+    def memory(self) -> int:
+        """Bytes that its photograph takes at most, beside what every process and every batch take."""
+        return self.kind.memory(self)
+
+    @property
     def uses_gpu(self) -> bool:
         """Whether a GPU is of use."""
         return self.kind.uses_gpu(self)
@@ -112,12 +117,13 @@ class Kind(ABC):
     """All that is known of one kind of task.
 
     name: in progress, estimates and notes.  version: raised when it comes to compute something else, which makes every
-    earlier result worthless.  unit: the time of a task goes by so many of these.  reports_progress: whether a task
-    takes long enough to say how far it is.
+    earlier result worthless.  writes: names of its files.  unit: the time of a task goes by so many of these.
+    reports_progress: whether a task takes long enough to say how far it is.
     """
 
     name: ClassVar[str]
     version: ClassVar[int]
+    writes: ClassVar[tuple[str, ...]]
     unit: ClassVar[Literal["pixels", "patches"]] = "patches"
     reports_progress: ClassVar[bool] = False
 
@@ -133,6 +139,10 @@ class Kind(ABC):
         """About how many bytes the result takes, small records aside."""
         return 0
 
+    def memory(self, task: Task) -> int:
+        """As `Task.memory`."""
+        return 0
+
     def uses_gpu(self, task: Task) -> bool:
         """As `Task.uses_gpu`."""
         return False
@@ -146,6 +156,6 @@ def run_task(task: Task, store: Store, say: Say) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     memory.reuse()
-    with store.writing(task.key, task.label) as folder:
+    with memory.FOR_PHOTOGRAPHS.taken(task.memory), store.writing(task.key, task.label) as folder:
         task.kind.run(task, store, folder, say)
     memory.release()

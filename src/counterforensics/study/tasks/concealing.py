@@ -42,6 +42,7 @@ class Conceal(Kind):
 
     name = "conceal"
     version = 2
+    writes = (PATCHES, MSE, CHANGED, ZERO, TIME)
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
         """As `Kind.run`."""
@@ -110,6 +111,7 @@ class Compare(Kind):
 
     name = "compare"
     version = 2
+    writes = (LIKENESS, SPECTRA)
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
         """As `Kind.run`."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from counterforensics import records
+from counterforensics.errors import CounterforensicsError, StudyError
+from counterforensics.learning import weights
 from counterforensics.photos.patches import Pairs, Patches, PatchFile
 from counterforensics.pixels import Pixels
 from counterforensics.study.schedulers import memory
@@ -23,7 +27,7 @@ LIKENESS, SPECTRA = "likeness.json", "spectra.npy"
 
 
 def patches_of(keys: tuple[str, ...], store: Store) -> Patches:
-    """The patches in several entries, in order."""
+    """The patches in several entries, in order.  Raises PixelError, or what the file system does."""
     return Patches(tuple(PatchFile.open(store.folder(key) / PATCHES) for key in keys))
 
 
@@ -41,6 +45,81 @@ def batches(patches: Patches) -> Iterator[Pixels]:
         if number % BATCHES_BETWEEN_RELEASES == 0:
             memory.release()
         yield some
+
+
+def is_whole(task: Task, folder: Path) -> bool:
+    """Whether `folder` holds what `task` writes. Digests may be right where another program wrote the entry."""
+    return all(_is_as_written(folder / name, task.patches) for name in task.kind.writes)
+
+
+def is_readable(folder: Path) -> bool:
+    """As `is_whole`, of whatever task wrote the entry: how many patches it had is not known."""
+    return all(_is_as_written(path, None) for path in folder.iterdir())
+
+
+def _is_as_written(path: Path, patches: int | None) -> bool:
+    """Whether a file is what tasks write under its name; `patches`: so many are in it, if that is known."""
+    try:
+        if path.name in _ARRAYS:
+            return _fits(path, *_ARRAYS[path.name], patches)
+        if path.name in _RECORDS:
+            return _RECORDS[path.name](records.read(path, StudyError))
+        if path.name in _TRAINED:
+            weights.read_record(path.parent, _TRAINED[path.name])
+        return path.is_file()
+    except (OSError, ValueError, RecursionError, MemoryError, CounterforensicsError):
+        return False
+
+
+def _fits(path: Path, dtypes: str, dimensions: int, counts: bool, patches: int | None) -> bool:
+    """Whether a .npy file holds an array of one of the dtypes, with so many dimensions and entries."""
+    with path.open("rb") as file:
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        version = np.lib.format.read_magic(file)
+        if version not in readers:
+            return False
+        shape, is_fortran, dtype = readers[version](file)
+        length = file.tell() + dtype.itemsize * math.prod(shape)
+    is_counted = not counts or patches is None or shape[:1] == (patches,)
+    fits = dtype.name in dtypes.split() and len(shape) == dimensions and is_counted
+    return fits and not is_fortran and path.stat().st_size == length
+
+
+def _are_numbers(record: Any) -> bool:
+    return isinstance(record, dict) and all(isinstance(one, int | float | None) for one in record.values())
+
+
+def _is_row(record: Any) -> bool:
+    figures = ("n_pristine", "n_manipulated", "fp", "tp", "fpr", "tpr", "acc")
+    known = isinstance(record, dict) and all(isinstance(one, str | int | float | None) for one in record.values())
+    return known and all(isinstance(record.get(name), int | float) for name in figures)
+
+
+def _is_curve(record: Any) -> bool:
+    points = isinstance(record, list) and all(_are_numbers(point) for point in record)
+    return points and all(point.keys() == record[0].keys() for point in record)
+
+
+def _is_time(record: Any) -> bool:
+    return isinstance(record, dict) and isinstance(record.get("seconds"), float) and "device" in record
+
+
+# What tasks write: dtypes, dimensions, and whether there is one entry for each patch.
+_ARRAYS = {
+    PATCHES: ("uint8", 4, True),
+    LOGITS: ("float32", 1, True),
+    MSE: ("float32 float64", 1, True),
+    CHANGED: ("float32 float64", 1, True),
+    ZERO: ("float64", 1, False),
+    SPECTRA: ("float64", 2, False),
+}
+_RECORDS: Mapping[str, Callable[[Any], bool]] = {
+    ROW: _is_row,
+    LIKENESS: _are_numbers,
+    CURVE: _is_curve,
+    TIME: _is_time,
+}
+_TRAINED = {weights.record_of(kind): kind for kind in ("detector", "generator")}
 
 
 def save(path: Path, array: np.ndarray[Any, Any]) -> None:

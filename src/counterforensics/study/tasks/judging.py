@@ -27,6 +27,7 @@ class Judge(Kind):
 
     name = "judge"
     version = 1
+    writes = (LOGITS,)
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
         """As `Kind.run`."""
@@ -48,6 +49,7 @@ class Measure(Kind):
 
     name = "measure"
     version = 5
+    writes = (ROW,)
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
         """As `Kind.run`."""

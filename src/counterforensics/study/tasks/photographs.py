@@ -15,6 +15,10 @@ from counterforensics.study.tasks.files import PATCHES, PHOTO, save
 
 # A simulated photograph as JPEG takes up to so many bytes a pixel (measured on its cameras).
 JPEG_BYTES_PER_PIXEL = 0.8
+# Bytes of memory for each pixel (measured): while a photograph is decoded; of each of its states, and of the luma of
+# the one that is cut; while one is simulated, and what that takes beside.
+DECODING, STATE, LUMA = 14, 3, 1
+SIMULATING, SIMULATION = 155, 80_000_000
 
 
 class Simulate(Kind):
@@ -22,12 +26,17 @@ class Simulate(Kind):
 
     name = "simulate"
     version = 1
+    writes = (PHOTO,)
     unit = "pixels"
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
         """As `Kind.run`."""
         assert isinstance(task.photo, SimulatedPhoto)
         (folder / PHOTO).write_bytes(task.photo.encoded())
+
+    def memory(self, task: Task) -> int:
+        """As `Kind.memory`."""
+        return SIMULATION + SIMULATING * task.pixels
 
     def bytes_written(self, task: Task) -> int:
         """As `Kind.bytes_written`."""
@@ -38,7 +47,8 @@ class Crop(Kind):
     """The patches of one photograph, pristine or manipulated as a whole and then cut."""
 
     name = "crop"
-    version = 1
+    version = 2
+    writes = (PATCHES,)
     unit = "pixels"
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
@@ -58,9 +68,19 @@ class Crop(Kind):
         """As `Kind.worker_name`."""
         return task.workers["manipulation"].text if "manipulation" in task.workers else "pristine"
 
+    def memory(self, task: Task) -> int:
+        """As `Kind.memory`."""
+        return memory_of(task.pixels, task.workers["manipulation"].part if "manipulation" in task.workers else None)
+
     def bytes_written(self, task: Task) -> int:
         """As `Kind.bytes_written`."""
         return task.patch_bytes * task.patches
+
+
+def memory_of(pixels: int, manipulation: Manipulation | None) -> int:
+    """Bytes that a photograph of so many pixels takes at most, while it is decoded, manipulated and cut."""
+    after = pixels if manipulation is None else manipulation.pixels_after(pixels)
+    return max(DECODING * pixels, STATE * pixels + (STATE + LUMA) * after)
 
 
 def _photograph(task: Task, store: Store) -> Pixels:

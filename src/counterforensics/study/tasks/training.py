@@ -29,6 +29,7 @@ class Train(Kind):
 
     name = "train"
     version = 5
+    writes = (weights.TENSORS, weights.record_of("detector"), CURVE)
     reports_progress = True
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
@@ -62,6 +63,7 @@ class Learn(Kind):
 
     name = "learn"
     version = 3
+    writes = (weights.TENSORS, weights.record_of("generator"), CURVE)
     reports_progress = True
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:

@@ -24,7 +24,7 @@ class RandomNoise(Attack):
     needs_target = False  # the noise is made against no detector
 
     def __post_init__(self) -> None:
-        check_whole("random-noise", "epsilon", self.epsilon, 0, 255, " of grey levels")
+        check_whole("random-noise", "epsilon", self.epsilon, 1, 255, " of grey levels")
 
     def prepare(self, target: Detector | None, pairs: Pairs, *, seed: int) -> PreparedAttack:
         """Nothing to prepare: neither a target nor pairs are used."""

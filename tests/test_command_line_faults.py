@@ -1,0 +1,165 @@
+"""What a shell does to the command line: homes in quotes, full disks, readers that leave, Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from counterforensics.study.settings import load_study
+from tests.conftest import Command, tiny_settings, write_study
+
+MODULE = (sys.executable, "-m", "counterforensics")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "demo", "--out", "~nobodyzz/x"),
+        ("run", "demo", "--store", "~nobodyzz/x"),
+        ("run", "~nobodyzz/s.yaml"),
+        ("plan", "demo", "--out", "~nobodyzz"),
+        ("plan", "demo", "--photos", "~nobodyzz"),
+        ("photos", "~nobodyzz"),
+        ("status", "~nobodyzz"),
+        ("new", "study", "~nobodyzz/s.yaml"),
+        ("evaluate", "--detector", "~nobodyzz", "--photos", "p", "--manipulation", "median:7"),
+    ],
+)
+def test_a_home_of_nobody_is_one_line(refused: Callable[..., str], arguments: tuple[str, ...]) -> None:
+    assert "there is no such user, or no home; write the path without ~" in refused(*arguments)
+
+
+def test_a_home_in_quotes_is_a_home(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    assert command("new", "study", "~/mine.yaml").status == 0
+    assert load_study(str(home / "mine.yaml")).name == "mine"
+    assert command("plan", "~/mine.yaml", "--out", "~/runs", "--store", "~/store", "--json").status == 0
+    assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("photos", "n" * 300),
+        ("status", "n" * 300),
+        ("run", "demo", "--out", "n" * 300),
+        ("run", "demo", "--out", "out", "--store", "n" * 300),
+        ("run", "n" * 300 + ".yaml"),
+        ("evaluate", "--detector", "n" * 300, "--photos", "p", "--manipulation", "median:7"),
+        ("evaluate", "--detector", "spam-svm/median:7", "--photos", "p", "--manipulation", "n" * 300),
+        ("new", "study", "n" * 300 + ".yaml"),
+        ("new", "plugin", "n" * 300),
+    ],
+)
+def test_a_name_of_300_letters_is_one_line(
+    refused: Callable[..., str], arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "nnnn" in refused(*arguments)
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("list", "--json"), ("--version",)])
+def test_a_full_disk_behind_standard_output_is_one_line(arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        answer = subprocess.run([*MODULE, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert answer.returncode == 2
+    assert answer.stderr == "counterforensics: cannot write to standard output (No space left on device)\n"
+
+
+def test_a_reader_that_leaves_ends_the_program_without_a_word() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        answer = subprocess.run(
+            [*MODULE, "list", "--json"], stdout=write, stderr=subprocess.PIPE, text=True, check=False
+        )
+    finally:
+        os.close(write)
+    assert (answer.returncode, answer.stderr) == (1, "")
+
+
+INTERRUPTED_WHILE_LOADING = """
+import os, signal, sys
+from counterforensics.__main__ import main
+class Importing:
+    def find_spec(self, name, path=None, target=None):
+        if name == "counterforensics.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Importing())
+sys.argv = ["counterforensics", "list"]
+main()
+"""
+INTERRUPTED_TWICE = """
+import os, signal, sys, threading
+from counterforensics.__main__ import main
+import counterforensics.cli
+def run():
+    threading.Thread(target=threading.Event().wait).start()  # a task that does not end
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        os.kill(os.getpid(), signal.SIGINT)
+counterforensics.cli.main = run
+main()
+"""
+
+
+@pytest.mark.parametrize("script", [INTERRUPTED_WHILE_LOADING, INTERRUPTED_TWICE], ids=["while loading", "twice"])
+def test_ctrl_c_is_one_line_at_any_moment(script: str) -> None:
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert answer.returncode == 128 + signal.SIGINT
+    assert answer.stderr == "counterforensics: stopped; finished work is kept, the same command goes on\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[]", b"3", b"", b"name: [1]", b"name: {a: 1}", b"\xff", b"a: &a [*a]", b"- " * 5000, b"name: a\nname: b"],
+    ids=["list", "number", "empty", "list as name", "settings as name", "no text", "alias", "deep", "key twice"],
+)
+def test_a_study_of_another_shape_in_the_out_folder_is_one_line(
+    refused: Callable[..., str], tmp_path: Path, content: bytes
+) -> None:
+    study = write_study(tmp_path / "s.yaml", tiny_settings())
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "study.yaml").write_bytes(content)
+    said = refused("run", study, "--out", tmp_path / "out")
+    assert said.endswith("study.yaml is not a study's; remove it, or give another folder with --out")
+
+
+def test_a_pipe_or_a_folder_as_study_in_the_out_folder_is_one_line(refused: Callable[..., str], tmp_path: Path) -> None:
+    study = write_study(tmp_path / "s.yaml", tiny_settings())
+    (tmp_path / "one" / "study.yaml").mkdir(parents=True)
+    (tmp_path / "two").mkdir()
+    os.mkfifo(tmp_path / "two" / "study.yaml")
+    for out in ("one", "two"):
+        assert "study.yaml is not a study's; remove it" in refused("run", study, "--out", tmp_path / out)
+
+
+SLOWLY = """
+import numba.core.caching
+numba.core.caching.CacheImpl._locator_classes = []  # as where neither packages nor a home can be written
+import sys
+from counterforensics.__main__ import main
+sys.argv = ["counterforensics", "list", "--json"]
+from counterforensics.features.spam import s3_spam14hv
+import numpy as np
+print(s3_spam14hv(np.zeros((1, 8, 8), np.uint8)).sum() > 0, file=sys.stderr)
+main()
+"""
+
+
+def test_without_a_folder_for_compiled_code_all_works_and_what_to_set_is_said_once() -> None:
+    answer = subprocess.run([sys.executable, "-c", SLOWLY], capture_output=True, text=True, check=False, timeout=120)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr.count("set NUMBA_CACHE_DIR to a folder that can be written") == 1
+    assert "True\n" in answer.stderr
+    assert answer.stdout.startswith("{")
