@@ -88,8 +88,20 @@ def deep(suffix: str, channels: int) -> bytes:
     return bytes(cv2.imencode(suffix, values)[1])
 
 
+def blown_up(content: bytes) -> bytes:
+    """A JPEG file whose header claims 169 megapixels."""
+    frame = content.index(b"\xff\xc0")
+    return content[: frame + 5] + struct.pack(">HH", 13000, 13000) + content[frame + 9 :]
+
+
+WHOLE = encoded(picture(51), "JPEG")
 BAD: dict[str, tuple[bytes, str]] = {
     "truncated.jpg": (encoded(picture(51), "JPEG")[:2000], "truncated or damaged"),
+    "quarter.jpg": (WHOLE[: len(WHOLE) // 4] + b"\xff\xd9", "truncated or damaged (the compressed data end before"),
+    "empty-half.jpg": (WHOLE[: len(WHOLE) // 2].ljust(len(WHOLE), b"\0"), "truncated or damaged ("),
+    "hole.jpg": (WHOLE[:3000].ljust(3000 + 4096, b"\0") + WHOLE[3000 + 4096 :], "truncated or damaged ("),
+    "blown-up.jpg": (blown_up(WHOLE), "truncated or damaged (the compressed data end before the picture does)"),
+    "really-a-gif.jpg": (encoded(picture(52), "GIF"), "the file holds GIF; only JPEG, PNG and TIFF photographs work"),
     "header-only.jpg": (encoded(picture(51), "JPEG")[:2], "not a JPEG, PNG or TIFF file"),
     "empty.jpg": (b"", "the file is empty (0 bytes)"),
     "really-a-png.jpg": (encoded(picture(52), "PNG"), "mislabelled, the file holds PNG; rename it"),

@@ -89,6 +89,7 @@ def test_a_reader_that_leaves_ends_the_program_without_a_word() -> None:
 
 INTERRUPTED_WHILE_LOADING = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from counterforensics.__main__ import main
 class Importing:
     def find_spec(self, name, path=None, target=None):
@@ -100,6 +101,7 @@ main()
 """
 INTERRUPTED_TWICE = """
 import os, signal, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from counterforensics.__main__ import main
 import counterforensics.cli
 def run():

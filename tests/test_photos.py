@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin, features
 
 from counterforensics.errors import PhotoError
+from counterforensics.photos import jpeg_file
 from counterforensics.photos.folder import decode, examine, find_photos
 from counterforensics.photos.jpeg_file import check_jpeg
 from counterforensics.photos.remarks import EDITED, JPEG_INSIDE, PROFILE, SCREENSHOT, SEVERAL
@@ -516,3 +517,60 @@ def test_a_photograph_of_too_many_pixels_is_refused_whatever_pillow_allows(monke
     struct.pack_into(">I", content, 29, zlib.crc32(content[12:29]))
     with pytest.raises(PhotoError, match=r"a\.png: more than 178,956,970 pixels, refused as a bomb"):
         decode(bytes(content), Path("a.png"))
+
+
+def _segments(content: bytes) -> dict[int, bytes]:
+    """The segments of a JPEG file up to its first scan, by marker, each whole."""
+    found: dict[int, bytes] = {}
+    position = 2
+    while content[position + 1] != 0xDA:
+        end = position + 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+        found[content[position + 1]] = found.get(content[position + 1], b"") + content[position:end]
+        position = end
+    return found
+
+
+def test_a_jpeg_with_a_scan_for_each_component_must_have_all_of_them() -> None:
+    luma, chroma = picture(7)[..., 0], 125 + picture(8) // 64
+    planes = [encoded(Image.fromarray(plane), "JPEG") for plane in (luma, chroma[..., 1], chroma[..., 2])]
+    header = _segments(planes[0])
+    frame = header[0xC0]
+    components = b"".join(bytes([number, 0x11, 0]) for number in (1, 2, 3))
+    start = b"\xff\xd8" + header[0xDB] + header[0xC4]
+    start += b"\xff\xc0\0\x11" + frame[4:9] + b"\x03" + components
+    scans = [
+        b"\xff\xda\0\x08\x01" + bytes([number, 0, 0, 63, 0]) + plane[_data_of(plane) : -2]
+        for number, plane in enumerate(planes, 1)
+    ]
+    content = start + b"".join(scans) + b"\xff\xd9"
+    expected = np.asarray(Image.open(io.BytesIO(planes[0])))
+    found = np.asarray(Image.open(io.BytesIO(content)).convert("YCbCr"))[..., 0]
+    assert np.abs(found.astype(int) - expected).mean() < 1
+    check_jpeg(content)
+    for kept in (scans[:2], [scans[0], *scans], []):
+        with pytest.raises(PhotoError, match="truncated or damaged"):
+            check_jpeg(start + b"".join(kept) + b"\xff\xd9")
+
+
+def test_what_looks_like_a_picture_inside_metadata_is_none() -> None:
+    whole = encoded(Image.fromarray(picture(8)), "JPEG")
+    thumbnail = encoded(Image.fromarray(picture(9, 40, 40)), "JPEG")[:-100]
+    comment = b"\xff\xfe" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    np.testing.assert_array_equal(decode(whole[:2] + comment + whole[2:], Path("a.jpg")), decode(whole, Path("a.jpg")))
+
+
+def test_a_jpeg_of_more_scans_than_any_encoder_writes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encoded(Image.fromarray(picture(7)), "JPEG", progressive=True)
+    scans = content.count(b"\xff\xda")
+    monkeypatch.setattr(jpeg_file, "MOST_SCANS", scans)
+    check_jpeg(content)
+    monkeypatch.setattr(jpeg_file, "MOST_SCANS", scans - 1)
+    with pytest.raises(PhotoError, match=f"an unusual JPEG, with more than {scans - 1} scans"):
+        check_jpeg(content)
+
+
+def test_restart_markers_alone_are_no_picture() -> None:
+    content = encoded(Image.fromarray(picture(7)), "JPEG", restart_marker_blocks=1)
+    markers = b"".join(b"\xff" + bytes([0xD0 + number % 8]) for number in range(100_000))
+    with pytest.raises(PhotoError, match="the compressed data go on behind the picture"):
+        check_jpeg(content[: _data_of(content)] + markers + content[_data_of(content) :])

@@ -121,7 +121,7 @@ def test_the_first_layer_of_xception_starts_blind_to_brightness_unless_told() ->
         ("xception:start_filters=prediction", "start_filters must be zero-mean or random, got 'prediction'"),
         ("mislnet:start=imagenet", "start must be random or shared or spam, got 'imagenet'"),
         ("mislnet:lr_rule=two", "lr_rule must be fan-in or one, got 'two'"),
-        ("mislnet:start=spam,start_steps=0", "start_steps must be at least 1, got 0"),
+        ("mislnet:start=spam,start_steps=0", "start_steps must lie between 1 and 10,000,000, got 0"),
     ],
 )
 def test_what_no_start_is_called_is_refused(text: str, message: str) -> None:

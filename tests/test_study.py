@@ -21,12 +21,13 @@ import pytest
 import torch
 
 from counterforensics import detectors
+from counterforensics.detectors.xception import Xception
 from counterforensics.errors import LeakageError, NameNotFoundError, PhotoError, StudyError
 from counterforensics.evaluation import mse, psnr_of, radial_spectrum, residual_spectrum, ssim
 from counterforensics.outcome import LABEL_COLUMNS, PLANNED, ROW_COLUMNS, TIME_COLUMNS, TRAINING_COLUMNS, Outcome
 from counterforensics.photos.folder import find_photos
 from counterforensics.study import prepare
-from counterforensics.study.out_folder import claim, write_figures
+from counterforensics.study.out_folder import claim, folder_name, write_figures
 from counterforensics.study.run import run_study
 from counterforensics.study.schedulers import execute
 from counterforensics.study.settings import Study, load_study
@@ -579,7 +580,10 @@ def test_a_patch_size_that_a_detector_cannot_take_is_refused_before_anything_run
         tiny_study(tmp_path, **DEEP_SETTINGS, patches={"size": 64})
 
 
-def test_a_training_depends_on_the_content_of_the_files_it_reads(tmp_path: Path) -> None:
+def test_a_training_depends_on_the_content_of_the_files_it_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Xception, "check_files", lambda recipe: None)  # what stands in the file does not matter here
     file = tmp_path / "imagenet.safetensors"
     study = tiny_study(tmp_path, detectors=[f"xception:imagenet={file}"], attacks=[])
     with pytest.raises(StudyError, match=r"imagenet\.safetensors cannot be read \(No such file or directory\)"):
@@ -590,6 +594,15 @@ def test_a_training_depends_on_the_content_of_the_files_it_reads(tmp_path: Path)
         keys.append({key for key, task in plan_of(study).tasks.items() if task.kind is TRAIN})
     assert keys[0] == keys[1]
     assert not keys[0] & keys[2]
+
+
+@pytest.mark.parametrize("text", ["xception:imagenet=/a/../../b", "tiny-cnn:words=" + "w" * 1500, "spam-svm"])
+def test_a_trained_network_lies_in_one_folder_whatever_its_settings(text: str) -> None:
+    name = folder_name(text)
+    assert "/" not in name
+    assert len(name.encode()) <= 240
+    assert folder_name(text + "1") != name
+    assert (name == text) == (text == "spam-svm")
 
 
 # --- attacks of every kind

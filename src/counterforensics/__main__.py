@@ -12,8 +12,13 @@ STOPPED = "stopped; finished work is kept, the same command goes on"
 
 
 def main() -> None:
-    """Run the command line. Ctrl-C ends it in one line, while it loads as well as later; a second one at once."""
-    before = signal.signal(signal.SIGINT, _interrupt)
+    """Run the command line. Ctrl-C ends it in one line, while it loads as well as later; a second one at once.
+
+    Whoever starts it in the background of a shell has Ctrl-C ignored, and it stays so.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         from counterforensics import cli
 

@@ -34,7 +34,10 @@ def read_regular(path: Path, limit: int, error: type[CounterforensicsError]) -> 
 
 
 def exists(path: Path) -> bool:
-    """Whether something is there, and be it a link to nothing; never at a path that no file can have."""
+    """Whether something is there, and be it a link to nothing.
+
+    Nothing is under a path that no file can have, such as a name of 300 letters.
+    """
     try:
         return path.exists() or path.is_symlink()
     except (OSError, ValueError):

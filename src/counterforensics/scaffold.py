@@ -32,7 +32,7 @@ def write_plug_in(path: Path) -> list[str]:
     files = {_renamed(name, names): _renamed(text, names) for name, text in _templates("plugin").items()}
     try:
         is_empty = path.is_dir() and not any(path.iterdir())
-        if not is_empty and (exists(path)):
+        if not is_empty and exists(path):
             raise PlugInError(f"{path} is there already; give a folder that is not, or an empty one")
         _write(path, files)
     except OSError as error:

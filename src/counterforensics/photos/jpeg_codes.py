@@ -31,8 +31,11 @@ SEQUENTIAL, DC_FIRST, DC_AGAIN = range(3)
 
 
 @compiled(nogil=True)
-def unstuffed(content: Bytes, start: int) -> tuple[Bytes, Whole, int, int]:
-    """The data of the scan that begin at `start`, their bounds, where they end in the file, and `WHOLE` or a fault."""
+def unstuffed(content: Bytes, start: int, segments: int) -> tuple[Bytes, Whole, int, int]:
+    """The data of the scan that begin at `start`, their bounds, where they end in the file, and `WHOLE` or a fault.
+
+    segments: how many stretches between restart markers there must be.
+    """
     data = np.empty(len(content) - start + PADDING, dtype=np.uint8)
     bounds = [0]
     count, position = 0, start
@@ -55,11 +58,13 @@ def unstuffed(content: Bytes, start: int) -> tuple[Bytes, Whole, int, int]:
                 return data, np.array(bounds), position, DISORDERED
             bounds.append(count)
             position += 2
+            if len(bounds) > segments:
+                return data, np.array(bounds), position, LEFT_OVER
         else:
             break
     bounds.append(count)
     data[count : count + PADDING] = 0
-    return data, np.array(bounds), position, WHOLE
+    return data, np.array(bounds), position, WHOLE if len(bounds) - 1 == segments else ENDED
 
 
 @numba.njit(inline="always")

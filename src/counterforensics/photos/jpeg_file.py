@@ -24,6 +24,7 @@ from counterforensics.errors import PhotoError
 from counterforensics.photos import jpeg_codes
 
 HOLE = 64  # bytes
+MOST_SCANS = 100  # encoders write up to 20; each takes time for all of the picture
 
 _START = b"\xff\xd8"
 # Markers, by their second byte.
@@ -99,6 +100,7 @@ class _Reading:
     picture: _Picture | None = None
     tables: dict[int, jpeg_codes.Lookups] = field(default_factory=dict)  # 0..15 for DC, 16..31 for AC
     interval: int = 0  # units between two restart markers; 0: there are none
+    scans: int = 0
 
 
 def _check(content: bytes) -> None:
@@ -181,13 +183,14 @@ def _walk(content: bytes, position: int, segment: bytes, reading: _Reading) -> i
     picture = reading.picture
     if picture is None:
         raise _damaged("a scan stands before the header")
+    reading.scans += 1
+    if reading.scans > MOST_SCANS:
+        raise PhotoError(f"an unusual JPEG, with more than {MOST_SCANS} scans")
     scan = _scan(segment, picture)
-    data, bounds, end, fault = jpeg_codes.unstuffed(np.frombuffer(content, dtype=np.uint8), position)
     blocks = picture.units if len(scan.components) > 1 else scan.components[0].blocks
     interval = reading.interval or blocks
-    missing = _up(blocks, interval) - (len(bounds) - 1)
-    if not fault and missing:
-        fault = jpeg_codes.ENDED if missing > 0 else jpeg_codes.LEFT_OVER
+    encoded = np.frombuffer(content, dtype=np.uint8)
+    data, bounds, end, fault = jpeg_codes.unstuffed(encoded, position, _up(blocks, interval))
     fault = fault or _walk_data(data, bounds, scan, blocks, interval, reading.tables)
     if fault:
         raise _damaged(_REASONS[fault])

@@ -111,7 +111,7 @@ def _field(name: str, value: Any) -> str:
     return str(int(number)) if name in _WHOLE else f"{number:.6f}"
 
 
-def _folder_name(text: str) -> str:
+def folder_name(text: str) -> str:
     """A text form as the name of one folder: what stands for a path in it does not, and a long one is cut."""
     name = text.replace("/", "-").replace("\\", "-")
     if len(name.encode()) <= LONGEST_NAME:
@@ -125,7 +125,7 @@ def link_trained(plan: Plan, store: Store, out: Path) -> None:
         if training.role == "start":
             continue
         # A study names a generator by its folder, and a comma ends a name there.
-        name = _folder_name(training.part) if training.kind == "detector" else re.sub(r"[^\w.]+", "-", training.part)
+        name = folder_name(training.part) if training.kind == "detector" else re.sub(r"[^\w.]+", "-", training.part)
         link = out / f"{training.kind}s" / str(training.seed) / name / training.manipulation
         entry = store.folder(training.key)
         if not entry.exists() or link.resolve() == entry.resolve():
