@@ -426,6 +426,8 @@ def test_rates_are_split_by_the_quality_of_the_files(photos: Path, trained: str,
     arguments = ("evaluate", "--detector", trained, "--photos", photos, "--manipulation", "median:7", "--per-photo", 4)
     printed = command(*arguments).out
     assert "by JPEG quality of the file" in printed
+    assert "TPR at 1 % FPR" in printed
+    assert f"FPR reached {found['fpr_at_fpr_01']:.2%}" in printed
     assert all(band in printed for band in counts)
 
 

@@ -10,7 +10,7 @@ import fsspec
 import pandas as pd
 import pytest
 import torch
-from tools.ship_zoo import FIGURES, ship
+from tools.ship_zoo import FIGURES, line_of_page, ship
 
 from counterforensics import load_detector
 from counterforensics.detectors import zoo
@@ -99,10 +99,18 @@ def test_what_is_shipped_is_whole_and_fits_into_its_share_of_the_package() -> No
 
 @pytest.mark.parametrize("name", zoo.shipped())
 def test_the_page_on_the_zoo_says_what_the_cards_say(name: str) -> None:
-    found = weights.read_record(zoo.folder_of(name))["measured"]
-    fpr, tpr, low, high, acc = (f"{100 * found[key]:.2f}" for key in ("fpr", "tpr", "tpr_low", "tpr_high", "acc"))
-    line = f"| `{name}` | {fpr} | {tpr} ({low} to {high}) | {acc} | {found['auc']:.4f} |"
+    line = line_of_page(name, weights.read_record(zoo.folder_of(name)))
     assert line in (ROOT / "docs" / "zoo.md").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_line_of_a_detector_says_what_few_false_alarms_cost_and_whether_it_has_learned() -> None:
+    found = {"fpr": 0.01, "tpr": 0.98765, "tpr_low": 0.9, "tpr_high": 1.0, "acc": 0.98882, "auc": 0.99}
+    old = {"measured": found, "training": {}}
+    assert line_of_page("a/b:1", old) == "| `a/b:1` | 1.00 | 98.77 (90.00 to 100.00) | 98.88 | 0.9900 | — | — |"
+    points = {"tpr_at_fpr_01": 0.5, "tpr_at_fpr_01_low": 0.4, "tpr_at_fpr_01_high": 0.6, "fpr_at_fpr_01": 0.02}
+    new = {"measured": found | points, "training": {"validation_auc": 0.55}}
+    assert line_of_page("a/b:1", new).startswith("| `a/b:1` has not learned | 1.00 |")
+    assert line_of_page("a/b:1", new).endswith("| 50.00 (40.00 to 60.00) | 2.00 |")
 
 
 @pytest.mark.parametrize("name", ["spam-svm/resize:1.01", "cozzolino2017/median:3", "mislnet/jpeg:70"])

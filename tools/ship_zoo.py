@@ -2,13 +2,15 @@
 
 RUN is what `counterforensics run studies/zoo.yaml --out RUN` wrote; DIR holds photographs in DIR/<device>/<photo>,
 those of the study's test devices among them. Every detector is stored as it is shipped, read back, and measured
-with `counterforensics evaluate` on the test devices; what was found is its card.
+with `counterforensics evaluate` on the test devices; what was found is its card, and a line of the table in
+docs/zoo.md, which is printed.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from counterforensics import detectors
 from counterforensics.detectors import zoo
 from counterforensics.learning import weights
 from counterforensics.outcome import OPERATING_COLUMNS
+from counterforensics.ranking import LEARNED_AUC
 from counterforensics.study.evaluate import evaluate_detector
 from counterforensics.study.progress import Progress
 
@@ -51,15 +54,16 @@ def main() -> None:
     table = pd.read_csv(arguments.run / "photos.csv")
     settings = yaml.safe_load((arguments.run / "study.yaml").read_text(encoding="utf-8"))
     for source in sorted((arguments.run / "detectors" / str(settings["seeds"][0])).glob("*/*")):
-        card = ship(source, table, arguments.photos, arguments.into)
-        print(f"{source.parent.name}/{source.name}: accuracy {card['acc']:.4f} on {card['photos']} photographs")
+        ship(source, table, arguments.photos, arguments.into)
+        record = weights.read_record(target_of(source, arguments.into))
+        print(line_of_page(f"{record['detector']}/{record['manipulation']}", record))
 
 
 def ship(source: Path, photos: pd.DataFrame, folder: Path, into: Path) -> dict[str, Any]:
     """Store the detector in `source` under `into`, with its card; the measured figures."""
     record = weights.read_record(source)
     recipe = detectors.parse(source.parent.name)
-    target = into / record["detector"] / source.name.replace(":", "-")
+    target = target_of(source, into)
     target.mkdir(parents=True, exist_ok=True)
     kept = {name: record[name] for name in ("manipulation", "seed", "pairs", "trained_on")}
     network = detectors.load_detector(source)
@@ -70,6 +74,28 @@ def ship(source: Path, photos: pd.DataFrame, folder: Path, into: Path) -> dict[s
     described = {"measured": card, "devices": {device: int(count) for device, count in trained.items()}}
     weights.write_record(target, {**weights.read_record(target), **described})
     return card
+
+
+def target_of(source: Path, into: Path) -> Path:
+    """Where the detector in `source` is shipped to."""
+    return into / str(weights.read_record(source)["detector"]) / source.name.replace(":", "-")
+
+
+def line_of_page(name: str, record: Mapping[str, Any]) -> str:
+    """The line of docs/zoo.md on the detector `name`, from its record with the card in it; rates in percent."""
+    found = record["measured"]
+
+    def rate(column: str) -> str:
+        return "—" if found.get(column) is None else f"{100 * found[column]:.2f}"
+
+    def with_interval(column: str) -> str:
+        interval = f" ({rate(f'{column}_low')} to {rate(f'{column}_high')})"
+        return rate(column) + (interval if found.get(column) is not None else "")
+
+    area = record["training"].get("validation_auc")
+    verdict = " has not learned" if area is not None and area < LEARNED_AUC else ""
+    cells = [f"`{name}`{verdict}", rate("fpr"), with_interval("tpr"), rate("acc"), f"{found['auc']:.4f}"]
+    return f"| {' | '.join([*cells, with_interval('tpr_at_fpr_01'), rate('fpr_at_fpr_01')])} |"
 
 
 def measured(detector: Path, manipulation: str, folder: Path, devices: list[str]) -> dict[str, Any]:

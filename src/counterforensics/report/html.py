@@ -27,6 +27,9 @@ GLOSSARY = (
     ("TPR", "True positive rate: the share of manipulated (or concealed) patches called manipulated."),
     ("ACC", "Accuracy: (TPR + 1 − FPR) / 2, so both kinds of patch count the same."),
     ("AUC", "Area under the ROC curve: 1 for a perfect ranking of the patches, 0.5 for chance."),
+    ("held-out photographs", "Photographs of the training devices that a detector did not learn from."),
+    ("has not learned", "Said of a detector with an AUC below 0.6 on held-out photographs; attacks on it are grey."),
+    ("operating point", "A threshold, such as the one that 1 % of the held-out pristine patches lie above."),
     ("success", "The share of the patches that a judge detects and, once they are concealed, calls pristine."),
     ("MSE, PSNR", "Mean squared change of a concealed patch against the manipulated one, in squared grey "
      "levels, and the same in decibels (peak 255); an MSE of 1 is 48.13 dB."),
