@@ -254,7 +254,9 @@ def test_a_curriculum_and_a_start_follow_each_other(tmp_path: Path) -> None:
 
 def test_a_curriculum_without_a_stronger_form_says_what_to_add(tmp_path: Path) -> None:
     study = tiny_study(tmp_path, manipulations=["median:7", "jpeg:70", "jpeg:90"], detectors=[CURRICULUM], attacks=[])
-    with pytest.raises(StudyError, match="the study has median in one form only, median:7: add another median"):
+    with pytest.raises(
+        StudyError, match="no other form of median:7 that is known to be stronger or weaker: add another median"
+    ):
         plan_of(study)
 
 

@@ -147,8 +147,9 @@ class DeepRecipe(Recipe):
         if self.curriculum and strongest is None and among != [manipulation]:
             kind = manipulation.partition(":")[0]
             raise StudyError(
-                f"curriculum=true goes from the strongest form of a manipulation to the weaker ones, and the study has "
-                f"{kind} in one form only, {manipulation}: add another {kind}, or leave curriculum out"
+                f"curriculum=true goes from the strongest form of a manipulation to weaker ones, and the study has no "
+                f"other form of {manipulation} that is known to be stronger or weaker: add another {kind}, or leave "
+                "curriculum out"
             )
         if self.curriculum and strongest not in (None, manipulation):
             return Start(self, (str(strongest),))
