@@ -41,6 +41,7 @@ SMALL = {
     "bayar2016": ["bayar2016:steps=1,pairs_per_step=2"],
     "bayar2016-published": ["bayar2016-published:steps=1,pairs_per_step=2"],
     "mislnet": ["mislnet:steps=1,pairs_per_step=2,start=shared,start_steps=1"],
+    "mislnet-published": ["mislnet-published:steps=1,pairs_per_step=2"],
     "xception": ["xception:steps=1,pairs_per_step=2,start_steps=1", "xception:steps=1,pairs_per_step=2,start=random"],
     "cozzolino2017": [
         "cozzolino2017:svm_pairs=40,steps=0",

@@ -65,11 +65,17 @@ def started(out: Path) -> int:
     return settings.stat().st_mtime_ns if settings.exists() else 0
 
 
+def hear_interrupts() -> None:
+    """What a shell runs in the background ignores SIGINT, and hands that on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def run_until(out: Path, study: Path, wanted: int, delay: float, how: signal.Signals) -> int:
     """Run the study until it keeps `wanted` results and `delay` seconds more, then send it `how`; its exit status."""
     before = started(out)
+    command = [SCRIPT, "run", study, "--out", out]
     with subprocess.Popen(
-        [SCRIPT, "run", study, "--out", out], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=hear_interrupts
     ) as process:
         while process.poll() is None and (started(out) == before or entries(out) < wanted):
             time.sleep(0.002)
