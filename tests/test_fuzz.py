@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import hashlib
 import io
 import json
@@ -41,17 +42,16 @@ from counterforensics.learning import weights
 from counterforensics.names import Registry, setting_types
 from counterforensics.photos.folder import examine, find_photos
 from counterforensics.photos.inspection import inspect
-from counterforensics.study import collect, out_folder
+from counterforensics.report import terminal_tables, write_report
+from counterforensics.report.manifest import MANIFEST, manifest_of
 from counterforensics.study.estimate import estimate_study
 from counterforensics.study.evaluate import evaluate_detector
-from counterforensics.study.plan import Plan
-from counterforensics.study.prepare import prepare
 from counterforensics.study.progress import Progress
 from counterforensics.study.run import run_study
 from counterforensics.study.schedulers.memory import peak_memory, peak_of_task
 from counterforensics.study.settings import BUILT_IN, load_study, read_settings
 from counterforensics.study.status import status_of
-from counterforensics.study.store.folder import ENTRY, FolderStore, digest_of
+from counterforensics.study.store.folder import ENTRY, digest_of
 from tests.conftest import picture, tiny_settings, write_study
 from tests.toys import noisy_patches
 
@@ -176,11 +176,14 @@ def text_of_part(draw: Draw, registry: Registry[Any] | None = None) -> str:
 
 def settings_of_part(draw: Draw, registry: Registry[Any], name: str) -> dict[str, Any]:
     """Some settings of a part, with values that are mostly of their types."""
-    types = setting_types(registry[name])
+    part = registry[name]
+    types, defaults = setting_types(part), {field.name: field.default for field in dataclasses.fields(part)}
     settings = {}
     for key in types:
         if draw.random() < max(0.4, 1 / len(types)):
-            usual = {int: 7, float: 1.5, bool: True, str: "pristine"}[types[key]]
+            usual = defaults[key]
+            if usual is dataclasses.MISSING:
+                usual = {int: 7, float: 1.5, bool: True, str: "pristine"}[types[key]]
             settings[key] = another(usual, draw) if draw.random() < 0.8 else one_of(draw, VALUES)
     return settings
 
@@ -405,7 +408,17 @@ def finished(parent: Path) -> tuple[Path, Path]:
     )
     study = write_study(parent / "study.yaml", settings)
     assert run_study(load_study(str(study)), parent / "finished", workers=2).failures == ()
+    (parent / "finished" / MANIFEST).write_bytes(manifest_of("0" * 64, ["report.html"]))
     return study, parent / "finished"
+
+
+def is_json(content: bytes) -> bool:
+    """Whether bytes hold a JSON value."""
+    try:
+        json.loads(content)
+    except ValueError:
+        return False
+    return True
 
 
 def changed_file(path: Path, draw: Draw) -> None:
@@ -414,7 +427,7 @@ def changed_file(path: Path, draw: Draw) -> None:
     path.unlink()
     if how < 0.05:
         one_of(draw, (path.mkdir, lambda: path.symlink_to("nowhere"), lambda: os.mkfifo(path), lambda: None))()
-    elif path.suffix == ".json" and how < 0.85:
+    elif path.suffix == ".json" and how < 0.85 and is_json(content):
         path.write_text(json.dumps(changed_tree(json.loads(content), draw)), encoding="utf-8")
     elif path.suffix == ".npy" and how < 0.5:
         array = np.load(io.BytesIO(content))
@@ -427,13 +440,13 @@ def changed_file(path: Path, draw: Draw) -> None:
 
 
 def fuzz_records(draw: Draw, folder: Path) -> None:
-    """A finished run with other records, mostly under right digests: looked at, planned, and gathered."""
+    """A finished run with other records, mostly under right digests: looked at, planned, and run to its end."""
     study, out = finished(folder.parent)
     out = Path(shutil.copytree(out, folder / "out", symlinks=True))
     files = sorted(path for path in (out / "store").rglob("*") if path.is_file() and not path.is_symlink())
     records = [path for path in files if path.suffix == ".json"]
     for _ in range(int(draw.integers(1, 4))):
-        path = one_of(draw, one_of(draw, (records, files, [out / "run.json"])))
+        path = one_of(draw, one_of(draw, (records, files, sorted(out.glob("*.json")))))
         if not path.is_file():
             continue
         changed_file(path, draw)
@@ -447,28 +460,11 @@ def fuzz_records(draw: Draw, folder: Path) -> None:
     estimate_study(settings, out, workers=1)
     with contextlib.suppress(CounterforensicsError):
         json.dumps(vars(status_of(out)), default=list)
-    gather(out)
-
-
-def gather(out: Path) -> None:
-    """What a run does at its end, with everything that is damaged taken away."""
-    study = load_study(str(out.parent.parent / "study.yaml"))
-    store = FolderStore(out / "store")
-    plan = planned(out.parent.parent)
-    for key in plan.missing(store)[1]:
-        store.discard(key)
-    out_folder.write_figures(collect.rows(study, plan, store), out / "rows.csv")
-    out_folder.write_figures(collect.trainings(study, plan, store), out / "trainings.csv")
-    out_folder.write_table(collect.times(plan, store), out / "times.csv")
-    for found in (collect.scores, collect.patch_states, collect.curves, collect.spectra):
-        list(found(plan, store))
-
-
-@cache
-def planned(parent: Path) -> Plan:
-    """The tasks of the finished study."""
-    study, out = finished(parent)
-    return prepare(load_study(str(study)), FolderStore(out / "store"), 1, QUIET).plan
+    outcome = run_study(settings, out, workers=1)
+    assert not outcome.failures, outcome.failures
+    terminal_tables(outcome)
+    if draw.random() < 0.03:
+        write_report(outcome, out)
 
 
 # --- photographs

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar, get_origin, get_type_hints
 
 from counterforensics.errors import CounterforensicsError, PlugInError, StudyError, shown, unknown_name
+from counterforensics.files import is_file
 from counterforensics.sources import is_foreign, source_digest
 
 # What a text form can carry, and so the types that a setting may have.
@@ -50,7 +51,7 @@ class Part:
     def check_files(self) -> None:
         """Raise a CounterforensicsError if they cannot be used; a study asks before it computes anything."""
         for path in self.files:
-            if not path.is_file():
+            if not is_file(path):
                 raise StudyError(f"{shown(str(path))} is no file; give the path of one")
 
 
