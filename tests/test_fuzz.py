@@ -335,7 +335,7 @@ def changed_tensors(content: bytes, draw: Draw) -> bytes:
             header = changed_bytes(header, draw)
         size = len(header) if draw.random() < 0.8 else int(one_of(draw, (0, 1, 2**20, 2**40, 2**64 - 1)))
         return size.to_bytes(8, "little") + header + content[8 + length :]
-    tensors = safetensors.torch.load(content)
+    tensors: dict[str, torch.Tensor] = safetensors.torch.load(content)
     name = one_of(draw, tensors)
     tensor = tensors[name]
     real = tensor.double()
@@ -354,7 +354,8 @@ def changed_tensors(content: bytes, draw: Draw) -> bytes:
         tensors[f"{name}.more"] = tensors[name].clone()
     if draw.random() < 0.2:
         del tensors[one_of(draw, tensors)]
-    return safetensors.torch.save(tensors)
+    written: bytes = safetensors.torch.save(tensors)
+    return written
 
 
 def fuzz_detectors(draw: Draw, folder: Path) -> None:

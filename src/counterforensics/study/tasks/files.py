@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def _is_as_written(path: Path, patches: int | None) -> bool:
         if path.name in _TRAINED:
             weights.read_record(path.parent, _TRAINED[path.name])
         return is_file(path)
-    except (OSError, ValueError, RecursionError, MemoryError, CounterforensicsError):
+    except (OSError, ValueError, RecursionError, MemoryError, TokenError, CounterforensicsError):
         return False
 
 
