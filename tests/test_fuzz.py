@@ -52,12 +52,12 @@ from counterforensics.study.schedulers.memory import peak_memory, peak_of_task
 from counterforensics.study.settings import BUILT_IN, load_study, read_settings
 from counterforensics.study.status import status_of
 from counterforensics.study.store.folder import ENTRY, digest_of
-from tests.conftest import picture, tiny_settings, write_study
+from tests.conftest import picture, plan_of, tiny_settings, write_study
 from tests.toys import noisy_patches
 
 Draw = np.random.Generator
 
-WANTED = os.environ.get("COUNTERFORENSICS_FUZZ", "280")
+WANTED = os.environ.get("COUNTERFORENSICS_FUZZ", "500")
 MOST_SECONDS, MOST_MEMORY = 60.0, 3 * 10**9  # of one input
 QUIET = Progress(quiet=True)
 
@@ -295,6 +295,9 @@ def fuzz_studies(draw: Draw, folder: Path) -> None:
     study = load_study(str(path), photos=[folder] if draw.random() < 0.2 else [])
     path.write_text(study.as_yaml(), encoding="utf-8")
     assert load_study(str(path)) == study
+    cameras = study.photos.simulated
+    if cameras is not None and cameras.photos * len(study.manipulations) * len(study.seeds) < 100:
+        plan_of(study)
 
 
 # --- detectors and generators
@@ -634,7 +637,8 @@ def fuzz_command_line(draw: Draw, folder: Path) -> None:
     photos = photographs(folder.parent)
     path = folder / "study.yaml"
     path.write_bytes(changed_text(study.read_text(encoding="utf-8"), draw))
-    nasty = [text.replace("\0", "") for text in TEXTS if text not in ("/", "..", "~", "demo", "paper")]
+    nasty = [text_of_part(draw).replace("\0", "") for _ in range(30)]
+    nasty += [text.replace("\0", "") for text in TEXTS if text not in ("/", "..", "~", "demo", "paper")]
     usual: dict[str, tuple[str, ...]] = {
         "list": ("--json",),
         "photos": (str(photos), "--json"),
