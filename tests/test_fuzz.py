@@ -62,7 +62,7 @@ MOST_SECONDS, MOST_MEMORY = 60.0, 3 * 10**9  # of one input
 QUIET = Progress(quiet=True)
 
 VALUES: tuple[Any, ...] = (
-    *(None, True, False, -1, 0, 1, 3, 10**9, 2**31, 2**63, -(2**63), 10**30, 10**400),
+    *(None, True, False, -1, 0, 1, 3, 10**7, 10**9, 2**31, 2**63, -(2**63), 10**30, 10**400),
     *(0.0, -0.0, 0.5, 1.0, 1e-320, 1e38, 1e308, float("inf"), float("-inf"), float("nan")),
     *(
         "",

@@ -514,10 +514,10 @@ def number_text(value: Any) -> str:
     return text
 
 
-def check_count(name: str, setting: str, value: int, least: int) -> None:
-    """Raise StudyError unless `value` is a number of steps, pairs or the like from `least` to `MOST_COUNTED`."""
-    if not least <= value <= MOST_COUNTED:
-        raise StudyError(f"{name}: {setting} must lie between {least} and {MOST_COUNTED:,}, got {shown(value)}")
+def check_count(name: str, setting: str, value: int, least: int, most: int = MOST_COUNTED) -> None:
+    """Raise StudyError unless `value` is a number of steps, pairs or the like from `least` to `most`."""
+    if not least <= value <= most:
+        raise StudyError(f"{name}: {setting} must lie between {least} and {most:,}, got {shown(value)}")
 
 
 def _number(value: float) -> str:
