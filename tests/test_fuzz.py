@@ -57,7 +57,7 @@ from tests.toys import noisy_patches
 
 Draw = np.random.Generator
 
-WANTED = os.environ.get("COUNTERFORENSICS_FUZZ", "500")
+WANTED = os.environ.get("COUNTERFORENSICS_FUZZ", "280")
 MOST_SECONDS, MOST_MEMORY = 60.0, 3 * 10**9  # of one input
 QUIET = Progress(quiet=True)
 
