@@ -56,7 +56,12 @@ def test_the_version_is_the_package_s(command: Command) -> None:
     [
         (["rnu"], "No such command 'rnu'"),
         (["evaluate", "--photos", "x", "--manipulation", "median:7"], "Missing option '--detector'"),
-        (["run", "--workers", "0"], "Invalid value for '--workers'"),
+        (["run", "--workers", "0"], "--workers must be a whole number from 1 to 10,000, got '0'"),
+        (["plan", "--workers", "two"], "--workers must be a whole number from 1 to 10,000, got 'two'"),
+        (
+            ["evaluate", "--detector", "d", "--photos", "x", "--manipulation", "median:7", "--per-photo", "193"],
+            "--per-photo must be a whole number from 1 to 192, got '193'",
+        ),
         (["photos"], "Missing argument 'DIR'"),
     ],
 )

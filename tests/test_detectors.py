@@ -263,6 +263,11 @@ DAMAGE = {
     "a digest that is a number": (lambda folder: _edit(folder, sha256=3), "sha256 must be a text, got a number"),
     "facts that are a list": (lambda folder: _edit(folder, training=[1]), "training must be an object, got a list"),
     "facts without a table": (lambda folder: _edit(folder, training={"steps": []}), "steps must be a number or a text"),
+    "facts that are no figures": (
+        lambda folder: _edit(folder, training={"validation_auc": "high"}),
+        "validation_auc must be a number",
+    ),
+    "facts that are NaN": (lambda folder: _edit(folder, training={"patches": math.nan}), "patches must be a number"),
     "facts without end": (lambda folder: _edit(folder, pairs=10**400), "pairs must be a number or a text"),
     "a record nested deep": (lambda folder: _overwrite(folder, b'{"a":' * 100_000), "nested too deep"),
     "a record that is a list": (lambda folder: _overwrite(folder, b"[]"), "lacks detector, settings or sha256"),

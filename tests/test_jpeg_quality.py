@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -81,4 +83,14 @@ def test_a_photograph_that_changed_has_no_quality(photos: Path) -> None:
     assert found.jpeg_quality() == JpegQuality(95, exact=True)
     found.path.write_bytes(encoded(picture(9), quality=50))
     with pytest.raises(PhotoError, match="changed while it was in use"):
+        found.jpeg_quality()
+
+
+def test_a_png_whose_first_chunk_is_too_short_has_no_quality_in_one_line(photos: Path) -> None:
+    path = photos / "device-0" / "two.png"
+    content = b"IHDR" + bytes(4)
+    chunk = struct.pack(">I", 4) + content + struct.pack(">I", zlib.crc32(content))
+    path.write_bytes(path.read_bytes()[:8] + chunk + path.read_bytes()[33:])
+    (found,) = (photo for photo in find_photos([photos]).photos if photo.path == path)
+    with pytest.raises(PhotoError, match=r"two\.png: not a picture whose headers can be read \(Truncated IHDR chunk\)"):
         found.jpeg_quality()

@@ -139,6 +139,15 @@ def test_a_file_of_anything_else_is_refused(tmp_path: Path, array: np.ndarray) -
         PatchFile.open(tmp_path / "patches.npy")
 
 
+@pytest.mark.parametrize("shape", [b"((2, 1, 4, 4)", b"(2, 1, 4, a),"], ids=["open bracket", "letter"])
+def test_a_file_whose_header_is_damaged_is_refused(tmp_path: Path, shape: bytes) -> None:
+    path = tmp_path / "patches.npy"
+    np.save(path, np.zeros((2, 1, 4, 4), dtype=np.uint8))
+    path.write_bytes(path.read_bytes().replace(b"(2, 1, 4, 4),", shape))
+    with pytest.raises(PixelError, match=r"must hold uint8 \[n, c, h, w\], holds no array"):
+        PatchFile.open(path)
+
+
 def test_a_file_cut_short_is_noticed_when_the_lost_patch_is_read(tmp_path: Path) -> None:
     path = tmp_path / "patches.npy"
     np.save(path, np.ones((3, 1, 8, 8), dtype=np.uint8))

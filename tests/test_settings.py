@@ -289,6 +289,8 @@ def test_the_same_folder_twice_is_named(tmp_path: Path) -> None:
         ("xception:imagenet=/etc/passwd", "/etc/passwd is no safetensors file"),
         ("xception:imagenet=/nowhere/at.all", "imagenet='/nowhere/at.all' is no file"),
         ("xception:imagenet=/dev/zero", "imagenet='/dev/zero' is no file"),
+        (f"xception:imagenet={'n' * 300}", "nnnn' is no file"),
+        ("mislnet:outputs=1e7", "mislnet: outputs must lie between 1 and 1,000, got 10000000"),
         ("cozzolino2017:steps=1e15", "steps must lie between 0 and 10,000,000, got 1000000000000000"),
     ],
 )

@@ -341,6 +341,13 @@ OF_ANOTHER_SHAPE = {
         stored_array(np.zeros(1, "f4")).replace(b"(1,)", b"(2000000000000,)"),
     ),
     "logits that are nothing": ("judge", "logits.npy", b""),
+    "logits with half a header": ("judge", "logits.npy", stored_array(np.zeros(12, "f4")).replace(b"(12,)", b"((12,")),
+    "a row of 400 digits": ("measure", "row.json", b'{"fpr": 1' + b"0" * 400 + b"}"),
+    "a row with half a count": (
+        "measure",
+        "row.json",
+        b'{"n_pristine": 0.5, "n_manipulated": 1, "fp": 0, "tp": 0, "fpr": 0.0, "tpr": 0.0, "acc": 0.5}',
+    ),
     "a row that is a list": ("measure", "row.json", b"[]"),
     "a row that is empty": ("measure", "row.json", b"{}"),
     "a row nested deep": ("measure", "row.json", b'{"a":' * 100_000),
@@ -375,6 +382,33 @@ def test_entries_of_another_shape_are_computed_again(finished: Path, copy: Path,
     assert run_study(study, copy).failures == ()
     assert (copy / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
     assert kinds_missing(study, copy) == Counter()
+
+
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize("content", [b"[]", b"{", b"\xff", b'{"device": ["a"], "seconds": 1.0, "patches": 1}'])
+def test_a_time_of_another_shape_costs_a_finished_study_that_time_and_no_row(
+    finished: Path, copy: Path, tiny_yaml: Path, content: bytes
+) -> None:
+    study = load_study(str(tiny_yaml))
+    entry, _ = entries(copy, study, "conceal")
+    rewritten(entry, "time.json", content)
+    outcome = run_study(study, copy)
+    assert len(outcome.times) == 1
+    assert (copy / "rows.csv").read_bytes() == (finished / "rows.csv").read_bytes()
+
+
+@pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize("content", [b"3", b'["a"]', b"\xff", b"{"])
+def test_a_curve_of_another_shape_that_no_row_needs_costs_a_finished_study_that_curve(
+    copy: Path, tiny_yaml: Path, content: bytes
+) -> None:
+    study = load_study(str(tiny_yaml))
+    starts = [training.key for training in plan_of(study).trainings.values() if training.role == "start"]
+    assert starts
+    store = FolderStore(copy / "store")
+    for key in starts:
+        rewritten(store.folder(key), "curve.json", content)
+    assert not any(curve.is_start for curve in run_study(study, copy).curves)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, Protocol, runtime_checkable
 
@@ -31,6 +31,7 @@ app = typer.Typer(
     help="Measure how image manipulation detectors hold up against attacks that hide the traces.",
 )
 LONGEST_LINE = 2000  # letters of a message
+MOST_WORKERS = 10_000
 WIDTH = 140  # columns that the widest table needs; a narrower terminal wraps its lines
 
 
@@ -47,6 +48,19 @@ def _place(text: str) -> str:
     return str(_path(text)) if text.startswith("~") else text
 
 
+def _count(option: str, most: int) -> Callable[[str | int], int]:
+    """What reads a number from 1 to `most`.  Raises StudyError for anything else."""
+
+    def read(given: str | int) -> int:
+        with contextlib.suppress(ValueError, OverflowError):
+            found = names.whole_number(given)
+            if 1 <= found <= most:
+                return found
+        raise StudyError(f"{option} must be a whole number from 1 to {most:,}, got {shown(given)}")
+
+    return read
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 StudyName = Annotated[
     str, typer.Argument(parser=_place, metavar="STUDY", help="A built-in study (demo, paper) or a YAML file.")
@@ -58,7 +72,10 @@ Photos = Annotated[
 Out = Annotated[
     Path | None, typer.Option(parser=_path, metavar="DIR", help="Where results go; runs/<study> by default.")
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Tasks at a time; one a core by default.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(parser=_count("--workers", MOST_WORKERS), metavar="N", help="Tasks at a time; one a core by default."),
+]
 StorePlace = Annotated[
     str | None,
     typer.Option(
@@ -181,7 +198,9 @@ def evaluate(
         list[Path], typer.Option(parser=_path, metavar="DIR", help="Photographs in DIR/<device>/<photo>.")
     ],
     manipulation: Annotated[str, typer.Option(help="What to look for, such as median:7.")],
-    per_photo: Annotated[int, typer.Option(min=1, max=192, help="Patches of each photograph.")] = 192,
+    per_photo: Annotated[
+        int, typer.Option(parser=_count("--per-photo", 192), metavar="N", help="Patches of each photograph.")
+    ] = 192,
     as_json: Json = False,
 ) -> None:
     """Judge photographs by a trained detector, pristine and manipulated."""

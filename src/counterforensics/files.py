@@ -33,6 +33,14 @@ def read_regular(path: Path, limit: int, error: type[CounterforensicsError]) -> 
         raise error(f"{str(path)!r}: cannot be read ({problem})") from problem
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there, which is none under a path that no file can have; see `exists`."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def exists(path: Path) -> bool:
     """Whether something is there, and be it a link to nothing.
 

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar, get_origin, get_type_hints
 
 from counterforensics.errors import CounterforensicsError, PlugInError, StudyError, shown, unknown_name
+from counterforensics.files import is_file
 from counterforensics.sources import is_foreign, source_digest
 
 # What a text form can carry, and so the types that a setting may have.
@@ -50,7 +51,7 @@ class Part:
     def check_files(self) -> None:
         """Raise a CounterforensicsError if they cannot be used; a study asks before it computes anything."""
         for path in self.files:
-            if not path.is_file():
+            if not is_file(path):
                 raise StudyError(f"{shown(str(path))} is no file; give the path of one")
 
 
@@ -513,10 +514,10 @@ def number_text(value: Any) -> str:
     return text
 
 
-def check_count(name: str, setting: str, value: int, least: int) -> None:
-    """Raise StudyError unless `value` is a number of steps, pairs or the like from `least` to `MOST_COUNTED`."""
-    if not least <= value <= MOST_COUNTED:
-        raise StudyError(f"{name}: {setting} must lie between {least} and {MOST_COUNTED:,}, got {shown(value)}")
+def check_count(name: str, setting: str, value: int, least: int, most: int = MOST_COUNTED) -> None:
+    """Raise StudyError unless `value` is a number of steps, pairs or the like from `least` to `most`."""
+    if not least <= value <= most:
+        raise StudyError(f"{name}: {setting} must lie between {least} and {most:,}, got {shown(value)}")
 
 
 def _number(value: float) -> str:

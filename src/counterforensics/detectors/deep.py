@@ -27,6 +27,7 @@ from counterforensics.photos.patches import Pairs
 OPTIMISERS = ("adamw", "sgd")
 STARTS = ("random", "shared", "spam")
 LEARNED = ("verdicts", "spam")
+MOST_OUTPUTS = 1000  # as many as a study may have manipulations
 
 
 class DeepNetwork(Network):
@@ -109,9 +110,10 @@ class DeepRecipe(Recipe):
     def __post_init__(self) -> None:
         name = type(self).__name__.lower()
         given = vars(self)
-        counts = {"steps": 0, "pairs_per_step": 1, "start_steps": 1, "patience": 0, "outputs": 1}
+        counts = {"steps": 0, "pairs_per_step": 1, "start_steps": 1, "patience": 0}
         for setting, least in counts.items():
             check_count(name, setting, given[setting], least)
+        check_count(name, "outputs", self.outputs, 1, MOST_OUTPUTS)
         if not self.steps and self.start == "random":
             raise StudyError(f"{name}: steps=0 without a start leaves the network untrained; give steps or a start")
         for setting in ("lr", "weight_decay", "momentum", "start_lr"):

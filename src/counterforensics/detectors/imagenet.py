@@ -11,6 +11,7 @@ import safetensors
 from torch import nn
 
 from counterforensics.errors import StudyError, WeightsError, shown
+from counterforensics.files import is_file
 from counterforensics.learning.weights import read_tensors
 
 HUB = "hub:"
@@ -49,7 +50,7 @@ def check_legacy_xception(network: nn.Module, source: str) -> None:
         if find_spec("huggingface_hub") is None:
             raise WeightsError(_NO_HUB)
         return
-    if not Path(source).is_file():
+    if not is_file(Path(source)):
         raise WeightsError(
             f"xception: imagenet={shown(source)} is no file; give one with the weights of legacy_xception"
         )

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,6 +30,12 @@ FORMAT = 1
 # A tensor of at least so many values takes half the room in float16; a smaller one is not worth the rounding.
 MANY = 4096
 MOST = 2**30  # bytes of the tensors of one network; the largest here has 84 MB
+# What the training of any network says in numbers.
+_FIGURES = (
+    *("pairs_per_step", "patches", "start_patches", "steps", "best_step", "seconds"),
+    *("validation_loss", "validation_acc", "validation_auc", "validation_patches", "validation_psnr"),
+    *("validation_detected", "threshold_fpr_01", "threshold_fpr_05"),
+)
 _LARGEST = 1e300  # number in a record: an infinite one, or a whole one of 400 digits, fits no table
 # Kinds of numbers that tensors of real numbers may be stored as.
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -121,6 +128,8 @@ def _check_shape(record: Mapping[str, Any], kind: str, path: Path) -> None:
     for name, value in [("pairs", record.get("pairs", 0)), *record.get("training", {}).items()]:
         if not isinstance(value, str | int | float) or (not isinstance(value, str) and abs(value) > _LARGEST):
             raise WeightsError(f"{path} is not the record of a {kind}: {name} must be a number or a text")
+        if name in _FIGURES and (isinstance(value, str) or not math.isfinite(value)):
+            raise WeightsError(f"{path} is not the record of a {kind}: {name} must be a number")
 
 
 @contextlib.contextmanager

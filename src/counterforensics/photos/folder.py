@@ -37,6 +37,8 @@ FORMATS = {
 }
 _WORKING = "JPEG, PNG and TIFF photographs work"
 _ROWS_AT_ONCE = 256
+# What Pillow raises for files that are damaged.
+_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class FolderPhoto:
         """How strongly the file is compressed, None if it is no JPEG file.  Errors as for `read`."""
         try:
             return quality_of(self._content())
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        except (*_DAMAGED, Image.DecompressionBombError) as error:
             raise PhotoError(f"{self.path}: not a picture whose headers can be read ({error})") from error
 
     def _content(self) -> bytes:
@@ -200,7 +202,7 @@ def examine(content: bytes, path: Path) -> tuple[Pixels, tuple[str, ...]]:
         raise PhotoError(f"{path}: not a JPEG, PNG or TIFF file, whatever its name says") from error
     except PhotoError as error:
         raise PhotoError(f"{path}: {error}") from error
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+    except _DAMAGED as error:
         detail = f" ({error})" if str(error) else ""
         raise PhotoError(f"{path}: truncated or damaged{detail}") from error
 

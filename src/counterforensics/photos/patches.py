@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from counterforensics.errors import PhotoError, PixelError
+from counterforensics.errors import PhotoError, PixelError, shown
 from counterforensics.pixels import Pixels, luma_of_photo
 
 SIZE = 128
@@ -110,7 +111,10 @@ class PatchFile:
     @classmethod
     def open(cls, path: Path) -> PatchFile:
         """The patches in `path`, uint8 [n, c, h, w] in C order.  Raises PixelError for another array."""
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError, TokenError) as error:
+            raise PixelError(f"{path} must hold uint8 [n, c, h, w], holds no array ({shown(str(error))})") from error
         if array.dtype != np.uint8 or array.ndim != 4 or not array.flags.c_contiguous:
             raise PixelError(f"{path} must hold uint8 [n, c, h, w], holds {array.dtype} {array.shape}")
         return cls(path, array.shape, array.offset)

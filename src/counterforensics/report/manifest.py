@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from counterforensics.files import is_file
+
 MANIFEST = ".report.json"
 _NO_CODE = ("__pycache__",)
 _MODULES = ("outcome.py", "ranking.py", "intervals.py")  # outside `report`, and decide what it says
@@ -35,7 +37,7 @@ def digest_of(outcome: Any, package: Traversable | None = None) -> str:
 def stands(out: Path, digest: str) -> bool:
     """Whether the report with that digest is in `out`, none of its files missing."""
     found = _read(out)
-    return found.get("digest") == digest and all((out / name).is_file() for name in found["files"])
+    return found.get("digest") == digest and all(is_file(out / name) for name in found["files"])
 
 
 def outdated(out: Path, names: Iterable[str]) -> list[Path]:

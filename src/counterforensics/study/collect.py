@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -30,7 +29,7 @@ from counterforensics.photos.patches import Patches
 from counterforensics.study.plan import Concealment, Measurement, Plan, PlannedTraining
 from counterforensics.study.settings import Named, Study
 from counterforensics.study.store.folder import Store
-from counterforensics.study.tasks.files import BATCH, CURVE, LOGITS, ROW, SPECTRA, TIME, patches_of
+from counterforensics.study.tasks.files import BATCH, CURVE, LOGITS, ROW, SPECTRA, TIME, patches_of, record_in
 
 _NAMED = ("seed", "manipulation", "detector", "target", "attack", "label", "target_label", "attack_label")
 
@@ -41,10 +40,7 @@ def rows(study: Study, plan: Plan, store: Store) -> pd.DataFrame:
     for measurement in plan.measurements:
         record: dict[str, Any] = {"study": study.name}
         record |= {name: getattr(measurement, name) for name in _NAMED}
-        path = store.folder(measurement.row) / ROW
-        if path.exists():
-            record |= json.loads(path.read_text(encoding="utf-8"))
-        records.append(record)
+        records.append(record | (record_in(store.folder(measurement.row) / ROW) or {}))
     return pd.DataFrame.from_records(records).reindex(columns=list(ROW_COLUMNS))
 
 
@@ -113,10 +109,9 @@ def times(plan: Plan, store: Store) -> pd.DataFrame:
     """How long each attack took on the patches of a manipulation, where it is done."""
     records = []
     for concealment in plan.concealments:
-        path = store.folder(concealment.key) / TIME
-        if path.exists():
-            named = {name: getattr(concealment, name) for name in TIME_COLUMNS[:4]}
-            records.append(named | json.loads(path.read_text(encoding="utf-8")))
+        taken = record_in(store.folder(concealment.key) / TIME)
+        if taken is not None:
+            records.append({name: getattr(concealment, name) for name in TIME_COLUMNS[:4]} | taken)
     return pd.DataFrame.from_records(records, columns=list(TIME_COLUMNS))
 
 
@@ -180,8 +175,7 @@ def curves(plan: Plan, store: Store) -> Iterator[Curve]:
 
 
 def _curve(store: Store, key: str) -> dict[str, list[float]]:
-    path = store.folder(key) / CURVE
-    points = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    points = record_in(store.folder(key) / CURVE)
     return {name: [point[name] for point in points] for name in points[0]} if points else {}
 
 

@@ -6,12 +6,14 @@ import io
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 
 from counterforensics import records
 from counterforensics.errors import CounterforensicsError, StudyError
+from counterforensics.files import is_file
 from counterforensics.learning import weights
 from counterforensics.photos.patches import Pairs, Patches, PatchFile
 from counterforensics.pixels import Pixels
@@ -21,6 +23,7 @@ from counterforensics.study.tasks.base import Task
 
 BATCH = 16  # patches
 BATCHES_BETWEEN_RELEASES = 4
+_LARGEST = 2**63  # whole number in a record
 PATCHES, LOGITS, MSE, CHANGED, ZERO = ("patches.npy", "logits.npy", "mse.npy", "changed.npy", "zero_gradient.npy")
 PHOTO, CURVE, ROW, TIME = "photo.jpg", "curve.json", "row.json", "time.json"
 LIKENESS, SPECTRA = "likeness.json", "spectra.npy"
@@ -57,6 +60,11 @@ def is_readable(folder: Path) -> bool:
     return all(_is_as_written(path, None) for path in folder.iterdir())
 
 
+def record_in(path: Path) -> Any:
+    """The record that a task wrote; None if it is gone, or is not what tasks write under its name."""
+    return records.read(path, StudyError) if _is_as_written(path, None) else None
+
+
 def _is_as_written(path: Path, patches: int | None) -> bool:
     """Whether a file is what tasks write under its name; `patches`: so many are in it, if that is known."""
     try:
@@ -66,8 +74,8 @@ def _is_as_written(path: Path, patches: int | None) -> bool:
             return _RECORDS[path.name](records.read(path, StudyError))
         if path.name in _TRAINED:
             weights.read_record(path.parent, _TRAINED[path.name])
-        return path.is_file()
-    except (OSError, ValueError, RecursionError, MemoryError, CounterforensicsError):
+        return is_file(path)
+    except (OSError, ValueError, RecursionError, MemoryError, TokenError, CounterforensicsError):
         return False
 
 
@@ -85,14 +93,18 @@ def _fits(path: Path, dtypes: str, dimensions: int, counts: bool, patches: int |
     return fits and not is_fortran and path.stat().st_size == length
 
 
+def _is_number(one: Any) -> bool:
+    return isinstance(one, float) or (isinstance(one, int) and abs(one) <= _LARGEST)
+
+
 def _are_numbers(record: Any) -> bool:
-    return isinstance(record, dict) and all(isinstance(one, int | float | None) for one in record.values())
+    return isinstance(record, dict) and all(one is None or _is_number(one) for one in record.values())
 
 
 def _is_row(record: Any) -> bool:
-    figures = ("n_pristine", "n_manipulated", "fp", "tp", "fpr", "tpr", "acc")
-    known = isinstance(record, dict) and all(isinstance(one, str | int | float | None) for one in record.values())
-    return known and all(isinstance(record.get(name), int | float) for name in figures)
+    counts, rates = ("n_pristine", "n_manipulated", "fp", "tp"), ("fpr", "tpr", "acc")
+    counted = _are_numbers(record) and all(type(record.get(name)) is int and record[name] >= 0 for name in counts)
+    return counted and all(isinstance(record.get(name), int | float) for name in rates)
 
 
 def _is_curve(record: Any) -> bool:
@@ -101,7 +113,8 @@ def _is_curve(record: Any) -> bool:
 
 
 def _is_time(record: Any) -> bool:
-    return isinstance(record, dict) and isinstance(record.get("seconds"), float) and "device" in record
+    named = isinstance(record, dict) and isinstance(record.get("device"), str)
+    return named and all(_is_number(record.get(name)) for name in ("patches", "seconds"))
 
 
 # What tasks write: dtypes, dimensions, and whether there is one entry for each patch.
