@@ -15,6 +15,7 @@ from typing import Any
 
 from counterforensics.attacks import LearnedAttack
 from counterforensics.errors import StudyError
+from counterforensics.files import at_home
 from counterforensics.learning.accelerator import best_device
 from counterforensics.study.plan import Plan
 from counterforensics.study.prepare import cores, prepare
@@ -141,7 +142,7 @@ def estimate_study(
     The photographs are looked at and what was found of them is kept in the store, for the run; nothing else is
     computed. Raises CounterforensicsError for photographs or a store that cannot be used.
     """
-    workers, kept = workers or cores(), open_store(store or out / "store")
+    workers, kept = workers or cores(), open_store(store or at_home(out) / "store")
     prepared = prepare(study, kept, workers, progress or Progress(quiet=True))
     check_memory(prepared.plan)
     found = estimate(study, prepared.plan, kept, workers)

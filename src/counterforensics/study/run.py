@@ -13,6 +13,7 @@ import pandas as pd
 
 from counterforensics import manipulations
 from counterforensics.errors import StudyError, printable
+from counterforensics.files import at_home
 from counterforensics.learning.accelerator import best_device, describe
 from counterforensics.outcome import Outcome
 from counterforensics.photos.base import Photo
@@ -52,6 +53,7 @@ def run_study(
         raise StudyError("--gpu asks that a worker of a cluster has one: give --cluster; here a GPU is used unasked")
     progress = progress or Progress(quiet=True)
     workers = workers or cores()
+    out = at_home(out)
     out_folder.claim(out, study)
     kept = open_store(store or out / "store")
     kept.sweep()
