@@ -7,7 +7,9 @@ import sys
 import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,8 @@ from counterforensics.study import estimate
 from counterforensics.study.estimate import estimate_study
 from counterforensics.study.run import run_study
 from counterforensics.study.schedulers import memory
-from tests.conftest import tiny_study
+from counterforensics.study.schedulers.cluster import Cluster
+from tests.conftest import plan_of, tiny_study
 
 
 def test_the_peak_is_at_least_what_was_held_and_never_falls() -> None:
@@ -160,6 +163,42 @@ def test_a_training_that_takes_more_memory_than_there_is_is_refused_before_anyth
     for run in (run_study, estimate_study):
         with pytest.raises(StudyError, match=rf"^{named}.*: takes about .* GB of memory, .* a smaller pairs_per_step"):
             run(study, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("gpu", "refused"), [(False, True), (True, False)])
+def test_workers_of_a_cluster_refuse_a_training_by_the_least_of_their_limits(
+    tmp_path: Path, gpu: bool, refused: bool
+) -> None:
+    study = tiny_study(tmp_path, detectors=["mislnet:pairs_per_step=4096"], attacks=[], manipulations=["median:7"])
+    there = cluster_of({"tcp://a": 64 * 2**30, "tcp://b": 4 * 2**30, "tcp://c": 0}, offers_gpu=gpu)
+    assert there.room() == memory.Room(4 * 2**30, "the worker tcp://b", gpu)
+    said: list[str] = []
+    with nullcontext() if not refused else pytest.raises(StudyError, match="and the worker tcp://b has 4; give a sm"):
+        estimate.check_memory(plan_of(study), there.room(), said.append)
+    assert said == []
+
+
+def test_workers_without_a_limit_say_nothing_of_their_memory_and_a_run_says_so(tmp_path: Path) -> None:
+    study = tiny_study(tmp_path, detectors=["mislnet:pairs_per_step=4096"], attacks=[], manipulations=["median:7"])
+    room = cluster_of({"tcp://a": 0, "tcp://b": None}).room()
+    said: list[str] = []
+    estimate.check_memory(plan_of(study), room, said.append)
+    (line,) = said
+    assert line.startswith("train mislnet:pairs_per_step=4096 on ")
+    assert line.endswith("no worker at tcp://here sets a limit: it fails if there is less")
+
+
+def test_workers_that_are_started_here_have_the_memory_of_the_machine() -> None:
+    there = cluster_of({"tcp://a": None})
+    there.client.cluster = "one of ours"
+    assert there.room() == memory.Room(memory.memory_of_machine(), "this machine", gpu=False)
+
+
+def cluster_of(limits: dict[str, int | None], *, offers_gpu: bool = False) -> Cluster:
+    """A cluster whose workers have such limits of memory."""
+    workers = {worker: {"memory_limit": limit} for worker, limit in limits.items()}
+    client = SimpleNamespace(cluster=None, scheduler_info=lambda count: {"workers": workers})
+    return Cluster(client, "tcp://here", offers_gpu)
 
 
 def test_who_needs_memory_waits_until_there_is_some() -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import heapq
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,7 @@ from counterforensics.study.plan import Plan
 from counterforensics.study.prepare import cores, prepare
 from counterforensics.study.progress import Progress
 from counterforensics.study.schedulers.journal import DONE, notes_in
-from counterforensics.study.schedulers.memory import memory_of_machine
+from counterforensics.study.schedulers.memory import Room, memory_of_machine
 from counterforensics.study.settings import Study
 from counterforensics.study.store.folder import Store
 from counterforensics.study.store.remote import open_store
@@ -144,7 +144,7 @@ def estimate_study(
     """
     workers, kept = workers or cores(), open_store(store or at_home(out) / "store")
     prepared = prepare(study, kept, workers, progress or Progress(quiet=True))
-    check_memory(prepared.plan)
+    check_memory(prepared.plan, room_here(), lambda line: None)
     found = estimate(study, prepared.plan, kept, workers)
     return dataclasses.replace(found, left_out=prepared.left_out)
 
@@ -178,20 +178,27 @@ def estimate(study: Study, plan: Plan, store: Store, workers: int) -> Estimate:
     return found
 
 
-def check_memory(plan: Plan) -> None:
-    """Raise StudyError for a training whose steps take more memory than this machine has.
+def room_here() -> Room:
+    """The memory for a task of this process."""
+    return Room(memory_of_machine(), "this machine", best_device().type == "cuda")
+
+
+def check_memory(plan: Plan, room: Room, say: Callable[[str], None]) -> None:
+    """Raise StudyError for a training whose steps take more memory than there is; `say` so where that is not known.
 
     On a GPU they pass in parts, as far as its memory goes.
     """
-    durations, has = Durations({}, shipped_durations()), memory_of_machine()
+    durations = Durations({}, shipped_durations())
     for task in plan.tasks.values():
-        if has and _times_the_pairs(task) > 1 and not (task.uses_gpu and best_device().type == "cuda"):
-            takes = memory_of_task(task, durations.of(task)[0])
-            if takes > has:
-                raise StudyError(
-                    f"{task.label}: takes about {takes / 1e9:,.0f} GB of memory, and this machine has {has / 1e9:.0f}; "
-                    f"give a smaller {PAIRS}"
-                )
+        if _times_the_pairs(task) <= 1 or (task.uses_gpu and room.gpu):
+            continue
+        takes = memory_of_task(task, durations.of(task)[0])
+        need = f"{task.label}: takes about {takes / 1e9:,.0f} GB of memory, and {room.where}"
+        if room.size is None:
+            say(f"{need} sets a limit: it fails if there is less")
+            return
+        if takes > room.size:
+            raise StudyError(f"{need} has {room.size / 1e9:.0f}; give a smaller {PAIRS}")
 
 
 def memory_of_task(task: Task, rate: Duration | None) -> int:
