@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from counterforensics import detectors
 from counterforensics.errors import PhotoError, StudyError
 from counterforensics.study import estimate
 from counterforensics.study.estimate import estimate_study
@@ -131,6 +132,45 @@ def test_the_memory_that_is_foreseen_is_what_a_photograph_takes(
     taken, foreseen = map(int, ran.stdout.split())
     assert taken / 1.5 < foreseen < 1.5 * taken
     assert taken < 3.2e9
+
+
+# Runs one task of a finished study again, and says what the process then held at most, and what was foreseen.
+AGAIN = """
+import sys
+from pathlib import Path
+
+from counterforensics.study.estimate import Durations, memory_of_task, shipped_durations
+from counterforensics.study.prepare import prepare
+from counterforensics.study.progress import Progress
+from counterforensics.study.schedulers.memory import peak_memory
+from counterforensics.study.settings import load_study
+from counterforensics.study.store.folder import FolderStore
+from counterforensics.study.tasks import run_task
+
+store = FolderStore(Path(sys.argv[2]))
+plan = prepare(load_study(sys.argv[1]), store, 1, Progress(quiet=True)).plan
+task = next(task for task in plan.tasks.values() if task.kind.name == sys.argv[3])
+store.discard(task.key)
+run_task(task, store, print)
+print(peak_memory(), memory_of_task(task, Durations({}, shipped_durations()).of(task)[0]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a peak includes other things")
+@pytest.mark.parametrize("kind", ["train", "conceal", "judge", "compare", "measure"])
+def test_the_memory_that_is_foreseen_is_what_a_task_of_each_kind_takes(copy: Path, tiny_yaml: Path, kind: str) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", AGAIN, str(tiny_yaml), str(copy / "store"), kind]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    taken, foreseen = map(int, ran.stdout.split())
+    assert taken / 1.5 < foreseen < 1.5 * taken
+
+
+@pytest.mark.parametrize("name", sorted(detectors.DETECTORS))
+def test_the_memory_of_every_detector_is_known(tmp_path: Path, name: str) -> None:
+    study = tiny_study(tmp_path, detectors=[name], attacks=[], manipulations=["median:7"])
+    tasks = plan_of(study).tasks.values()
+    known = estimate.Durations({}, estimate.shipped_durations())
+    assert [task.label for task in tasks if task.kind.name != "crop" and known.of(task)[0] is None] == []
 
 
 def test_no_photograph_and_manipulation_that_take_too_much_come_into_a_study(tmp_path: Path) -> None:

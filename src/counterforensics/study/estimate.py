@@ -31,6 +31,7 @@ SHIPPED = Path(__file__).with_name("durations.csv")
 BYTES_OF_SMALL_FILES = 1500  # entry.json and the like, for each task
 MEMORY_OF_PROCESS = 430_000_000  # bytes, with all libraries and nothing to do
 PAIRS = "pairs_per_step"
+PUBLISHED = "-published"  # ends the name of a detector with the settings of its paper
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,12 @@ class Durations:
     def of(self, task: Task) -> tuple[Duration | None, bool]:
         """The duration of `task`, None where nobody has measured one, and whether it was measured in this store.
 
-        Where these settings were not measured, others of the same detector or attack stand in.
+        Where these settings were not measured, others of the same detector or attack stand in, and for the published
+        settings of a detector our own.
         """
+        usual = plain(task.worker_name)
         for measured_here, known in ((True, self.here), (False, self.shipped)):
-            for who in (task.worker_name, plain(task.worker_name)):
+            for who in (task.worker_name, usual, usual.replace(PUBLISHED, "")):
                 if (task.kind.name, who) in known:
                     return known[task.kind.name, who], measured_here
         return None, False
