@@ -173,6 +173,16 @@ def test_the_memory_of_every_detector_is_known(tmp_path: Path, name: str) -> Non
     assert [task.label for task in tasks if task.kind.name != "crop" and known.of(task)[0] is None] == []
 
 
+@pytest.mark.parametrize(("kind", "grows"), [("judge", True), ("conceal", True), ("compare", True), ("learn", False)])
+def test_the_memory_that_is_foreseen_grows_with_the_side_of_the_patches(tmp_path: Path, kind: str, grows: bool) -> None:
+    foreseen = []
+    for size in (128, 192):
+        settings = {"detectors": ["spam-svm"], "attacks": [{"attack": "gan-kim:size=small"}]}
+        study = tiny_study(tmp_path, patches={"size": size, "per_photo": 1}, **settings)
+        foreseen.append(estimate_study(study, tmp_path / "out", workers=1).kinds[kind].memory)
+    assert (foreseen[0] < foreseen[1]) == grows
+
+
 def test_no_photograph_and_manipulation_that_take_too_much_come_into_a_study(tmp_path: Path) -> None:
     for device in "abc":
         (tmp_path / "photos" / device).mkdir(parents=True)

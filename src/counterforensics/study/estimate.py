@@ -17,6 +17,7 @@ from counterforensics.attacks import LearnedAttack
 from counterforensics.errors import StudyError
 from counterforensics.files import at_home
 from counterforensics.learning.accelerator import best_device
+from counterforensics.photos.patches import SIZE
 from counterforensics.study.plan import Plan
 from counterforensics.study.prepare import cores, prepare
 from counterforensics.study.progress import Progress
@@ -155,7 +156,7 @@ def estimate_study(
 def estimate(study: Study, plan: Plan, store: Store, workers: int) -> Estimate:
     """What is left of `plan` in `store`, and what it costs with so many workers."""
     missing, _ = plan.missing(store)
-    rates = Durations.known(store)
+    rates, side = Durations.known(store), _times_the_side(plan)
     unknown: dict[str, dict[str, None]] = defaultdict(dict)
     seconds = {}
     found = Estimate(study.name, str(store), (), workers, store.room(), left=len(missing))
@@ -170,7 +171,7 @@ def estimate(study: Study, plan: Plan, store: Store, workers: int) -> Estimate:
         cost.done -= 1
         cost.patches += task.patches
         cost.disk += BYTES_OF_SMALL_FILES + task.kind.bytes_written(task)
-        cost.memory = max(cost.memory, memory_of_task(task, rate))
+        cost.memory = max(cost.memory, memory_of_task(task, rate, side))
         cost.seconds += seconds[key]
         if rate is None:
             unknown[task.kind.name][task.worker_name] = None
@@ -191,11 +192,11 @@ def check_memory(plan: Plan, room: Room, say: Callable[[str], None]) -> None:
 
     On a GPU they pass in parts, as far as its memory goes.
     """
-    durations = Durations({}, shipped_durations())
+    durations, side = Durations({}, shipped_durations()), _times_the_side(plan)
     for task in plan.tasks.values():
         if _times_the_pairs(task) <= 1 or (task.uses_gpu and room.gpu):
             continue
-        takes = memory_of_task(task, durations.of(task)[0])
+        takes = memory_of_task(task, durations.of(task)[0], side)
         need = f"{task.label}: takes about {takes / 1e9:,.0f} GB of memory, and {room.where}"
         if room.size is None:
             say(f"{need} sets a limit: it fails if there is less")
@@ -204,12 +205,23 @@ def check_memory(plan: Plan, room: Room, say: Callable[[str], None]) -> None:
             raise StudyError(f"{need} has {room.size / 1e9:.0f}; give a smaller {PAIRS}")
 
 
-def memory_of_task(task: Task, rate: Duration | None) -> int:
-    """Bytes that a process holds at most while it runs `task`, by what was measured and by what this one asks for."""
+def memory_of_task(task: Task, rate: Duration | None, side: float = 1.0) -> int:
+    """Bytes that a process holds at most while it runs `task`, by what was measured and by what this one asks for.
+
+    side: of the study's patches, in sides of those that were measured: memory grew about with it, not with the area
+    (Cozzolino2017 at 256x256 and 512x512). What an attack learns, it learns from small crops.
+    """
     measured = max(rate.memory, MEMORY_OF_PROCESS) if rate else MEMORY_OF_PROCESS
     if task.memory:
         return MEMORY_OF_PROCESS + task.memory
-    return MEMORY_OF_PROCESS + round((measured - MEMORY_OF_PROCESS) * _times_the_pairs(task))
+    larger = 1.0 if task.kind.name == "learn" else side
+    return MEMORY_OF_PROCESS + round((measured - MEMORY_OF_PROCESS) * _times_the_pairs(task) * larger)
+
+
+def _times_the_side(plan: Plan) -> float:
+    """How many times as long as that of the patches which were measured the side of those of `plan` is."""
+    size = next((task.settings["size"] for task in plan.tasks.values() if task.kind.name == "crop"), SIZE)
+    return float(size / SIZE)
 
 
 def _times_the_pairs(task: Task) -> float:
