@@ -221,7 +221,7 @@ def test_workers_of_a_cluster_refuse_a_training_by_the_least_of_their_limits(
 ) -> None:
     study = tiny_study(tmp_path, detectors=["mislnet:pairs_per_step=4096"], attacks=[], manipulations=["median:7"])
     there = cluster_of({"tcp://a": 64 * 2**30, "tcp://b": 4 * 2**30, "tcp://c": 0}, offers_gpu=gpu)
-    assert there.room() == memory.Room(4 * 2**30, "the worker tcp://b", gpu)
+    assert there.room() == memory.MemoryLimit(4 * 2**30, "the worker tcp://b", gpu)
     said: list[str] = []
     with nullcontext() if not refused else pytest.raises(StudyError, match="and the worker tcp://b has 4; give a sm"):
         estimate.check_memory(plan_of(study), there.room(), said.append)
@@ -241,7 +241,7 @@ def test_workers_without_a_limit_say_nothing_of_their_memory_and_a_run_says_so(t
 def test_workers_that_are_started_here_have_the_memory_of_the_machine() -> None:
     there = cluster_of({"tcp://a": None})
     there.client.cluster = "one of ours"
-    assert there.room() == memory.Room(memory.memory_of_machine(), "this machine", gpu=False)
+    assert there.room() == memory.MemoryLimit(memory.memory_of_machine(), "this machine", gpu=False)
 
 
 def cluster_of(limits: dict[str, int | None], *, offers_gpu: bool = False) -> Cluster:

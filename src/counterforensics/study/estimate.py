@@ -22,7 +22,7 @@ from counterforensics.study.plan import Plan
 from counterforensics.study.prepare import cores, prepare
 from counterforensics.study.progress import Progress
 from counterforensics.study.schedulers.journal import DONE, notes_in
-from counterforensics.study.schedulers.memory import Room, memory_of_machine
+from counterforensics.study.schedulers.memory import MemoryLimit, memory_of_machine
 from counterforensics.study.settings import Study
 from counterforensics.study.store.folder import Store
 from counterforensics.study.store.remote import open_store
@@ -182,12 +182,12 @@ def estimate(study: Study, plan: Plan, store: Store, workers: int) -> Estimate:
     return found
 
 
-def room_here() -> Room:
+def room_here() -> MemoryLimit:
     """The memory for a task of this process."""
-    return Room(memory_of_machine(), "this machine", best_device().type == "cuda")
+    return MemoryLimit(memory_of_machine(), "this machine", best_device().type == "cuda")
 
 
-def check_memory(plan: Plan, room: Room, say: Callable[[str], None]) -> None:
+def check_memory(plan: Plan, room: MemoryLimit, say: Callable[[str], None]) -> None:
     """Raise StudyError for a training whose steps take more memory than there is; `say` so where that is not known.
 
     On a GPU they pass in parts, as far as its memory goes.
@@ -220,7 +220,7 @@ def memory_of_task(task: Task, rate: Duration | None, side: float = 1.0) -> int:
 
 def _times_the_side(plan: Plan) -> float:
     """How many times as long as that of the patches which were measured the side of those of `plan` is."""
-    size = next((task.settings["size"] for task in plan.tasks.values() if task.kind.name == "crop"), SIZE)
+    size = next((task.settings.get("size", SIZE) for task in plan.tasks.values() if task.kind.name == "crop"), SIZE)
     return float(size / SIZE)
 
 

@@ -26,7 +26,7 @@ from counterforensics.study.prepare import Prepared, cores, prepare
 from counterforensics.study.progress import Progress
 from counterforensics.study.schedulers.cluster import connected
 from counterforensics.study.schedulers.execute import Scheduler, Threads, execute
-from counterforensics.study.schedulers.memory import Room
+from counterforensics.study.schedulers.memory import MemoryLimit
 from counterforensics.study.settings import Study
 from counterforensics.study.store.folder import Store
 from counterforensics.study.store.remote import open_store
@@ -68,7 +68,7 @@ def run_study(
 
 
 def _run(
-    study: Study, out: Path, store: Store, scheduler: Scheduler, workers: int, progress: Progress, room: Room
+    study: Study, out: Path, store: Store, scheduler: Scheduler, workers: int, progress: Progress, room: MemoryLimit
 ) -> Outcome:
     prepared = prepare(study, store, workers, progress)
     plan = prepared.plan

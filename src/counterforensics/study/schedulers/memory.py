@@ -92,7 +92,7 @@ def of_glibc(name: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Room:
+class MemoryLimit:
     """The memory that one task may take where it runs."""
 
     size: int | None  # bytes; None where nobody says
