@@ -16,6 +16,7 @@ from PIL import Image
 import counterforensics
 from counterforensics import attacks, detectors, manipulations
 from counterforensics.outcome import ROW_COLUMNS
+from counterforensics.photos.remarks import PROFILE
 from tests.conftest import COZZOLINO, Command, picture
 
 COMMANDS = ("run", "evaluate", "photos", "list")
@@ -119,7 +120,8 @@ def test_photos_lists_devices_sizes_and_files_that_cannot_be_used(command: Comma
     assert answer.status == 0
     assert answer.err == ""
     found = json.loads(answer.out)
-    assert list(found) == ["folder", "devices", "unusable"]
+    assert list(found) == ["folder", "devices", "unusable", "copies", "remarks"]
+    assert found["copies"] == found["remarks"] == []
     assert found["folder"] == str(photos)
     assert found["unusable"] == [f"{bad}: not a JPEG, PNG or TIFF file, whatever its name says"]
     assert list(found["devices"]) == [f"device-{number}" for number in range(4)]
@@ -138,6 +140,28 @@ def test_photos_tells_people_the_same(command: Command, photos: Path) -> None:
     assert answer.status == 0
     assert answer.out.count("2 of 192x160") == 4
     assert f"Cannot be used: {bad}: not a JPEG, PNG or TIFF file, whatever its name says\n" in answer.out
+
+
+def test_photos_names_copies_and_what_is_unusual(command: Command, photos: Path) -> None:
+    original = photos / "device-0" / "two.png"
+    beside, elsewhere = photos / "device-0" / "z.tif", photos / "device-1" / "z.tif"
+    with Image.open(original) as image:
+        for path in (beside, elsewhere):
+            image.save(path, icc_profile=b"a profile")
+    expected = {
+        "copies": [
+            f"{beside}: the same pixels as {original}, under the same device",
+            f"{elsewhere}: the same pixels as {original}, under another device; no study takes both, keep one",
+        ],
+        "remarks": [f"{beside} and 1 more: a colour profile (ICC), which is not applied"],
+    }
+    found = json.loads(command("photos", photos, "--json").out)
+    assert {name: found[name] for name in expected} == expected
+    assert [entry["remarks"] for entry in found["devices"]["device-1"]] == [[], [], [PROFILE]]
+    shown = command("photos", photos).out
+    for heading, name in (("Twice", "copies"), ("Note", "remarks")):
+        for line in expected[name]:
+            assert f"{heading}: {line}\n" in shown
 
 
 # --- evaluate

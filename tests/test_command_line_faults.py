@@ -11,7 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from counterforensics.attacks.gan_restoration import load_generator
+from counterforensics.detectors import load_detector
+from counterforensics.errors import CounterforensicsError
+from counterforensics.photos.folder import find_photos
+from counterforensics.scaffold import write_plug_in
+from counterforensics.scaffold import write_study as write_study_template
+from counterforensics.study.estimate import estimate_study
+from counterforensics.study.evaluate import look_at
+from counterforensics.study.run import run_study
 from counterforensics.study.settings import load_study
+from counterforensics.study.status import status_of
+from counterforensics.study.store.remote import open_store
 from tests.conftest import Command, tiny_settings, write_study
 
 MODULE = (sys.executable, "-m", "counterforensics")
@@ -33,6 +44,32 @@ MODULE = (sys.executable, "-m", "counterforensics")
 )
 def test_a_home_of_nobody_is_one_line(refused: Callable[..., str], arguments: tuple[str, ...]) -> None:
     assert "there is no such user, or no home; write the path without ~" in refused(*arguments)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        open_store,
+        load_detector,
+        load_generator,
+        status_of,
+        look_at,
+        write_plug_in,
+        write_study_template,
+        lambda path: find_photos([path]),
+        lambda path: load_study(str(path)),
+        lambda path: run_study(load_study("demo"), path),
+        lambda path: run_study(load_study("demo"), Path("out"), store=str(path)),
+        lambda path: estimate_study(load_study("demo"), path),
+        lambda path: load_study("demo", photos=[path]),
+    ],
+)
+def test_a_home_of_nobody_is_one_error_of_ours_from_python(
+    call: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CounterforensicsError, match=r"'~nobodyzz/x.yaml': there is no such user, or no home; write"):
+        call(Path("~nobodyzz/x.yaml"))
 
 
 def test_a_home_in_quotes_is_a_home(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -550,3 +550,44 @@ def test_the_hub_is_asked_for_the_safetensors_file(tmp_path: Path, monkeypatch: 
     assert asked == [("timm/legacy_xception.tf_in1k", "model.safetensors")]
     with pytest.raises(WeightsError, match=r"no/where cannot be had from the Hugging Face hub: no route to host"):
         imagenet_weights.load_legacy_xception(parse("xception").build(), "hub:no/where")
+
+
+ZEROS = torch.zeros(1, 1, 128, 128)
+NO_PIXELS: dict[str, tuple[Any, str]] = {
+    "nothing": (None, "got NoneType"),
+    "an array": (np.zeros((1, 1, 128, 128), dtype=np.float32), "got ndarray"),
+    "float64": (ZEROS.double(), "got torch.float64 of shape .*; its method float.. makes it one"),
+    "whole numbers": (ZEROS.long(), "got torch.int64 of shape .*; its method float.. makes it one"),
+    "stored patches": (ZEROS.byte(), "got torch.uint8 of shape .*; to_pixels of counterforensics.pixels makes it one"),
+    "one patch": (ZEROS[0], r"got torch.float32 of shape \(1, 128, 128\)"),
+    "two channels": (ZEROS.expand(1, 2, 128, 128), r"got torch.float32 of shape \(1, 2, 128, 128\)"),
+    "no rows": (ZEROS[:, :, :0], r"got torch.float32 of shape \(1, 1, 0, 128\)"),
+    "NaN": (ZEROS + math.nan, "got torch.float32 of shape .* that holds NaN or infinity"),
+    "infinity": (ZEROS - math.inf, "got torch.float32 of shape .* that holds NaN or infinity"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(DETECTORS))
+def test_every_detector_says_in_one_line_what_pixels_it_takes(name: str) -> None:
+    network = parse(name).build().eval()
+    takes = rf"^{type(network).__name__} takes pixels as a float32 tensor \[n, 1 or 3, h, w\] of grey levels 0\.\.255, "
+    for given, said in NO_PIXELS.values():
+        for judge in (network.logits, network):
+            with pytest.raises(PixelError, match=takes + said):
+                judge(given)
+    with pytest.raises(PixelError, match=r"patches of .*, got 3x3$"):
+        network.logits(ZEROS[:, :, :3, :3])
+
+
+def test_the_detector_of_a_plug_in_need_not_check_what_it_is_given() -> None:
+    class Mean(Network):
+        def logits(self, pixels: torch.Tensor) -> torch.Tensor:
+            return pixels.mean((1, 2, 3))
+
+    class Louder(Mean):
+        def logits(self, pixels: torch.Tensor) -> torch.Tensor:
+            return 2 * super().logits(pixels)
+
+    assert Louder()(ZEROS + 1).tolist() == [2]
+    with pytest.raises(PixelError, match=r"^Louder takes pixels as a float32 tensor .*, got torch.uint8"):
+        Louder().logits(ZEROS.byte())

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from scipy import ndimage
 from scipy.stats import binomtest
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 
+from counterforensics import manipulations
 from counterforensics.errors import LeakageError, PhotoError, PixelError
 from counterforensics.evaluation import (
     auc,
@@ -36,6 +38,8 @@ from counterforensics.outcome import OPERATING_COLUMNS
 from counterforensics.photos.patches import flat
 from counterforensics.study.evaluate import evaluate_detector
 from counterforensics.study.progress import Progress
+from counterforensics.study.schedulers import memory
+from counterforensics.study.tasks.photographs import memory_of
 from tests.conftest import Command, picture
 from tests.toys import noisy_patches
 
@@ -319,6 +323,40 @@ def test_patches_without_noise_are_counted_apart(photos: Path, trained: str) -> 
     said, device = found["notes"]
     assert said.startswith("patches without noise to judge by are not in the rates: 2 pristine (")
     assert device == "lens-cap: its patches are flat, so it has no rates of its own"
+
+
+def test_what_is_unusual_about_a_photograph_is_said(photos: Path, trained: str) -> None:
+    with Image.open(photos / "device-0" / "two.png") as image:
+        image.save(photos / "device-0" / "two.png", icc_profile=b"a profile")
+    (line,) = evaluated(photos, detector=trained)["notes"]
+    assert line == f"{photos / 'device-0' / 'two.png'}: a colour profile (ICC), which is not applied"
+
+
+def test_a_photograph_that_takes_too_much_memory_is_left_out_and_named(photos: Path, trained: str) -> None:
+    large = photos / "device-0" / "large.png"
+    Image.new("RGB", (4000, 3000), (1, 2, 3)).save(large, compress_level=1)
+    found = evaluated(photos, detector=trained, manipulation="resize:10")
+    assert found["photos"] == 8
+    says = "resize:10 of 4000x3000 takes 4.9 GB of memory, at most 2.7 work; leave one of the two out"
+    assert found["left_out"] == [f"{large}: {says}"]
+
+
+def test_photographs_wait_for_the_memory_of_photographs(
+    photo_folder: Path, trained: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+
+    class Counting(memory.Budget):
+        @contextlib.contextmanager
+        def taken(self, size: int) -> Iterator[None]:
+            taken.append(size)
+            with super().taken(size):
+                yield
+
+    monkeypatch.setattr(memory, "FOR_PHOTOGRAPHS", Counting(2_700_000_000))
+    evaluated(photo_folder, detector=trained, manipulation="resize:4")
+    pixels, part = 192 * 160, manipulations.parse("resize:4")
+    assert taken == 8 * [memory_of(pixels, None)] + 8 * [memory_of(pixels, part)]
 
 
 def test_photographs_without_any_noise_are_refused(tmp_path: Path) -> None:

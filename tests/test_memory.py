@@ -7,7 +7,9 @@ import sys
 import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,12 +17,14 @@ import pytest
 import torch
 from PIL import Image
 
+from counterforensics import detectors
 from counterforensics.errors import PhotoError, StudyError
 from counterforensics.study import estimate
 from counterforensics.study.estimate import estimate_study
 from counterforensics.study.run import run_study
 from counterforensics.study.schedulers import memory
-from tests.conftest import tiny_study
+from counterforensics.study.schedulers.cluster import Cluster
+from tests.conftest import plan_of, tiny_study
 
 
 def test_the_peak_is_at_least_what_was_held_and_never_falls() -> None:
@@ -130,6 +134,55 @@ def test_the_memory_that_is_foreseen_is_what_a_photograph_takes(
     assert taken < 3.2e9
 
 
+# Runs one task of a finished study again, and says what the process then held at most, and what was foreseen.
+AGAIN = """
+import sys
+from pathlib import Path
+
+from counterforensics.study.estimate import Durations, memory_of_task, shipped_durations
+from counterforensics.study.prepare import prepare
+from counterforensics.study.progress import Progress
+from counterforensics.study.schedulers.memory import peak_memory
+from counterforensics.study.settings import load_study
+from counterforensics.study.store.folder import FolderStore
+from counterforensics.study.tasks import run_task
+
+store = FolderStore(Path(sys.argv[2]))
+plan = prepare(load_study(sys.argv[1]), store, 1, Progress(quiet=True)).plan
+task = next(task for task in plan.tasks.values() if task.kind.name == sys.argv[3])
+store.discard(task.key)
+run_task(task, store, print)
+print(peak_memory(), memory_of_task(task, Durations({}, shipped_durations()).of(task)[0]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a peak includes other things")
+@pytest.mark.parametrize("kind", ["train", "conceal", "judge", "compare", "measure"])
+def test_the_memory_that_is_foreseen_is_what_a_task_of_each_kind_takes(copy: Path, tiny_yaml: Path, kind: str) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", AGAIN, str(tiny_yaml), str(copy / "store"), kind]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    taken, foreseen = map(int, ran.stdout.split())
+    assert taken / 1.5 < foreseen < 1.5 * taken
+
+
+@pytest.mark.parametrize("name", sorted(detectors.DETECTORS))
+def test_the_memory_of_every_detector_is_known(tmp_path: Path, name: str) -> None:
+    study = tiny_study(tmp_path, detectors=[name], attacks=[], manipulations=["median:7"])
+    tasks = plan_of(study).tasks.values()
+    known = estimate.Durations({}, estimate.shipped_durations())
+    assert [task.label for task in tasks if task.kind.name != "crop" and known.of(task)[0] is None] == []
+
+
+@pytest.mark.parametrize(("kind", "grows"), [("judge", True), ("conceal", True), ("compare", True), ("learn", False)])
+def test_the_memory_that_is_foreseen_grows_with_the_side_of_the_patches(tmp_path: Path, kind: str, grows: bool) -> None:
+    foreseen = []
+    for size in (128, 192):
+        settings = {"detectors": ["spam-svm"], "attacks": [{"attack": "gan-kim:size=small"}]}
+        study = tiny_study(tmp_path, patches={"size": size, "per_photo": 1}, **settings)
+        foreseen.append(estimate_study(study, tmp_path / "out", workers=1).kinds[kind].memory)
+    assert (foreseen[0] < foreseen[1]) == grows
+
+
 def test_no_photograph_and_manipulation_that_take_too_much_come_into_a_study(tmp_path: Path) -> None:
     for device in "abc":
         (tmp_path / "photos" / device).mkdir(parents=True)
@@ -160,6 +213,42 @@ def test_a_training_that_takes_more_memory_than_there_is_is_refused_before_anyth
     for run in (run_study, estimate_study):
         with pytest.raises(StudyError, match=rf"^{named}.*: takes about .* GB of memory, .* a smaller pairs_per_step"):
             run(study, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("gpu", "refused"), [(False, True), (True, False)])
+def test_workers_of_a_cluster_refuse_a_training_by_the_least_of_their_limits(
+    tmp_path: Path, gpu: bool, refused: bool
+) -> None:
+    study = tiny_study(tmp_path, detectors=["mislnet:pairs_per_step=4096"], attacks=[], manipulations=["median:7"])
+    there = cluster_of({"tcp://a": 64 * 2**30, "tcp://b": 4 * 2**30, "tcp://c": 0}, offers_gpu=gpu)
+    assert there.room() == memory.MemoryLimit(4 * 2**30, "the worker tcp://b", gpu)
+    said: list[str] = []
+    with nullcontext() if not refused else pytest.raises(StudyError, match="and the worker tcp://b has 4; give a sm"):
+        estimate.check_memory(plan_of(study), there.room(), said.append)
+    assert said == []
+
+
+def test_workers_without_a_limit_say_nothing_of_their_memory_and_a_run_says_so(tmp_path: Path) -> None:
+    study = tiny_study(tmp_path, detectors=["mislnet:pairs_per_step=4096"], attacks=[], manipulations=["median:7"])
+    room = cluster_of({"tcp://a": 0, "tcp://b": None}).room()
+    said: list[str] = []
+    estimate.check_memory(plan_of(study), room, said.append)
+    (line,) = said
+    assert line.startswith("train mislnet:pairs_per_step=4096 on ")
+    assert line.endswith("no worker at tcp://here sets a limit: it fails if there is less")
+
+
+def test_workers_that_are_started_here_have_the_memory_of_the_machine() -> None:
+    there = cluster_of({"tcp://a": None})
+    there.client.cluster = "one of ours"
+    assert there.room() == memory.MemoryLimit(memory.memory_of_machine(), "this machine", gpu=False)
+
+
+def cluster_of(limits: dict[str, int | None], *, offers_gpu: bool = False) -> Cluster:
+    """A cluster whose workers have such limits of memory."""
+    workers = {worker: {"memory_limit": limit} for worker, limit in limits.items()}
+    client = SimpleNamespace(cluster=None, scheduler_info=lambda count: {"workers": workers})
+    return Cluster(client, "tcp://here", offers_gpu)
 
 
 def test_who_needs_memory_waits_until_there_is_some() -> None:

@@ -152,7 +152,7 @@ def test_an_unknown_study_is_answered_by_the_nearest() -> None:
         ({"patches": {"size": 16}}, "patches.size: must be at least 32, got 16"),
         ({"patches": {"channels": "grey"}}, "patches.channels: must be 'luma' or 'rgb', got 'grey'"),
         ({"photos": {"simulated": {"width": 100}}}, "photos.simulated.width: must be at least 128, got 100"),
-        ({"photos": {"folders": ["~no-such-user/x"]}}, "photo folder ~no-such-user/x: there is no such user"),
+        ({"photos": {"folders": ["~no-such-user/x"]}}, "'~no-such-user/x': there is no such user, or no home"),
     ],
 )
 def test_an_impossible_value_is_repeated_with_its_place(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -70,8 +70,8 @@ def _of_detectors() -> Study:
 
 def _short(name: str) -> str:
     recipe = detectors.parse(name)
-    alone = ",shared_steps=0" if getattr(recipe, "shared_steps", 0) else ""
-    return f"{name}:steps={STEPS}{alone}" if getattr(recipe, "steps", 0) >= 100 else name
+    before = f",start_steps={STEPS}" if getattr(recipe, "start", "random") != "random" else ""
+    return f"{name}:steps={STEPS}{before}" if getattr(recipe, "steps", 0) >= 100 else name
 
 
 def _study(**settings: Any) -> Study:

@@ -21,7 +21,8 @@ from rich.table import Table
 
 from counterforensics import __version__, names
 from counterforensics.__main__ import INTERRUPTED, STOPPED
-from counterforensics.errors import CounterforensicsError, SlowStartWarning, StudyError, printable, shown
+from counterforensics.errors import CounterforensicsError, SlowStartWarning, printable
+from counterforensics.files import at_home
 
 app = typer.Typer(
     add_completion=False,
@@ -37,10 +38,7 @@ WIDTH = 140  # columns that the widest table needs; a narrower terminal wraps it
 
 def _path(text: str) -> Path:
     """A path whose ~ stands for a home, though the shell left it: in quotes, or behind a `=`.  Raises StudyError."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise StudyError(f"{shown(text)}: there is no such user, or no home; write the path without ~") from error
+    return at_home(text)
 
 
 def _place(text: str) -> str:
@@ -292,7 +290,8 @@ def photos(
         )
     console = _Screen()
     console.print(table)
-    _say(console, "Cannot be used", found["unusable"])
+    for heading, lines in (("Cannot be used", "unusable"), ("Twice", "copies"), ("Note", "remarks")):
+        _say(console, heading, found[lines])
 
 
 @app.command(epilog="Example: `counterforensics status runs/cameras`")

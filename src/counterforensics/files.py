@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from counterforensics.errors import CounterforensicsError
+from counterforensics.errors import CounterforensicsError, StudyError, shown
 
 
 def read_regular(path: Path, limit: int, error: type[CounterforensicsError]) -> bytes:
@@ -31,6 +31,17 @@ def read_regular(path: Path, limit: int, error: type[CounterforensicsError]) -> 
         raise error(f"{path}: cannot be read ({problem.strerror})") from problem
     except ValueError as problem:  # a path that no file can have
         raise error(f"{str(path)!r}: cannot be read ({problem})") from problem
+
+
+def at_home(path: str | Path, error: type[CounterforensicsError] = StudyError) -> Path:
+    """A path whose leading ~ stands for a home, as every path that is given to us is read.
+
+    Raises `error` for the home of nobody.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as problem:
+        raise error(f"{shown(str(path))}: there is no such user, or no home; write the path without ~") from problem
 
 
 def is_file(path: Path) -> bool:

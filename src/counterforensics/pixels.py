@@ -6,6 +6,7 @@ Between stages a patch is `uint8 [n, c, h, w]`, c = 1 (luma) or 3 (RGB). Inside 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,26 @@ def check_patches(patches: Any) -> Tensor:
     if patches.ndim != 4 or patches.shape[1] not in (1, 3) or 0 in patches.shape[2:]:
         raise PixelError(f"patches must have shape [n, 1 or 3, h, w], got {tuple(patches.shape)}")
     return patches
+
+
+def check_pixels(pixels: Any, taker: str) -> Tensor:
+    """`pixels` itself if it is a float32 tensor [n, 1 or 3, h, w] of finite numbers.
+
+    Raises a PixelError otherwise, which says what `taker` takes, what it got, and how to turn the one into the other.
+    """
+    takes = f"{taker} takes pixels as a float32 tensor [n, 1 or 3, h, w] of grey levels 0..255"
+    if not isinstance(pixels, Tensor):
+        raise PixelError(f"{takes}, got {type(pixels).__name__}")
+    got = f"{pixels.dtype} of shape {tuple(pixels.shape)}"
+    if pixels.dtype != torch.float32:
+        advice = "to_pixels of counterforensics.pixels" if pixels.dtype == torch.uint8 else "its method float()"
+        raise PixelError(f"{takes}, got {got}; {advice} makes it one")
+    if pixels.ndim != 4 or pixels.shape[1] not in (1, 3) or 0 in pixels.shape[2:]:
+        raise PixelError(f"{takes}, got {got}")
+    # One pass without a copy: a sum of grey levels is finite.
+    if not math.isfinite(pixels.detach().sum()):
+        raise PixelError(f"{takes}, got {got} that holds NaN or infinity")
+    return pixels
 
 
 def luma(pixels: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from counterforensics.errors import PlugInError, StudyError
-from counterforensics.files import exists
+from counterforensics.files import at_home, exists
 
 # The names that stand in the templates. They are valid names, so the templates are valid files.
 _PACKAGE, _MODULE, _STUDY = "my-plugin", "my_plugin", "my-study"
@@ -26,6 +26,7 @@ def write_plug_in(path: Path) -> list[str]:
 
     Raises PlugInError for a name that no package can have, and for a folder that holds something or cannot be written.
     """
+    path = at_home(path)
     package = path.resolve().name
     module = _module_of(package)
     names = {_PACKAGE: package, _MODULE: module}
@@ -50,6 +51,7 @@ def write_study(path: Path) -> list[str]:
 
     Raises StudyError for a name that no study can have, and for a file that is there already or cannot be written.
     """
+    path = at_home(path)
     if path.suffix not in (".yaml", ".yml"):
         raise StudyError(f"a study is a file NAME.yaml, got {path}")
     if not _STUDY_NAME.fullmatch(path.stem):

@@ -12,7 +12,7 @@ from counterforensics.detectors.mislnet import MislNet, MislNetPublished
 from counterforensics.detectors.spam_svm import SpamSvm
 from counterforensics.detectors.xception import Xception
 from counterforensics.errors import WeightsError, unknown_name
-from counterforensics.files import exists
+from counterforensics.files import at_home, exists
 from counterforensics.learning import weights
 from counterforensics.names import Registry
 
@@ -59,7 +59,7 @@ def load_detector(path_or_name: str | Path) -> Network:
         with weights.fetched(str(path_or_name)) as copy:
             network = weights.load(copy, DETECTORS)
         return network
-    folder = Path(path_or_name)
+    folder = at_home(path_or_name, WeightsError)
     if not exists(folder):
         if str(path_or_name) not in (shipped := zoo.shipped()):
             raise WeightsError(

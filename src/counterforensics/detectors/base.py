@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,7 +18,7 @@ from counterforensics.learning.accelerator import device_of
 from counterforensics.learning.monitor import SILENT, SavedNetwork, TrainingMonitor
 from counterforensics.names import Part
 from counterforensics.photos.patches import Pairs
-from counterforensics.pixels import Pixels, to_pixels
+from counterforensics.pixels import Pixels, check_pixels, to_pixels
 
 
 @runtime_checkable
@@ -60,8 +61,14 @@ class Network(SavedNetwork):
 
     differentiable: bool = True
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Have `logits` of every network, those of plug-ins among them, begin with one check of what it is given."""
+        super().__init_subclass__(**options)
+        if "logits" in vars(cls):
+            cls.logits = _checked(cls.logits)  # type: ignore[method-assign,assignment]
+
     def logits(self, pixels: Tensor) -> Tensor:
-        """As `Detector.logits`."""
+        """As `Detector.logits`.  Raises PixelError for anything but finite float32 [n, 1 or 3, h, w]."""
         raise NotImplementedError
 
     def outputs(self, pixels: Tensor) -> Tensor:
@@ -77,6 +84,16 @@ class Network(SavedNetwork):
     def forward(self, pixels: Tensor) -> Tensor:
         """The same as `logits`, so that a detector is a plain torch module too."""
         return self.logits(pixels)
+
+
+def _checked(logits: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tensor], Tensor]:
+    """`logits` with a PixelError for whatever is no float32 [n, 1 or 3, h, w] of finite numbers."""
+
+    @functools.wraps(logits)
+    def checked(self: Any, pixels: Tensor) -> Tensor:
+        return logits(self, check_pixels(pixels, type(self).__name__))
+
+    return checked
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ class DeepNetwork(Network):
 
     accelerated = True
     patch_side: int | None = None  # as `Recipe.patch_side`
+    least_side = 1  # of patches of any size
     # Where the outputs come from: replaced when a start for several manipulations becomes a detector of one.
     last: nn.Linear
 
@@ -52,6 +53,9 @@ class DeepNetwork(Network):
         if self.patch_side is not None and (height, width) != (self.patch_side, self.patch_side):
             works = f"{self.patch_side}x{self.patch_side}"
             raise PixelError(f"this {type(self).__name__} takes patches of {works}, got {width}x{height}")
+        if min(height, width) < self.least_side:
+            least = f"{self.least_side}x{self.least_side}"
+            raise PixelError(f"{type(self).__name__} takes patches of at least {least}, got {width}x{height}")
         outputs: Tensor = self.last(self.features(pixels))
         return outputs
 

@@ -63,6 +63,8 @@ class XceptionBlock(nn.Module):
 class XceptionNetwork(DeepNetwork):
     """[n, 3, 128, 128] -> 2048x4x4 -> mean -> outputs; from luma, all three inputs see it."""
 
+    least_side = 7
+
     def __init__(self, channels: str, start_filters: str, outputs: int) -> None:
         super().__init__()
         self.channels = channels

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from counterforensics.errors import PhotoError
-from counterforensics.files import read_regular
+from counterforensics.files import at_home, read_regular
 from counterforensics.photos.jpeg_file import check_jpeg
 from counterforensics.photos.jpeg_quality import JpegQuality, quality_of
 from counterforensics.photos.png_file import check_png
@@ -97,6 +97,7 @@ def find_photos(folders: Sequence[Path]) -> Found:
     whole. Hidden files and folders, whose names begin with a dot, are passed over. Raises PhotoError if a folder is
     missing, is given twice or holds no photograph in a device folder.
     """
+    folders = [at_home(folder, PhotoError) for folder in folders]
     _check_distinct(folders)
     photos: list[FolderPhoto] = []
     left_out: list[str] = []

@@ -107,6 +107,22 @@ def copies(roles: Mapping[str, Sequence[Photo]], content: Mapping[str, str]) -> 
     return found
 
 
+def lines_on_copies(photos: Sequence[Photo], content: Mapping[str, str]) -> list[str]:
+    """A line for each photograph that stands twice, under one device or two, with the one that came first.
+
+    content: as for `copies`.
+    """
+    first: dict[str, Photo] = {}
+    lines = []
+    for photo in photos:
+        original = first.setdefault(content[photo.digest], photo)
+        if original is not photo:
+            other = original.device != photo.device
+            advice = "under another device; no study takes both, keep one" if other else "under the same device"
+            lines.append(f"{photo.where}: the same pixels as {original.where}, {advice}")
+    return lines
+
+
 def audit(split: Split, content: Mapping[str, str]) -> tuple[str, ...]:
     """Check that no photograph, by content, stands under two devices or on two sides of a split.
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 import rich.table
 
 from counterforensics.errors import StudyError
+from counterforensics.files import at_home
 from counterforensics.outcome import Outcome
 from counterforensics.report.claims import Claim, find_claim, load_claims
 from counterforensics.report.figures import all_pictures
@@ -56,7 +57,7 @@ def write_report(outcome: Outcome, out: Path) -> Path:
     already is left alone; files that an earlier one had and this one has not are removed.  Returns the path of
     the page.  Raises StudyError if `out` cannot be written or the rows lack a column.
     """
-    digest = digest_of(outcome)
+    digest, out = digest_of(outcome), at_home(out)
     if not stands(out, digest):
         contents = _files(outcome)
         try:

@@ -7,7 +7,7 @@ import dataclasses
 import heapq
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,12 +15,14 @@ from typing import Any
 
 from counterforensics.attacks import LearnedAttack
 from counterforensics.errors import StudyError
+from counterforensics.files import at_home
 from counterforensics.learning.accelerator import best_device
+from counterforensics.photos.patches import SIZE
 from counterforensics.study.plan import Plan
 from counterforensics.study.prepare import cores, prepare
 from counterforensics.study.progress import Progress
 from counterforensics.study.schedulers.journal import DONE, notes_in
-from counterforensics.study.schedulers.memory import memory_of_machine
+from counterforensics.study.schedulers.memory import MemoryLimit, memory_of_machine
 from counterforensics.study.settings import Study
 from counterforensics.study.store.folder import Store
 from counterforensics.study.store.remote import open_store
@@ -30,6 +32,7 @@ SHIPPED = Path(__file__).with_name("durations.csv")
 BYTES_OF_SMALL_FILES = 1500  # entry.json and the like, for each task
 MEMORY_OF_PROCESS = 430_000_000  # bytes, with all libraries and nothing to do
 PAIRS = "pairs_per_step"
+PUBLISHED = "-published"  # ends the name of a detector with the settings of its paper
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,12 @@ class Durations:
     def of(self, task: Task) -> tuple[Duration | None, bool]:
         """The duration of `task`, None where nobody has measured one, and whether it was measured in this store.
 
-        Where these settings were not measured, others of the same detector or attack stand in.
+        Where these settings were not measured, others of the same detector or attack stand in, and for the published
+        settings of a detector our own.
         """
+        usual = plain(task.worker_name)
         for measured_here, known in ((True, self.here), (False, self.shipped)):
-            for who in (task.worker_name, plain(task.worker_name)):
+            for who in (task.worker_name, usual, usual.replace(PUBLISHED, "")):
                 if (task.kind.name, who) in known:
                     return known[task.kind.name, who], measured_here
         return None, False
@@ -141,9 +146,9 @@ def estimate_study(
     The photographs are looked at and what was found of them is kept in the store, for the run; nothing else is
     computed. Raises CounterforensicsError for photographs or a store that cannot be used.
     """
-    workers, kept = workers or cores(), open_store(store or out / "store")
+    workers, kept = workers or cores(), open_store(store or at_home(out) / "store")
     prepared = prepare(study, kept, workers, progress or Progress(quiet=True))
-    check_memory(prepared.plan)
+    check_memory(prepared.plan, room_here(), lambda line: None)
     found = estimate(study, prepared.plan, kept, workers)
     return dataclasses.replace(found, left_out=prepared.left_out)
 
@@ -151,7 +156,7 @@ def estimate_study(
 def estimate(study: Study, plan: Plan, store: Store, workers: int) -> Estimate:
     """What is left of `plan` in `store`, and what it costs with so many workers."""
     missing, _ = plan.missing(store)
-    rates = Durations.known(store)
+    rates, side = Durations.known(store), _times_the_side(plan)
     unknown: dict[str, dict[str, None]] = defaultdict(dict)
     seconds = {}
     found = Estimate(study.name, str(store), (), workers, store.room(), left=len(missing))
@@ -166,7 +171,7 @@ def estimate(study: Study, plan: Plan, store: Store, workers: int) -> Estimate:
         cost.done -= 1
         cost.patches += task.patches
         cost.disk += BYTES_OF_SMALL_FILES + task.kind.bytes_written(task)
-        cost.memory = max(cost.memory, memory_of_task(task, rate))
+        cost.memory = max(cost.memory, memory_of_task(task, rate, side))
         cost.seconds += seconds[key]
         if rate is None:
             unknown[task.kind.name][task.worker_name] = None
@@ -177,28 +182,46 @@ def estimate(study: Study, plan: Plan, store: Store, workers: int) -> Estimate:
     return found
 
 
-def check_memory(plan: Plan) -> None:
-    """Raise StudyError for a training whose steps take more memory than this machine has.
+def room_here() -> MemoryLimit:
+    """The memory for a task of this process."""
+    return MemoryLimit(memory_of_machine(), "this machine", best_device().type == "cuda")
+
+
+def check_memory(plan: Plan, room: MemoryLimit, say: Callable[[str], None]) -> None:
+    """Raise StudyError for a training whose steps take more memory than there is; `say` so where that is not known.
 
     On a GPU they pass in parts, as far as its memory goes.
     """
-    durations, has = Durations({}, shipped_durations()), memory_of_machine()
+    durations, side = Durations({}, shipped_durations()), _times_the_side(plan)
     for task in plan.tasks.values():
-        if has and _times_the_pairs(task) > 1 and not (task.uses_gpu and best_device().type == "cuda"):
-            takes = memory_of_task(task, durations.of(task)[0])
-            if takes > has:
-                raise StudyError(
-                    f"{task.label}: takes about {takes / 1e9:,.0f} GB of memory, and this machine has {has / 1e9:.0f}; "
-                    f"give a smaller {PAIRS}"
-                )
+        if _times_the_pairs(task) <= 1 or (task.uses_gpu and room.gpu):
+            continue
+        takes = memory_of_task(task, durations.of(task)[0], side)
+        need = f"{task.label}: takes about {takes / 1e9:,.0f} GB of memory, and {room.where}"
+        if room.size is None:
+            say(f"{need} sets a limit: it fails if there is less")
+            return
+        if takes > room.size:
+            raise StudyError(f"{need} has {room.size / 1e9:.0f}; give a smaller {PAIRS}")
 
 
-def memory_of_task(task: Task, rate: Duration | None) -> int:
-    """Bytes that a process holds at most while it runs `task`, by what was measured and by what this one asks for."""
+def memory_of_task(task: Task, rate: Duration | None, side: float = 1.0) -> int:
+    """Bytes that a process holds at most while it runs `task`, by what was measured and by what this one asks for.
+
+    side: of the study's patches, in sides of those that were measured: memory grew about with it, not with the area
+    (Cozzolino2017 at 256x256 and 512x512). What an attack learns, it learns from small crops.
+    """
     measured = max(rate.memory, MEMORY_OF_PROCESS) if rate else MEMORY_OF_PROCESS
     if task.memory:
         return MEMORY_OF_PROCESS + task.memory
-    return MEMORY_OF_PROCESS + round((measured - MEMORY_OF_PROCESS) * _times_the_pairs(task))
+    larger = 1.0 if task.kind.name == "learn" else side
+    return MEMORY_OF_PROCESS + round((measured - MEMORY_OF_PROCESS) * _times_the_pairs(task) * larger)
+
+
+def _times_the_side(plan: Plan) -> float:
+    """How many times as long as that of the patches which were measured the side of those of `plan` is."""
+    size = next((task.settings.get("size", SIZE) for task in plan.tasks.values() if task.kind.name == "crop"), SIZE)
+    return float(size / SIZE)
 
 
 def _times_the_pairs(task: Task) -> float:

@@ -21,26 +21,35 @@ from counterforensics.learning.accelerator import placed
 from counterforensics.manipulations.jpeg import JpegCompression
 from counterforensics.outcome import OPERATING_COLUMNS
 from counterforensics.photos.folder import FolderPhoto, Found, find_photos
-from counterforensics.photos.inspection import inspect
+from counterforensics.photos.inspection import Inspection
 from counterforensics.photos.jpeg_quality import BANDS, JpegQuality, band_of
 from counterforensics.photos.patches import Indices, Patches, choose_cells, cut, flat
-from counterforensics.photos.splits import copies
+from counterforensics.photos.remarks import summary
+from counterforensics.photos.splits import copies, lines_on_copies
 from counterforensics.pixels import Pixels
 from counterforensics.ranking import LEARNED_AUC, OPERATING_POINTS
 from counterforensics.seeds import seed_for
 from counterforensics.study.planning import cells_seed
 from counterforensics.study.progress import Progress
+from counterforensics.study.schedulers import memory
 from counterforensics.study.tasks.files import BATCH
+from counterforensics.study.tasks.photographs import inspect_in_budget, memory_of, too_large
 
 
 def look_at(folder: Path) -> dict[str, Any]:
-    """What is in a photo folder: `devices` (device -> photo, width, height) and `unusable` (path and reason)."""
+    """What is in a photo folder.
+
+    `devices`: device -> of each photograph its name, width, height, SHA-256, and what is unusual (`remarks`).
+    `unusable`: a line a file, its path and the reason.  `copies`: a line for each photograph whose pixels another one
+    has, too.  `remarks`: a line for all that is unusual, with the first photograph that it is about.
+    """
     found = find_photos([folder])
     devices: dict[str, list[dict[str, Any]]] = {}
     unusable = list(found.left_out)
+    usable: dict[FolderPhoto, Inspection] = {}
     for photo in found.photos:
         try:
-            seen = inspect(photo)
+            seen = usable[photo] = inspect_in_budget(photo)
         except PhotoError as error:
             unusable.append(str(error))
         else:
@@ -49,9 +58,16 @@ def look_at(folder: Path) -> dict[str, Any]:
                 "width": seen.width,
                 "height": seen.height,
                 "sha256": photo.digest,
+                "remarks": list(seen.remarks),
             }
             devices.setdefault(photo.device, []).append(entry)
-    return {"folder": str(folder), "devices": devices, "unusable": unusable}
+    return {
+        "folder": str(folder),
+        "devices": devices,
+        "unusable": unusable,
+        "copies": lines_on_copies(list(usable), {photo.digest: seen.content for photo, seen in usable.items()}),
+        "remarks": summary({photo.where: seen.remarks for photo, seen in usable.items()}),
+    }
 
 
 def evaluate_detector(
@@ -63,14 +79,15 @@ def evaluate_detector(
     photographs; None for a detector without. `devices` has the rates of each device, `by_quality` those of
     photographs by the JPEG quality of their files (`photos.jpeg_quality.BANDS`, those that occur).
     Patches that are `flat` are not in the rates; `flat` counts them, and those called manipulated. `left_out` lists the
-    photographs that cannot be used and all but one of those with the same pixels. `notes` has a line for whatever else
-    the rates need to be read with. One photograph is in memory at a time.
+    photographs that cannot be used, those that take more memory than there is for photographs under the manipulation,
+    and all but one of those with the same pixels. `notes` has a line for whatever else the rates need to be read with,
+    and for what is unusual about a photograph. One photograph is in memory at a time.
     Raises WeightsError, PhotoError, NameNotFoundError or StudyError; LeakageError, before anything is judged, if a
     photograph stands under two devices.
     """
     network = load_detector(path_or_name)
     manipulate = manipulations.parse(manipulation)
-    photos, left_out = _distinct(find_photos(folders), progress)
+    photos, left_out = _distinct(find_photos(folders), manipulate, progress)
     judged, failed = _judge_all(placed(network), manipulate, photos, per_photo, progress)
     left_out += failed
     if not judged:
@@ -98,6 +115,7 @@ def evaluate_detector(
             *_of_compression(manipulate, judged),
             *_of_flat(verdicts_on_flat),
             *without_rates,
+            *summary({one.where: one.remarks for one in judged}),
         ],
     }
 
@@ -110,51 +128,63 @@ Logits = npt.NDArray[np.float32]
 class _JudgedPhoto:
     """What a detector said of one photograph, by state (pristine, manipulated)."""
 
+    where: str
     device: str
+    remarks: tuple[str, ...]  # what is unusual about its file
     quality: JpegQuality | None  # of its file
     logits: Mapping[str, Logits]  # of each patch
     flat: Mapping[str, npt.NDArray[np.bool_]]  # of each patch
 
 
-def _distinct(found: Found, progress: Progress) -> tuple[list[FolderPhoto], list[str]]:
-    """The photographs that can be decoded, each once, and a line for each file that is left out.
+def _distinct(
+    found: Found, manipulate: manipulations.Manipulation, progress: Progress
+) -> tuple[dict[FolderPhoto, Inspection], list[str]]:
+    """The photographs that can be decoded and manipulated, each once, and a line for each file that is left out.
 
     Raises LeakageError if one stands under two devices.
     """
-    usable, left_out, content = [], list(found.left_out), {}
+    usable: dict[FolderPhoto, Inspection] = {}
+    left_out, named = list(found.left_out), {manipulations.text_form(manipulate): manipulate}
     with progress.stage("photographs", len(found.photos)) as advance:
         for photo in found.photos:
             try:
-                content[photo.digest] = inspect(photo).content
-                usable.append(photo)
+                seen = inspect_in_budget(photo)
             except PhotoError as error:
                 left_out.append(str(error))
+            else:
+                why_not = too_large(photo, seen, named)
+                if why_not:
+                    left_out.append(why_not)
+                else:
+                    usable[photo] = seen
             advance()
-    twice = {photo.where: first for photo, first in copies({"evaluated": usable}, content)}
+    content = {photo.digest: seen.content for photo, seen in usable.items()}
+    twice = {photo.where: first for photo, first in copies({"evaluated": list(usable)}, content)}
     left_out += [f"{path}: the same pixels as {first.where}, which counts once" for path, first in twice.items()]
-    return [photo for photo in usable if photo.where not in twice], left_out
+    return {photo: seen for photo, seen in usable.items() if photo.where not in twice}, left_out
 
 
 def _judge_all(
     detector: Detector,
     manipulate: manipulations.Manipulation,
-    photos: Sequence[FolderPhoto],
+    photos: Mapping[FolderPhoto, Inspection],
     per_photo: int,
     progress: Progress,
 ) -> tuple[list[_JudgedPhoto], list[str]]:
     """Each photograph judged in both states, and a line for each that cannot be."""
     judged, failed = [], []
     with progress.stage("judging", len(photos)) as advance:
-        for photo in photos:
+        for photo, seen in photos.items():
             try:
                 quality = photo.jpeg_quality()
-                states = dict(zip(STATES, _two_states(photo, manipulate, per_photo), strict=True))
+                with memory.FOR_PHOTOGRAPHS.taken(memory_of(seen.width * seen.height, manipulate)):
+                    states = dict(zip(STATES, _two_states(photo, manipulate, per_photo), strict=True))
             except PhotoError as error:
                 failed.append(str(error) if photo.path.name in str(error) else f"{photo.path}: {error}")
             else:
                 logits = {state: score(detector, Patches((some,)).batches(BATCH)) for state, some in states.items()}
                 which_are_flat = {state: flat(some) for state, some in states.items()}
-                judged.append(_JudgedPhoto(photo.device, quality, logits, which_are_flat))
+                judged.append(_JudgedPhoto(photo.where, photo.device, seen.remarks, quality, logits, which_are_flat))
             advance()
     return judged, failed
 

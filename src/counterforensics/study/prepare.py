@@ -6,18 +6,15 @@ import dataclasses
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from counterforensics import records, versions
 from counterforensics.errors import NameNotFoundError, PhotoError
 from counterforensics.photos.base import Photo
-from counterforensics.photos.folder import FolderPhoto, find_photos
+from counterforensics.photos.folder import find_photos
 from counterforensics.photos.inspection import Inspection, inspect
 from counterforensics.photos.remarks import summary
 from counterforensics.photos.simulated import SimulatedPhoto, simulated_photos
@@ -25,10 +22,9 @@ from counterforensics.photos.splits import Split, audit, split_by_device
 from counterforensics.study.plan import Plan
 from counterforensics.study.planning import plan_study
 from counterforensics.study.progress import Progress
-from counterforensics.study.schedulers import memory
 from counterforensics.study.settings import Study
 from counterforensics.study.store.folder import Store
-from counterforensics.study.tasks.photographs import memory_of
+from counterforensics.study.tasks.photographs import inspect_in_budget, too_large
 
 # Of the look at a photograph: raised when it comes to find something else.
 _VERSION = 2
@@ -124,14 +120,7 @@ def _why_not(photo: Photo, found: Inspection, study: Study) -> str:
     size, smallest_side = f"{found.width}x{found.height}", _smallest_side(study)
     if min(found.width, found.height) < smallest_side:
         return f"{photo.where}: {size} is smaller than {smallest_side}x{smallest_side}, which a patch needs"
-    pixels, room = found.width * found.height, memory.FOR_PHOTOGRAPHS.total
-    takes, manipulation = max((memory_of(pixels, one.part), one.text) for one in study.named_manipulations)
-    if takes > room:
-        return (
-            f"{photo.where}: {manipulation} of {size} takes {takes / 1e9:.1f} GB of memory, at most {room / 1e9:.1f} "
-            "work; leave one of the two out"
-        )
-    return ""
+    return too_large(photo, found, {one.text: one.part for one in study.named_manipulations})
 
 
 def _remembered(photo: Photo, store: Store) -> Inspection:
@@ -145,24 +134,10 @@ def _remembered(photo: Photo, store: Store) -> Inspection:
     # Another thread may be at a copy of the same file: only what is damaged is removed, never what it just wrote.
     if store.is_damaged(key) or store.has(key):
         store.discard(key)
-    with memory.FOR_PHOTOGRAPHS.taken(memory_of(_pixels_in(photo), None)):
-        result = inspect(photo)
+    result = inspect_in_budget(photo)
     with store.writing(key, f"inspect {photo.name}") as folder:
         (folder / _RECORD).write_text(json.dumps(vars(result), sort_keys=True), encoding="utf-8")
     return result
-
-
-def _pixels_in(photo: Photo) -> int:
-    """How many pixels the file of a photograph says that it has; 0 where it cannot be told, which decoding will say."""
-    if not isinstance(photo, FolderPhoto) or not photo.path.is_file():
-        return 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(photo.path) as image:
-                return image.width * image.height
-        except Exception:  # whatever a decoder raises
-            return 0
 
 
 def _recorded(path: Path) -> Inspection | None:

@@ -13,18 +13,20 @@ import pandas as pd
 
 from counterforensics import manipulations
 from counterforensics.errors import StudyError, printable
+from counterforensics.files import at_home
 from counterforensics.learning.accelerator import best_device, describe
 from counterforensics.outcome import Outcome
 from counterforensics.photos.base import Photo
 from counterforensics.photos.simulated import SimulatedPhoto
 from counterforensics.photos.splits import Split
 from counterforensics.study import collect, out_folder
-from counterforensics.study.estimate import check_memory
+from counterforensics.study.estimate import check_memory, room_here
 from counterforensics.study.planning import count_patches, patches_per_photo, plug_ins_of
 from counterforensics.study.prepare import Prepared, cores, prepare
 from counterforensics.study.progress import Progress
 from counterforensics.study.schedulers.cluster import connected
 from counterforensics.study.schedulers.execute import Scheduler, Threads, execute
+from counterforensics.study.schedulers.memory import MemoryLimit
 from counterforensics.study.settings import Study
 from counterforensics.study.store.folder import Store
 from counterforensics.study.store.remote import open_store
@@ -52,23 +54,25 @@ def run_study(
         raise StudyError("--gpu asks that a worker of a cluster has one: give --cluster; here a GPU is used unasked")
     progress = progress or Progress(quiet=True)
     workers = workers or cores()
+    out = at_home(out)
     out_folder.claim(out, study)
     kept = open_store(store or out / "store")
     kept.sweep()
     if cluster is None:
-        return _run(study, out, kept, Threads(workers), workers, progress)
+        return _run(study, out, kept, Threads(workers), workers, progress, room_here())
     with connected(cluster, gpu=gpu, workers=workers, say=progress.say) as there:
         folders = tuple(folder.absolute() for folder in study.photos.folders)
         there.check(kept, folders, plug_ins_of(study))
         found = study.model_copy(update={"photos": study.photos.model_copy(update={"folders": folders})})
-        return _run(found, out, kept, there, workers, progress)
+        return _run(found, out, kept, there, workers, progress, there.room())
 
 
-def _run(study: Study, out: Path, store: Store, scheduler: Scheduler, workers: int, progress: Progress) -> Outcome:
+def _run(
+    study: Study, out: Path, store: Store, scheduler: Scheduler, workers: int, progress: Progress, room: MemoryLimit
+) -> Outcome:
     prepared = prepare(study, store, workers, progress)
     plan = prepared.plan
-    if isinstance(scheduler, Threads):
-        check_memory(plan)
+    check_memory(plan, room, progress.say)
     failures = execute(plan, store, scheduler, out, progress)
     outcome = Outcome(
         study=study.name,

@@ -29,7 +29,7 @@ from counterforensics import attacks, detectors, manipulations
 from counterforensics.attacks import Attack
 from counterforensics.detectors import Recipe
 from counterforensics.errors import CounterforensicsError, StudyError, shown, unknown_name
-from counterforensics.files import read_regular
+from counterforensics.files import at_home, read_regular
 from counterforensics.manipulations import Manipulation
 from counterforensics.names import MOST_COUNTED, number_text, whole_number
 from counterforensics.outcome import default_labels
@@ -415,10 +415,7 @@ def load_study(text: str, *, photos: Sequence[Path] = ()) -> Study:
 def _expanded(folder: Path) -> Path:
     if "\0" in str(folder):
         raise StudyError(f"no folder can be called {shown(str(folder))}")
-    try:
-        return folder.expanduser()
-    except RuntimeError as error:
-        raise StudyError(f"photo folder {folder}: there is no such user") from error
+    return at_home(folder)
 
 
 def read_settings(text: str) -> tuple[dict[str, Any], Path]:
@@ -430,7 +427,7 @@ def read_settings(text: str) -> tuple[dict[str, Any], Path]:
         source = resources.files("counterforensics.study") / "built_in" / f"{text}.yaml"
         content, base = source.read_bytes(), Path()
     else:
-        path = Path(text)
+        path = at_home(text)
         if path.suffix not in (".yaml", ".yml"):
             raise unknown_name("study", text, BUILT_IN)
         content, base = read_regular(path, MOST_BYTES, StudyError), path.parent

@@ -11,6 +11,7 @@ from typing import Any
 
 from counterforensics import records
 from counterforensics.errors import StudyError
+from counterforensics.files import at_home
 from counterforensics.study.schedulers.execute import RUN
 from counterforensics.study.schedulers.journal import DONE, FAILED, FOUND, RUNNING, notes_in
 from counterforensics.study.store.remote import open_store
@@ -33,7 +34,7 @@ class Status:
 
 def status_of(out: Path) -> Status:
     """The status of the run whose results go to `out`.  Raises StudyError if there is none."""
-    record = _record_of(out)
+    record = _record_of(at_home(out))
     tasks: Mapping[str, tuple[str, str]] = record["tasks"]
     latest: dict[str, Mapping[str, Any]] = {}
     for note in notes_in(open_store(record["store"], probe=False)):

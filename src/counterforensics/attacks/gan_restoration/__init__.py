@@ -30,6 +30,7 @@ from counterforensics.attacks.gan_restoration.generator import Generator
 from counterforensics.attacks.gan_restoration.training import LossWeights, RestorationSchedule, RestorationTraining
 from counterforensics.detectors.base import Detector
 from counterforensics.errors import AttackError, WeightsError
+from counterforensics.files import at_home
 from counterforensics.learning import weights as files
 from counterforensics.learning.accelerator import device_of, placed
 from counterforensics.learning.monitor import SILENT, TrainingMonitor
@@ -107,7 +108,7 @@ def load_generator(folder: str | Path) -> Generator:
     """The generator that a study trained and stored in `folder`, in evaluation mode.  Raises WeightsError."""
     if not isinstance(folder, str | Path):
         raise WeightsError(f"a generator is named by its folder, got {type(folder).__name__}")
-    generator: Generator = files.load(Path(folder), GENERATORS, "generator")
+    generator: Generator = files.load(at_home(folder, WeightsError), GENERATORS, "generator")
     return generator
 
 
@@ -175,7 +176,7 @@ class GanRestoration(LearnedAttack[Generator]):
     def files(self) -> tuple[Path, ...]:
         """As `Part.files`: those of a trained generator."""
         names = (files.TENSORS, files.record_of("generator"))
-        return tuple(Path(self.weights) / name for name in names) if self.weights else ()
+        return tuple(at_home(self.weights, WeightsError) / name for name in names) if self.weights else ()
 
     def check_patches(self, side: int, manipulation: Manipulation) -> None:
         """As `Attack.check_patches`; a trained generator takes all patches."""
@@ -202,7 +203,7 @@ class GanRestoration(LearnedAttack[Generator]):
         """
         if not self.weights:
             return None
-        record = files.read_record(Path(self.weights), "generator")
+        record = files.read_record(at_home(self.weights, WeightsError), "generator")
         if record["generator"] != self.name:
             raise WeightsError(f"{self.weights} holds a generator of {record['generator']}, not of {self.name}")
         for field in dataclasses.fields(self):

@@ -21,6 +21,7 @@ import torch
 from counterforensics import versions
 from counterforensics.errors import CounterforensicsError, StudyError
 from counterforensics.study.schedulers.execute import Failed, Finished, JobList, Say, attempt
+from counterforensics.study.schedulers.memory import MemoryLimit, memory_of_machine
 from counterforensics.study.store.folder import Store
 from counterforensics.study.tasks import Task, Worker
 from counterforensics.study.tasks.base import worker_from
@@ -71,6 +72,18 @@ class Cluster:
                 raise StudyError(f"the worker {worker} {words}")
         if not reached:
             raise StudyError(f"no worker at {self.address} answers; are their addresses open to the scheduler?")
+
+    def room(self) -> MemoryLimit:
+        """The memory of the worker that has the least: Dask runs a task on any of them."""
+        with self._reached():
+            workers = self.client.scheduler_info(-1)["workers"]
+        limits = {worker: about["memory_limit"] for worker, about in workers.items() if about.get("memory_limit")}
+        if self.client.cluster is not None:  # started here, without a limit of its own
+            return MemoryLimit(memory_of_machine(), "this machine", self.offers_gpu)
+        if not limits:
+            return MemoryLimit(None, f"no worker at {self.address}", self.offers_gpu)
+        least = min(limits, key=limits.__getitem__)
+        return MemoryLimit(limits[least], f"the worker {least}", self.offers_gpu)
 
     def run(self, jobs: JobList, finished: Finished, say: Say) -> None:
         """As `Scheduler.run`; a task whose worker is lost is tried elsewhere, as often as the scheduler allows.

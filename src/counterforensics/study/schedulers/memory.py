@@ -9,6 +9,7 @@ import resource
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,15 @@ def of_glibc(name: str) -> Any:
         return getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):
         return None
+
+
+@dataclass(frozen=True)
+class MemoryLimit:
+    """The memory that one task may take where it runs."""
+
+    size: int | None  # bytes; None where nobody says
+    where: str  # who has it
+    gpu: bool  # whether tasks that can use a GPU run on one, whose memory they then take
 
 
 class Budget:

@@ -23,6 +23,7 @@ import fsspec
 
 from counterforensics import records
 from counterforensics.errors import StudyError
+from counterforensics.files import at_home
 from counterforensics.learning.fetching import SECONDS_TO_ANSWER, within
 from counterforensics.study.store.folder import ENTRY, FolderStore, Store, digest_of, files_in, record_of
 
@@ -248,7 +249,7 @@ def open_store(place: str | Path, *, probe: bool = True) -> Store:
         if not probe:
             store.look()
         return store
-    return FolderStore(Path(text.removeprefix("file://")).expanduser().absolute(), probe=probe)
+    return FolderStore(at_home(text.removeprefix("file://")).absolute(), probe=probe)
 
 
 def _opened(url: str) -> RemoteStore:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
+from PIL import Image
+
 from counterforensics.manipulations import Manipulation
-from counterforensics.photos.folder import decode
+from counterforensics.photos.base import Photo
+from counterforensics.photos.folder import FolderPhoto, decode
+from counterforensics.photos.inspection import Inspection, inspect
 from counterforensics.photos.patches import choose_cells, cut
 from counterforensics.photos.simulated import SimulatedPhoto
 from counterforensics.pixels import Pixels
+from counterforensics.study.schedulers import memory
 from counterforensics.study.store.folder import Store
 from counterforensics.study.tasks.base import Kind, Say, Task
 from counterforensics.study.tasks.files import PATCHES, PHOTO, save
@@ -83,6 +90,40 @@ def memory_of(pixels: int, manipulation: Manipulation | None) -> int:
         return DECODING * pixels
     # The pristine one, what comes of it, and one more that a filter or a coder makes on the way.
     return max(DECODING * pixels, 2 * STATE * pixels + (STATE + LUMA) * manipulation.pixels_after(pixels))
+
+
+def too_large(photo: Photo, found: Inspection, named: Mapping[str, Manipulation]) -> str:
+    """Why a photograph cannot be manipulated in the memory that there is for photographs; "" if it can.
+
+    named: the manipulations by their text forms, at least one.
+    """
+    pixels, room = found.width * found.height, memory.FOR_PHOTOGRAPHS.total
+    takes, manipulation = max((memory_of(pixels, part), text) for text, part in named.items())
+    if takes <= room:
+        return ""
+    return (
+        f"{photo.where}: {manipulation} of {found.width}x{found.height} takes {takes / 1e9:.1f} GB of memory, at most "
+        f"{room / 1e9:.1f} work; leave one of the two out"
+    )
+
+
+def inspect_in_budget(photo: Photo) -> Inspection:
+    """As `inspect`, in the memory that there is for photographs."""
+    with memory.FOR_PHOTOGRAPHS.taken(memory_of(_pixels_in(photo), None)):
+        return inspect(photo)
+
+
+def _pixels_in(photo: Photo) -> int:
+    """How many pixels the file of a photograph says that it has; 0 where it cannot be told, which decoding will say."""
+    if not isinstance(photo, FolderPhoto) or not photo.path.is_file():
+        return 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(photo.path) as image:
+                return image.width * image.height
+        except Exception:  # whatever a decoder raises
+            return 0
 
 
 def _photograph(task: Task, store: Store) -> Pixels:
