@@ -73,7 +73,7 @@ def hear_interrupts() -> None:
 def run_until(out: Path, study: Path, wanted: int, delay: float, how: signal.Signals) -> int:
     """Run the study until it keeps `wanted` results and `delay` seconds more, then send it `how`; its exit status."""
     before = started(out)
-    command = [SCRIPT, "run", study, "--out", out]
+    command = [str(SCRIPT), "run", str(study), "--out", str(out)]
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=hear_interrupts
     ) as process:

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from counterforensics import __version__, names
 from counterforensics.__main__ import INTERRUPTED, STOPPED
-from counterforensics.errors import CounterforensicsError, SlowStartWarning, printable
+from counterforensics.errors import CounterforensicsError, SlowStartWarning, StudyError, printable, shown
 from counterforensics.files import at_home
 
 app = typer.Typer(
