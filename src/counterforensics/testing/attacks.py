@@ -38,6 +38,9 @@ from counterforensics.testing.samples import (
     sample_pairs,
 )
 
+# Share of values that may round to the next grey level in a batch of another size.
+ROUNDED_OTHERWISE = 0.001
+
 
 @dataclass(frozen=True)
 class AttackCase:
@@ -174,13 +177,22 @@ def conceals_the_same_twice(case: AttackCase) -> None:
 
 
 def conceals_a_patch_alone(case: AttackCase) -> None:
-    """A result depends neither on the other patches of a batch nor on their order."""
+    """A result depends neither on the other patches of a batch nor on their order, up to what networks round."""
     together = case.conceal(case.manipulated, case.originals).patches
     pieces = [(case.manipulated[k : k + 1], case.originals[k : k + 1]) for k in range(len(together))]
     alone = torch.cat([case.conceal(patch, original).patches for patch, original in pieces])
-    expect(torch.equal(together, alone), case.text, "a patch's result depends on the batch that it is in")
+    expect(alike(together, alone), case.text, "a patch's result depends on the batch that it is in")
     backwards = case.conceal(case.manipulated.flip(0), case.originals.flip(0)).patches.flip(0)
-    expect(torch.equal(together, backwards), case.text, "a patch's result depends on its place in the batch")
+    expect(alike(together, backwards), case.text, "a patch's result depends on its place in the batch")
+
+
+def alike(one: Tensor, other: Tensor) -> bool:
+    """Whether at most one value in a thousand differs, by one grey level: uint8 of the same shape.
+
+    Convolutions round differently in batches of other sizes, and where a value lies between two grey levels it shows.
+    """
+    difference = (one.int() - other.int()).abs()
+    return bool(difference.max() <= 1) and bool((difference > 0).double().mean() <= ROUNDED_OTHERWISE)
 
 
 def lowers_the_logits_of_its_target(case: AttackCase) -> None:
