@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from counterforensics.evaluation.operating_points import best_threshold, operating_points
 from counterforensics.evaluation.quality import changed, mse, psnr_of, ssim
-from counterforensics.evaluation.rates import Rates, auc_interval, rates
+from counterforensics.evaluation.rates import Rates, VerdictRates, auc_interval, rates, verdict_rates
 from counterforensics.evaluation.spectrum import frequencies, radial_spectrum, residual_spectrum
 from counterforensics.ranking import auc
 
 __all__ = [
     "Rates",
+    "VerdictRates",
     "auc",
     "auc_interval",
     "best_threshold",
@@ -22,4 +23,5 @@ __all__ = [
     "rates",
     "residual_spectrum",
     "ssim",
+    "verdict_rates",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from counterforensics.evaluation.rates import rates
+from counterforensics.evaluation.rates import verdict_rates
 
 Logits = npt.NDArray[np.float32]
 Photos = npt.NDArray[np.int64]
@@ -50,15 +50,16 @@ def operating_points(
     photos = photo_of_pristine, photo_of_manipulated
     if len(pristine) and len(manipulated):
         best = best_threshold(pristine, manipulated)
-        found = rates(_above(pristine, best), _above(manipulated, best), *photos, seed=seed)
+        found = verdict_rates(_above(pristine, best), _above(manipulated, best), *photos, seed=seed)
         figures |= {"best_acc": found.acc, "best_acc_low": found.acc_low, "best_acc_high": found.acc_high}
     for name, at in thresholds.items():
-        found = rates(_above(pristine, at), _above(manipulated, at), *photos, seed=seed)
+        found = verdict_rates(_above(pristine, at), _above(manipulated, at), *photos, seed=seed)
         figures |= {f"tpr_at_{name}": found.tpr, f"fpr_at_{name}": found.fpr}
         figures |= {f"tpr_at_{name}_low": found.tpr_low, f"tpr_at_{name}_high": found.tpr_high}
     return figures
 
 
-def _above(logits: Logits, threshold: float) -> Logits:
-    """1 where a logit is above the threshold, -1 elsewhere: a difference could round to 0."""
-    return np.where(logits.astype(np.float64) > threshold, np.float32(1), np.float32(-1)).astype(np.float32)
+def _above(logits: Logits, threshold: float) -> npt.NDArray[np.bool_]:
+    """Which logits are above the threshold, which float32 may not hold exactly."""
+    above: npt.NDArray[np.bool_] = logits.astype(np.float64) > threshold
+    return above

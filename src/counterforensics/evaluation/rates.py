@@ -8,6 +8,7 @@ to chance. There it is Wilson's (`intervals.wilson`), which counts a photograph 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,8 @@ NO_WIDTH = 1e-9  # of an interval: what is left of it is rounding
 
 
 @dataclass(frozen=True)
-class Rates:
-    """How a judge did. Rates are 0..1; NaN where there was nothing to count."""
+class VerdictRates:
+    """How often verdicts are right, with intervals. Rates are 0..1; NaN where there was nothing to count."""
 
     n_pristine: int
     n_manipulated: int
@@ -34,7 +35,6 @@ class Rates:
     fpr_high: float
     acc_low: float
     acc_high: float
-    auc: float
 
     @property
     def fpr(self) -> float:
@@ -52,6 +52,13 @@ class Rates:
         return (self.tpr + 1 - self.fpr) / 2
 
 
+@dataclass(frozen=True)
+class Rates(VerdictRates):
+    """How a judge did: its verdicts at the threshold 0, and how well its logits rank."""
+
+    auc: float
+
+
 def rates(
     pristine: npt.NDArray[np.float32],
     manipulated: npt.NDArray[np.float32],
@@ -62,16 +69,32 @@ def rates(
 ) -> Rates:
     """Rates of a judge from its logits; above 0 means manipulated.
 
-    pristine, manipulated: float32 [n], [m].  photo_of_...: int64, the photograph of each patch, 0..k-1.
+    pristine, manipulated: float32 [n], [m].  The rest as for `verdict_rates`.  AUC counts ties half.
+    """
+    found = verdict_rates(pristine > 0, manipulated > 0, photo_of_pristine, photo_of_manipulated, seed=seed)
+    return Rates(**vars(found), auc=auc(pristine, manipulated))
+
+
+def verdict_rates(
+    pristine: npt.NDArray[np.bool_],
+    manipulated: npt.NDArray[np.bool_],
+    photo_of_pristine: npt.NDArray[np.int64],
+    photo_of_manipulated: npt.NDArray[np.int64],
+    *,
+    seed: int,
+) -> VerdictRates:
+    """Rates of verdicts; True means that the patch was called manipulated.
+
+    pristine, manipulated: bool [n], [m].  photo_of_...: int64, the photograph of each patch, 0..k-1.
     95 % intervals (percentile) come from resampling whole photographs with replacement, because patches of
     one photograph are alike; both classes are resampled together. A rate that is the same in every resample gets
     `wilson`'s interval for as many trials as there are photographs of that class; accuracy then takes the worse and
-    the better ends of both rates together. AUC counts ties half.
+    the better ends of both rates together.
     """
     count = _photos(photo_of_pristine, photo_of_manipulated)
     classes = [
-        _per_photo(pristine > 0, photo_of_pristine, count),
-        _per_photo(manipulated > 0, photo_of_manipulated, count),
+        _per_photo(pristine, photo_of_pristine, count),
+        _per_photo(manipulated, photo_of_manipulated, count),
     ]
     resampled = _resampled(classes, seed)
     found = [_interval(values) for values in resampled]
@@ -81,18 +104,17 @@ def rates(
     acc_low, acc_high = _interval((resampled[1] + 1 - resampled[0]) / 2)
     if honest != found:
         acc_low, acc_high = (tpr_low + 1 - fpr_high) / 2, (tpr_high + 1 - fpr_low) / 2
-    return Rates(
+    return VerdictRates(
         n_pristine=len(pristine),
         n_manipulated=len(manipulated),
-        fp=int((pristine > 0).sum()),
-        tp=int((manipulated > 0).sum()),
+        fp=int(pristine.sum()),
+        tp=int(manipulated.sum()),
         tpr_low=tpr_low,
         tpr_high=tpr_high,
         fpr_low=fpr_low,
         fpr_high=fpr_high,
         acc_low=acc_low,
         acc_high=acc_high,
-        auc=auc(pristine, manipulated),
     )
 
 
@@ -151,13 +173,19 @@ def _resampled(
         return [(times @ positives) / (times @ patches) for positives, patches in classes]
 
 
+@lru_cache(maxsize=1)
 def _resamples(count: int, seed: int) -> npt.NDArray[np.float64]:
-    """How often each of `count` photographs stands in each resample: [RESAMPLES, count]."""
+    """How often each of `count` photographs stands in each resample: [RESAMPLES, count], not to be written to.
+
+    All figures of a row come from the same resamples, which take longer to draw than to use.
+    """
     shares = np.full(count, 1 / count) if count else np.empty(0)
     times = (
         np.random.default_rng(seed).multinomial(count, shares, size=RESAMPLES) if count else np.empty((RESAMPLES, 0))
     )
-    return times.astype(np.float64)
+    drawn = times.astype(np.float64)
+    drawn.flags.writeable = False
+    return drawn
 
 
 def _interval(values: npt.NDArray[np.float64]) -> Interval:
