@@ -55,7 +55,7 @@ def trainings(study: Study, plan: Plan, store: Store) -> pd.DataFrame:
 
 
 def _training(study: Study, training: PlannedTraining, record: Mapping[str, Any]) -> dict[str, Any]:
-    facts = record.get("training", {})
+    facts, start = record.get("training", {}), training.start
     return {
         "study": study.name,
         "seed": training.seed,
@@ -65,9 +65,9 @@ def _training(study: Study, training: PlannedTraining, record: Mapping[str, Any]
         "label": training.label,
         "part": training.part,
         "pairs": record.get("pairs"),
-        "start": training.start,
-        "start_manipulation": training.start_manipulation,
-        "start_manipulations": training.start_manipulations or None,
+        "start": start.part if start else "",
+        "start_manipulation": start.manipulation if start else "",
+        "start_manipulations": start.manipulations if start else None,
         **{name: facts[name] for name in TRAINING_COLUMNS if name in facts},
     }
 

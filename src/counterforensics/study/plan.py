@@ -39,10 +39,8 @@ class PlannedTraining:
     part: str  # the text form
     label: str
     key: str
-    start: str = ""  # the text form of what it goes on from
-    start_manipulation: str = ""  # that the start learned, ALL for several
-    start_manipulations: int = 0  # how many those are
-    manipulations: int = 1  # how many it learns itself
+    start: PlannedTraining | None = None  # that it goes on from
+    manipulations: int = 1  # how many it learns, where `manipulation` is ALL
 
     @property
     def kind(self) -> str:

@@ -226,35 +226,31 @@ class _Trainings:
 
     def _of(self, recipe: Recipe, text: str, learned: Sequence[Named[Manipulation]], label: str) -> PlannedTraining:
         """Plan the training of `recipe` on some manipulations together, and before it its start, which is noted."""
-        texts = [one.text for one in learned]
-        needs = self.pairs(learned[0])
-        settings: dict[str, Any] = {"manipulation": texts[0]}
-        start: PlannedTraining | None = None
         if len(learned) > 1:
-            needs = {"pristine": needs["pristine"]}
-            needs |= {f"manipulated {one.text}": self.pairs(one)["manipulated"] for one in learned}
-            settings = {"manipulations": texts}
-        elif wanted := self._start_for(recipe, learned[0]):
-            start = self._of(wanted.recipe, text_form(wanted.recipe), self._named(wanted.manipulations), label)
-            start = dataclasses.replace(start, role="start")
+            return self._of_several(recipe, text, learned, label)
+        (manipulation,) = learned
+        needs = self.pairs(manipulation)
+        settings: dict[str, Any] = {"manipulation": manipulation.text}
+        start: PlannedTraining | None = None
+        if wanted := self._start_for(recipe, manipulation):
+            before = self._of(wanted.recipe, text_form(wanted.recipe), self._named(wanted.manipulations), label)
+            start = dataclasses.replace(before, role="start")
             self._note(start)
             needs["start"] = (start.key,)
             if wanted.output is not None:
                 settings["start_output"] = wanted.output
-        of = ALL if len(learned) > 1 else texts[0]
-        key = self._add(recipe, text, of if len(learned) == 1 else "all manipulations", needs, settings)
-        return PlannedTraining(
-            self.seed,
-            of,
-            "detector",
-            text,
-            label,
-            key,
-            start=start.part if start else "",
-            start_manipulation=start.manipulation if start else "",
-            start_manipulations=start.manipulations if start else 0,
-            manipulations=len(learned),
-        )
+        key = self._add(recipe, text, manipulation.text, needs, settings)
+        return PlannedTraining(self.seed, manipulation.text, "detector", text, label, key, start)
+
+    def _of_several(
+        self, recipe: Recipe, text: str, learned: Sequence[Named[Manipulation]], label: str
+    ) -> PlannedTraining:
+        """Plan the training of one network on several manipulations together."""
+        needs = {"pristine": self.pairs(learned[0])["pristine"]}
+        needs |= {f"manipulated {one.text}": self.pairs(one)["manipulated"] for one in learned}
+        settings = {"manipulations": [one.text for one in learned]}
+        key = self._add(recipe, text, "all manipulations", needs, settings)
+        return PlannedTraining(self.seed, ALL, "detector", text, label, key, manipulations=len(learned))
 
     def _start_for(self, recipe: Recipe, manipulation: Named[Manipulation]) -> Start | None:
         """What the training of a detector of `manipulation` goes on from."""
