@@ -18,7 +18,7 @@ from counterforensics.detectors import Start
 from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
 from counterforensics.detectors.spam_head import spam_features
 from counterforensics.detectors.spam_start import SpamPrediction
-from counterforensics.detectors.training import TrainingSchedule, cross_entropy
+from counterforensics.detectors.training import TrainingSchedule
 from counterforensics.errors import StudyError
 from counterforensics.features import s3_spam14hv
 from counterforensics.learning.filters import prediction_filters, remove_means
@@ -171,7 +171,7 @@ def test_the_loss_of_a_spam_start_is_the_mean_squared_error_of_standardised_root
     recipe.initialise(network, 0)
     schedule = TrainingSchedule(1, validations=1, validated=1000)
     optimiser = recipe.optimiser_for(network)
-    training = SpamPrediction(network, pairs, optimiser, schedule=schedule, seed=0, loss=cross_entropy, monitor=SILENT)
+    training = SpamPrediction(network, pairs, optimiser, schedule=schedule, seed=0, monitor=SILENT)
     held_out = pairs.validation()
     patches = np.concatenate([part[np.arange(len(part))] for part in (held_out.pristine, held_out.manipulated)])
     roots = np.sqrt(s3_spam14hv(patches[:, 0]) + 1e-7)
@@ -247,7 +247,8 @@ def test_a_curriculum_and_a_start_follow_each_other(tmp_path: Path) -> None:
     settings = {"manipulations": ["median:3", "median:7"], "detectors": [both], "attacks": []}
     plan = plan_of(tiny_study(tmp_path, **settings))
     roles = {
-        (training.role, training.manipulation): training.start_manipulation for training in plan.trainings.values()
+        (training.role, training.manipulation): training.start.manipulation if training.start else ""
+        for training in plan.trainings.values()
     }
     assert roles == {("start", "all"): "", ("detector", "median:7"): "all", ("detector", "median:3"): "median:7"}
 

@@ -12,12 +12,11 @@ from torch import Tensor
 
 from counterforensics.detectors.base import Network
 from counterforensics.detectors.spam_head import spam_features, unit_energy
-from counterforensics.detectors.training import PATCHES_PER_PASS, DetectorTraining, TrainingSchedule, cross_entropy
-from counterforensics.learning import accelerator
+from counterforensics.detectors.training import DetectorTraining, TrainingSchedule
 from counterforensics.learning.batches import Batch, central, some_of
 from counterforensics.learning.monitor import TrainingMonitor
 from counterforensics.photos.patches import Pairs, Patches
-from counterforensics.pixels import Pixels, to_pixels
+from counterforensics.pixels import Pixels
 
 # One group of four residuals more or less moves a root that was 0 by about so much.
 _SMALLEST_SPREAD = 0.01
@@ -39,17 +38,24 @@ def fit_to_spam(
     The targets are the roots of the SPAM feature of what the network sees, standardised over the training patches, and
     the loss is their mean squared error. So 1 minus the loss is the share of the variance that the network explains.
     """
-    SpamPrediction(network, pairs, optimiser, schedule=schedule, seed=seed, loss=cross_entropy, monitor=monitor).run()
+    SpamPrediction(network, pairs, optimiser, schedule=schedule, seed=seed, monitor=monitor).run()
 
 
 class SpamPrediction(DetectorTraining):
     """The training of a network that predicts the SPAM feature of patches in any state."""
 
     def __init__(
-        self, network: Network, pairs: Pairs, optimiser: torch.optim.Optimizer, *, seed: int, **other: object
+        self,
+        network: Network,
+        pairs: Pairs,
+        optimiser: torch.optim.Optimizer,
+        *,
+        schedule: TrainingSchedule,
+        seed: int,
+        monitor: TrainingMonitor,
     ) -> None:
-        """As `DetectorTraining`."""
-        super().__init__(network, pairs, optimiser, seed=seed, **other)  # type: ignore[arg-type]
+        """As `fit_to_spam`."""
+        super().__init__(network, pairs, optimiser, schedule=schedule, seed=seed, monitor=monitor)
         chosen = some_of(self.pairs, _STANDARDISED_BY, np.random.default_rng(seed))
         roots = torch.cat([self._roots(patches[chosen]) for patches in (self.pairs.pristine, self.pairs.manipulated)])
         self.mean = roots.mean(0)
@@ -78,10 +84,5 @@ class SpamPrediction(DetectorTraining):
 
     def _errors(self, patches: Patches) -> Tensor:
         """The mean squared error of each chosen held-out patch: float32 [n], on the processor."""
-        parts = []
-        for some in patches.batches(PATCHES_PER_PASS, self.validation_indices):
-            shown = torch.from_numpy(central(some, self.schedule.crop)).to(self.device)
-            with accelerator.autocast(self.device, self.precision):
-                outputs = self.network.outputs(to_pixels(shown)).float().cpu()
-            parts.append((outputs - self._targets(some)).square().mean(1))
-        return torch.cat(parts)
+        targets = self._targets(patches[self.validation_indices])
+        return (self.outputs_for(patches) - targets).square().mean(1)

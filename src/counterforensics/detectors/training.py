@@ -120,8 +120,8 @@ class DetectorTraining(TrainingLoop[Batch, Network]):
         *,
         schedule: TrainingSchedule,
         seed: int,
-        loss: Loss,
         monitor: TrainingMonitor,
+        loss: Loss = cross_entropy,
     ) -> None:
         """As `fit`."""
         groups = [{name: value for name, value in g.items() if name != "params"} for g in optimiser.param_groups]
@@ -208,13 +208,17 @@ class DetectorTraining(TrainingLoop[Batch, Network]):
 
     def _logits(self, patches: Patches) -> Tensor:
         """Of several outputs each patch gets that of the manipulation that it shows, or that its pair shows."""
+        which = torch.from_numpy(self.held_out.output[self.validation_indices])
+        return self.outputs_for(patches).gather(1, which[:, None])[:, 0]
+
+    def outputs_for(self, patches: Patches) -> Tensor:
+        """The network's outputs for the chosen ones of held-out patches: float32 [n, outputs], on the processor."""
         parts = []
         for some in patches.batches(PATCHES_PER_PASS, self.validation_indices):
             shown = torch.from_numpy(central(some, self.schedule.crop)).to(self.device)
             with accelerator.autocast(self.device, self.precision):
                 parts.append(self.network.outputs(to_pixels(shown)).float().cpu())
-        which = torch.from_numpy(self.held_out.output[self.validation_indices])
-        return torch.cat(parts).gather(1, which[:, None])[:, 0]
+        return torch.cat(parts)
 
     def is_to_be_kept(self, point: dict[str, float]) -> bool:
         """As `TrainingLoop.is_to_be_kept`: the state with the smallest loss; the last one without held-out pairs."""
