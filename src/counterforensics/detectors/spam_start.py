@@ -36,7 +36,8 @@ def fit_to_spam(
     """Train `network`, which has 338 outputs, in place; arguments and errors as for `detectors.training.fit`.
 
     The targets are the roots of the SPAM feature of what the network sees, standardised over the training patches, and
-    the loss is their mean squared error. So 1 minus the loss is the share of the variance that the network explains.
+    the loss is their mean squared error. A network that knows no more than the mean of each root has a loss of 1, or of
+    somewhat less, as roots that hardly vary count less.
     """
     SpamPrediction(network, pairs, optimiser, schedule=schedule, seed=seed, monitor=monitor).run()
 

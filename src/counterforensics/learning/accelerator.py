@@ -47,8 +47,8 @@ def precision_on(device: torch.device, wanted: str) -> str:
 def is_fast_in_bfloat16(device: torch.device) -> bool:
     """Whether the device computes in bfloat16 itself, and faster than in float32.
 
-    Of processors those with matrix tiles (AMX) do. Those with AVX-512 instructions alone reach about half of their
-    speed in float32.
+    Of processors only those with matrix tiles (AMX) count. One with AVX-512 instructions alone multiplied matrices at
+    83 GFLOP/s in bfloat16 and at 150 in float32, on one core (measured on a Xeon; of others inferred).
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
