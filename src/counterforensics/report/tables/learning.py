@@ -27,8 +27,8 @@ def learning_table(results: Results) -> Table | None:
         title="What the detectors have learned",
         caption="Area under the ROC curve (AUC) from 0 to 1 and accuracy in percent at the threshold 0 on held-out "
         "photographs of the training devices, from so many pristine and as many manipulated patches; the loss of the "
-        "state that is kept. A start that predicts the SPAM feature has a loss alone: the share of the variance that "
-        "it leaves unexplained. Patches seen: in all steps, and before them in the start.",
+        "state that is kept. A start that predicts the SPAM feature has a loss alone; one that knew only the mean of "
+        "the feature would have about 1. Patches seen: in all steps, and before them in the start.",
         stubs=("Manipulation", "Detector"),
         columns=(
             *columns,
