@@ -1,6 +1,6 @@
 """A start that learns to predict the SPAM feature: it needs neither labels nor devices, and all manipulations share it.
 
-Small networks that must find forensic traces by themselves often stay at chance for long. A network that has learned to
+Large networks that must find forensic traces by themselves often stay at chance for long. A network that has learned to
 predict the roots of the 338 SPAM values of a patch has filters for such traces already [ours].
 """
 

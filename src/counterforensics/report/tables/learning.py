@@ -25,10 +25,11 @@ def learning_table(results: Results) -> Table | None:
         key="learning",
         number=None,
         title="What the detectors have learned",
-        caption="Area under the ROC curve (AUC) from 0 to 1 and accuracy in percent at the threshold 0 on held-out "
-        "photographs of the training devices, from so many pristine and as many manipulated patches; the loss of the "
-        "state that is kept. A start that predicts the SPAM feature has a loss alone; one that knew only the mean of "
-        "the feature would have about 1. Patches seen: in all steps, and before them in the start.",
+        caption="Figures on held-out photographs of the training devices: area under the ROC curve (AUC) from 0 to 1, "
+        "accuracy in percent at the threshold 0, the loss of the kept state, and the number of pristine patches; as "
+        "many manipulated patches were judged. A start that predicts the SPAM feature has only a loss. A network that "
+        "knew only the mean of the feature would have a loss of about 1. Patches seen: by the training, and by its "
+        "start before.",
         stubs=("Manipulation", "Detector"),
         columns=(
             *columns,

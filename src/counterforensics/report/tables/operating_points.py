@@ -25,11 +25,11 @@ def operating_points_table(results: Results) -> Table | None:
         key="operating-points",
         number=None,
         title="Operating points",
-        caption="Accuracy in percent at the threshold 0, and at the threshold that is best for these very test "
-        "patches, which flatters; area under the ROC curve (AUC) from 0 to 1. Then true positive rates in percent at "
-        "thresholds that 1 % and 5 % of the pristine patches of held-out photographs of the training devices lie "
-        "above, and the false positive rate that these thresholds reach on the test devices. What exceeds 1 and 5 "
-        "is what other cameras cost.",
+        caption="Accuracy in percent at the threshold 0, and at the best threshold for these test patches, which is "
+        "an optimistic figure. Area under the ROC curve (AUC) from 0 to 1. The other thresholds come from held-out "
+        "photographs of the training devices: at most 1 % and 5 % of their pristine patches lie above. FPR reached is "
+        "the false positive rate at these thresholds on the test devices. Where it exceeds 1 or 5 %, the test cameras "
+        "differ from the training cameras.",
         stubs=("Manipulation", "Detector"),
         columns=tuple(columns),
         rows=tuple(rows),
@@ -44,8 +44,8 @@ def _few(results: Results) -> Iterator[str]:
     fewest = min((count.low for count in counts if count), default=_FEW)
     if fewest < _FEW:
         yield (
-            f"Some thresholds come from {fewest:.0f} held-out pristine patches alone. Of fewer than {_FEW} the "
-            "threshold for 1 % lets none through."
+            f"Some thresholds come from only {fewest:.0f} held-out pristine patches. With fewer than {_FEW} patches, "
+            "the threshold for 1 % is the largest of their logits."
         )
 
 
