@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from inspect import getmembers_static, isabstract
 from pathlib import Path
@@ -518,6 +518,19 @@ def check_count(name: str, setting: str, value: int, least: int, most: int = MOS
     """Raise StudyError unless `value` is a number of steps, pairs or the like from `least` to `most`."""
     if not least <= value <= most:
         raise StudyError(f"{name}: {setting} must lie between {least} and {most:,}, got {shown(value)}")
+
+
+def check_choice(
+    name: str,
+    setting: str,
+    given: str,
+    known: Iterable[str],
+    error: type[CounterforensicsError] = StudyError,
+) -> None:
+    """Raise `error` unless `given` is one of the few words `known`."""
+    words = tuple(known)
+    if given not in words:
+        raise error(f"{name}: {setting} must be {' or '.join(words)}, got {shown(given)}")
 
 
 def _number(value: float) -> str:
