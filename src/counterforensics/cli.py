@@ -50,7 +50,7 @@ def _count(option: str, most: int) -> Callable[[str | int], int]:
     """What reads a number from 1 to `most`.  Raises StudyError for anything else."""
 
     def read(given: str | int) -> int:
-        with contextlib.suppress(ValueError, OverflowError):
+        with contextlib.suppress(ValueError):
             found = names.whole_number(given)
             if 1 <= found <= most:
                 return found

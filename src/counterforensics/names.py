@@ -481,11 +481,11 @@ def _typed(where: str, value: Any, wanted: Any) -> Any:
         if wanted is int:
             whole = whole_number(value)
             if abs(whole) >= 2**63:  # more than arrays hold
-                raise OverflowError
+                raise ValueError
             return whole
         if wanted is float:
             return float(number_text(value))
-    except (KeyError, ValueError, TypeError, OverflowError):
+    except (KeyError, ValueError):
         raise StudyError(f"{where} must be of type {wanted.__name__}, got {shown(value)}") from None
     text = str(value)
     if not text.isprintable():
@@ -501,9 +501,10 @@ def whole_number(value: Any) -> int:
     try:
         return int(text)
     except ValueError:
-        if float(text) != int(float(text)):
+        number = float(text)
+        if not number.is_integer():  # as inf and nan are not
             raise
-        return int(float(text))
+        return int(number)
 
 
 def number_text(value: Any) -> str:

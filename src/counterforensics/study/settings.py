@@ -110,7 +110,7 @@ def _checked_whole(given: Any) -> int:
     """A whole number that is written as one: neither true nor 1_000, which Python takes, too."""
     try:
         return whole_number(given)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise ValueError("write a whole number") from None
 
 
@@ -118,7 +118,7 @@ def _checked_number(given: Any) -> float:
     """A number that is written as one."""
     try:
         return float(number_text(given))
-    except (ValueError, OverflowError):
+    except ValueError:
         raise ValueError("write a number") from None
 
 
@@ -130,7 +130,7 @@ def _checked_devices(given: Any) -> Any:
         return tuple(given)
     try:
         return whole_number(given)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise ValueError("write a number of devices, or a list of their names, [NAME, NAME]") from None
 
 
