@@ -28,7 +28,7 @@ SETTING_TYPES: tuple[type, ...] = (int, float, str, bool)
 MOST_COUNTED = 10_000_000  # steps, pairs and the like: more is a slip of the keyboard
 LONGEST_TEXT = 2000  # letters of a text form
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of a part or a study
 _ENTRY_POINT = re.compile(r"[\w.]+\s*:\s*[\w.]+\s*(\[.*\])?")
 _LONGEST_REASON = 300  # letters of a foreign error that are repeated
 
@@ -166,7 +166,7 @@ class Registry(Mapping[str, type[AnyPart]]):
             found.plug_ins[point.name] = PlugIn(part, distribution, source)
 
     def _check_name(self, name: str, found: _Found[AnyPart]) -> None:
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise PlugInError("its name may hold letters, digits, dots, dashes and underscores alone")
         if name in self._own:
             raise PlugInError(f"the name is taken: counterforensics has a {self.kind} {name!r}")
