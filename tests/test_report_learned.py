@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from counterforensics.outcome import ALL, OPERATING_COLUMNS, ROW_COLUMNS, Curve, Outcome
-from counterforensics.ranking import LEARNED_AUC
+from counterforensics.outcome import ALL, LEARNED_AUC, OPERATING_COLUMNS, ROW_COLUMNS, Curve, Outcome
 from counterforensics.report import not_learned, report_tables
 from counterforensics.report.figures.learning import learning_pictures
 from counterforensics.report.findings import findings, overview_table

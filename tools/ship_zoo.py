@@ -20,8 +20,7 @@ import yaml
 from counterforensics import detectors
 from counterforensics.detectors import zoo
 from counterforensics.learning import weights
-from counterforensics.outcome import OPERATING_COLUMNS
-from counterforensics.ranking import LEARNED_AUC
+from counterforensics.outcome import LEARNED_AUC, OPERATING_COLUMNS
 from counterforensics.study.evaluate import evaluate_detector
 from counterforensics.study.progress import Progress
 

@@ -36,21 +36,17 @@ MOST_WORKERS = 10_000
 WIDTH = 140  # columns that the widest table needs; a narrower terminal wraps its lines
 
 
-def _path(text: str) -> Path:
-    """A path whose ~ stands for a home, though the shell left it: in quotes, or behind a `=`.  Raises StudyError."""
-    return at_home(text)
-
-
+# A shell leaves a ~ in quotes, or behind a `=`, as it is: `at_home` reads every path.
 def _place(text: str) -> str:
-    """A path as `_path` has it, or a name or a URL as it is."""
-    return str(_path(text)) if text.startswith("~") else text
+    """A path as `at_home` has it, or a name or a URL as it is."""
+    return str(at_home(text)) if text.startswith("~") else text
 
 
 def _count(option: str, most: int) -> Callable[[str | int], int]:
     """What reads a number from 1 to `most`.  Raises StudyError for anything else."""
 
     def read(given: str | int) -> int:
-        with contextlib.suppress(ValueError, OverflowError):
+        with contextlib.suppress(ValueError):
             found = names.whole_number(given)
             if 1 <= found <= most:
                 return found
@@ -65,10 +61,12 @@ StudyName = Annotated[
 ]
 Photos = Annotated[
     list[Path] | None,
-    typer.Option(parser=_path, metavar="DIR", help="Photographs in DIR/<device>/<photo>; may be given several times."),
+    typer.Option(
+        parser=at_home, metavar="DIR", help="Photographs in DIR/<device>/<photo>; may be given several times."
+    ),
 ]
 Out = Annotated[
-    Path | None, typer.Option(parser=_path, metavar="DIR", help="Where results go; runs/<study> by default.")
+    Path | None, typer.Option(parser=at_home, metavar="DIR", help="Where results go; runs/<study> by default.")
 ]
 Workers = Annotated[
     int | None,
@@ -193,7 +191,7 @@ def evaluate(
         ),
     ],
     photos: Annotated[
-        list[Path], typer.Option(parser=_path, metavar="DIR", help="Photographs in DIR/<device>/<photo>.")
+        list[Path], typer.Option(parser=at_home, metavar="DIR", help="Photographs in DIR/<device>/<photo>.")
     ],
     manipulation: Annotated[str, typer.Option(help="What to look for, such as median:7.")],
     per_photo: Annotated[
@@ -269,7 +267,7 @@ def _table_of_shares(title: str, first: str, columns: dict[str, str], parts: dic
 
 @app.command(epilog="Example: `counterforensics photos ~/photos --json`")
 def photos(
-    folder: Annotated[Path, typer.Argument(parser=_path, metavar="DIR", help="Photographs in DIR/<device>/<photo>.")],
+    folder: Annotated[Path, typer.Argument(parser=at_home, metavar="DIR", help="Photographs in DIR/<device>/<photo>.")],
     as_json: Json = False,
 ) -> None:
     """Which devices and photographs are there, and which files cannot be used."""
@@ -297,7 +295,7 @@ def photos(
 @app.command(epilog="Example: `counterforensics status runs/cameras`")
 def status(
     folder: Annotated[
-        Path, typer.Argument(parser=_path, metavar="DIR", help="The --out of a run, wherever that is running.")
+        Path, typer.Argument(parser=at_home, metavar="DIR", help="The --out of a run, wherever that is running.")
     ],
     as_json: Json = False,
 ) -> None:
@@ -386,7 +384,7 @@ app.add_typer(new, name="new")
 
 @new.command("plugin", epilog="Example: `counterforensics new plugin my-plugin`")
 def new_plugin(
-    path: Annotated[Path, typer.Argument(parser=_path, metavar="PATH", help="A folder that is to hold the package.")],
+    path: Annotated[Path, typer.Argument(parser=at_home, metavar="PATH", help="A folder that is to hold the package.")],
 ) -> None:
     """Write a package with a manipulation, a detector and an attack of your own, and their tests."""
     from counterforensics.scaffold import write_plug_in
@@ -397,7 +395,7 @@ def new_plugin(
 @new.command("study", epilog="Example: `counterforensics new study my-study.yaml`")
 def new_study(
     path: Annotated[
-        Path, typer.Argument(parser=_path, metavar="PATH", help="A file that is to hold the study, NAME.yaml.")
+        Path, typer.Argument(parser=at_home, metavar="PATH", help="A file that is to hold the study, NAME.yaml.")
     ],
 ) -> None:
     """Write a study that runs as it is on simulated cameras and shows every key."""

@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from inspect import getmembers_static, isabstract
 from pathlib import Path
@@ -28,7 +28,7 @@ SETTING_TYPES: tuple[type, ...] = (int, float, str, bool)
 MOST_COUNTED = 10_000_000  # steps, pairs and the like: more is a slip of the keyboard
 LONGEST_TEXT = 2000  # letters of a text form
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of a part or a study
 _ENTRY_POINT = re.compile(r"[\w.]+\s*:\s*[\w.]+\s*(\[.*\])?")
 _LONGEST_REASON = 300  # letters of a foreign error that are repeated
 
@@ -166,7 +166,7 @@ class Registry(Mapping[str, type[AnyPart]]):
             found.plug_ins[point.name] = PlugIn(part, distribution, source)
 
     def _check_name(self, name: str, found: _Found[AnyPart]) -> None:
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise PlugInError("its name may hold letters, digits, dots, dashes and underscores alone")
         if name in self._own:
             raise PlugInError(f"the name is taken: counterforensics has a {self.kind} {name!r}")
@@ -481,11 +481,11 @@ def _typed(where: str, value: Any, wanted: Any) -> Any:
         if wanted is int:
             whole = whole_number(value)
             if abs(whole) >= 2**63:  # more than arrays hold
-                raise OverflowError
+                raise ValueError
             return whole
         if wanted is float:
             return float(number_text(value))
-    except (KeyError, ValueError, TypeError, OverflowError):
+    except (KeyError, ValueError):
         raise StudyError(f"{where} must be of type {wanted.__name__}, got {shown(value)}") from None
     text = str(value)
     if not text.isprintable():
@@ -501,9 +501,10 @@ def whole_number(value: Any) -> int:
     try:
         return int(text)
     except ValueError:
-        if float(text) != int(float(text)):
+        number = float(text)
+        if not number.is_integer():  # as inf and nan are not
             raise
-        return int(float(text))
+        return int(number)
 
 
 def number_text(value: Any) -> str:
@@ -518,6 +519,19 @@ def check_count(name: str, setting: str, value: int, least: int, most: int = MOS
     """Raise StudyError unless `value` is a number of steps, pairs or the like from `least` to `most`."""
     if not least <= value <= most:
         raise StudyError(f"{name}: {setting} must lie between {least} and {most:,}, got {shown(value)}")
+
+
+def check_choice(
+    name: str,
+    setting: str,
+    given: str,
+    known: Iterable[str],
+    error: type[CounterforensicsError] = StudyError,
+) -> None:
+    """Raise `error` unless `given` is one of the few words `known`."""
+    words = tuple(known)
+    if given not in words:
+        raise error(f"{name}: {setting} must be {' or '.join(words)}, got {shown(given)}")
 
 
 def _number(value: float) -> str:

@@ -20,6 +20,9 @@ OPERATING_COLUMNS = (
     "fpr_at_fpr_05",
 )
 
+# A detector whose AUC on held-out photographs is below this has not learned: at chance there is nothing to conceal.
+LEARNED_AUC = 0.6
+
 # rows.csv, one line per measurement; an empty field is a figure that does not exist.
 ROW_COLUMNS = (
     "study",

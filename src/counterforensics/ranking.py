@@ -8,8 +8,6 @@ from sklearn.metrics import roc_auc_score
 
 # Shares of pristine patches that a threshold may take for manipulated, by the name that columns have for them.
 OPERATING_POINTS = {"fpr_01": 0.01, "fpr_05": 0.05}
-# A detector whose AUC on held-out photographs is below this has not learned: at chance there is nothing to conceal.
-LEARNED_AUC = 0.6
 
 
 def auc(pristine: npt.NDArray[np.float32], manipulated: npt.NDArray[np.float32]) -> float:

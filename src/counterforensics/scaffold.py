@@ -13,11 +13,11 @@ from pathlib import Path
 
 from counterforensics.errors import PlugInError, StudyError
 from counterforensics.files import at_home, exists
+from counterforensics.names import NAME
 
 # The names that stand in the templates. They are valid names, so the templates are valid files.
 _PACKAGE, _MODULE, _STUDY = "my-plugin", "my_plugin", "my-study"
 _PACKAGE_NAME = re.compile(r"[A-Za-z]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-_STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _COMPILED = "__pycache__"
 
 
@@ -54,7 +54,7 @@ def write_study(path: Path) -> list[str]:
     path = at_home(path)
     if path.suffix not in (".yaml", ".yml"):
         raise StudyError(f"a study is a file NAME.yaml, got {path}")
-    if not _STUDY_NAME.fullmatch(path.stem):
+    if not NAME.fullmatch(path.stem):
         raise StudyError(f"a study's name holds letters, digits, dots, dashes and underscores, got {path.stem!r}")
     text = (resources.files("counterforensics") / "templates" / "study.yaml").read_text(encoding="utf-8")
     try:

@@ -7,7 +7,7 @@ defaults, calls the function, and is the part that a study names.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from inspect import signature
@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
+from counterforensics import names
 from counterforensics.detectors.base import Detector
 from counterforensics.errors import AttackError, shown
 from counterforensics.learning.monitor import SILENT, SavedNetwork, TrainingMonitor
@@ -191,10 +192,9 @@ def check_between(attack: str, setting: str, value: float, least: float, most: f
         raise AttackError(f"{attack}: {setting} must lie between {least:g} and {most:g}, got {shown(value)}")
 
 
-def check_choice(attack: str, setting: str, value: str, choices: tuple[str, ...]) -> None:
+def check_choice(attack: str, setting: str, value: str, choices: Iterable[str]) -> None:
     """Raise AttackError unless `value` is one of `choices`."""
-    if value not in choices:
-        raise AttackError(f"{attack}: {setting} must be {' or '.join(choices)}, got {shown(value)}")
+    names.check_choice(attack, setting, value, choices, AttackError)
 
 
 def check_yes_or_no(attack: str, setting: str, value: bool) -> None:
@@ -210,12 +210,12 @@ def checked_by(
 
     The checks stand in the dataclass alone. Keywords that are no settings (seed, originals) are not checked.
     """
-    names = signature(settings).parameters
+    known = signature(settings).parameters
 
     def decorate(function: Callable[Arguments, Tensor]) -> Callable[Arguments, Tensor]:
         @wraps(function)
         def checked(*args: Arguments.args, **keywords: Arguments.kwargs) -> Tensor:
-            settings(**{name: value for name, value in keywords.items() if name in names})
+            settings(**{name: value for name, value in keywords.items() if name in known})
             return function(*args, **keywords)
 
         return checked

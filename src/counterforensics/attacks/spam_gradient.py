@@ -58,7 +58,7 @@ class SpamGradient(Attack):
     name = "spam-gradient"
 
     def __post_init__(self) -> None:
-        check_choice(self.name, "gradient", self.gradient, tuple(GRADIENTS))
+        check_choice(self.name, "gradient", self.gradient, GRADIENTS)
         check_between(self.name, "share", self.share, 1e-6, 1)
         check_whole(self.name, "strength", self.strength, 1, 255, " of grey levels")
         check_whole(self.name, "rounds", self.rounds, 1, 100_000, "")

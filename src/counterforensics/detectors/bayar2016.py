@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
-from counterforensics.errors import StudyError
-from counterforensics.learning.filters import check_start_filters
+from counterforensics.learning import filters
 from counterforensics.learning.layers import ConstrainedConv2d, GhostBatchNorm2d, SeededDropout
+from counterforensics.names import check_choice
 from counterforensics.pixels import luma
 
 SIDE = 128
@@ -89,10 +89,8 @@ class Bayar2016(DeepRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.normalisation not in NORMALISATIONS:
-            known = " or ".join(NORMALISATIONS)
-            raise StudyError(f"bayar2016: normalisation must be {known}, got {self.normalisation!r}")
-        check_start_filters("bayar2016", self.start_filters)
+        check_choice("bayar2016", "normalisation", self.normalisation, NORMALISATIONS)
+        check_choice("bayar2016", "start_filters", self.start_filters, filters.STARTS)
 
     def network(self) -> BayarNetwork:
         """As `DeepRecipe.network`."""

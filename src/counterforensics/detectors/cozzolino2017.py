@@ -21,11 +21,11 @@ from torch.utils.checkpoint import checkpoint
 from counterforensics.detectors.base import Network, Recipe, Start
 from counterforensics.detectors.spam_head import LinearHead, check_svm, fit_head, unit_features
 from counterforensics.detectors.training import TrainingSchedule, fit, squared_hinge
-from counterforensics.errors import StudyError, shown
+from counterforensics.errors import StudyError
 from counterforensics.features.merging import CODES
 from counterforensics.features.soft import Quantiser, exact_quantiser, merge, residuals, soft_s3_spam14hv
 from counterforensics.learning.monitor import SILENT, TrainingMonitor
-from counterforensics.names import check_count
+from counterforensics.names import check_choice, check_count
 from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import luma, to_pixels
 
@@ -131,10 +131,7 @@ class Cozzolino2017(Recipe):
     former_names: ClassVar[Mapping[str, str]] = {"rate": "lr", "feature_rate": "feature_lr"}
 
     def __post_init__(self) -> None:
-        if self.parametrisation not in NETWORKS:
-            raise StudyError(
-                f"cozzolino2017: parametrisation must be product or free, got {shown(self.parametrisation)}"
-            )
+        check_choice("cozzolino2017", "parametrisation", self.parametrisation, NETWORKS)
         if not self.alpha > 0:
             raise StudyError(f"cozzolino2017: alpha must be positive, got {self.alpha:g}")
         for setting, value, least in (

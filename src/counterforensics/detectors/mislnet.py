@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
-from counterforensics.learning.filters import check_start_filters
+from counterforensics.learning import filters
 from counterforensics.learning.layers import ConstrainedConv2d, GhostBatchNorm2d
+from counterforensics.names import check_choice
 from counterforensics.pixels import luma
 
 SIDE = 128
@@ -69,7 +70,7 @@ class MislNet(DeepRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_start_filters("mislnet", self.start_filters)
+        check_choice("mislnet", "start_filters", self.start_filters, filters.STARTS)
 
     def network(self) -> MislNetwork:
         """As `DeepRecipe.network`."""

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from counterforensics.detectors.base import LinearInSpam
 from counterforensics.detectors.linear_svm import Rows, fit_linear_svm, moments
-from counterforensics.errors import AttackError, StudyError, TrainingError, shown
+from counterforensics.errors import AttackError, StudyError, TrainingError
 from counterforensics.features.spam import DIMENSION, s3_spam14hv
+from counterforensics.names import check_choice
 from counterforensics.pixels import Pixels, luma
 
 NORMALISATIONS = ("sqrt", "l2")
@@ -69,8 +70,7 @@ def check_svm(name: str, c: float, normalisation: str) -> None:
     """Raise StudyError for a cost or a normalisation that cannot be."""
     if not LEAST_COST <= c <= MOST_COST:
         raise StudyError(f"{name}: c must lie between {LEAST_COST:g} and {MOST_COST:g}, got {c:g}")
-    if normalisation not in NORMALISATIONS:
-        raise StudyError(f"{name}: normalisation must be sqrt or l2, got {shown(normalisation)}")
+    check_choice(name, "normalisation", normalisation, NORMALISATIONS)
 
 
 def spam_features(patches: Pixels) -> Tensor:

@@ -16,6 +16,7 @@ from counterforensics.detectors.training import TrainingSchedule
 from counterforensics.errors import PixelError, StudyError
 from counterforensics.learning.filters import remove_means
 from counterforensics.learning.layers import GhostBatchNorm2d
+from counterforensics.names import check_choice
 from counterforensics.pixels import luma
 
 MIDDLE_BLOCKS = 8
@@ -126,11 +127,8 @@ class Xception(DeepRecipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.channels not in CHANNELS:
-            raise StudyError(f"xception: channels must be luma or rgb, got {self.channels!r}")
-        if self.start_filters not in START_FILTERS:
-            known = " or ".join(START_FILTERS)
-            raise StudyError(f"xception: start_filters must be {known}, got {self.start_filters!r}")
+        check_choice("xception", "channels", self.channels, CHANNELS)
+        check_choice("xception", "start_filters", self.start_filters, START_FILTERS)
         if self.crop and self.crop < 32:
             raise StudyError(f"xception: crop must be 0 or at least 32, got {self.crop}")
         check_source_name(self.imagenet)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from counterforensics.errors import StudyError
-
 STARTS = ("prediction", "random")
 
 # Each predicts the middle of a 5x5 window: (row, column) from the middle -> weight. The weights sum to 1.
@@ -57,12 +55,6 @@ def prediction_filters(count: int, generator: torch.Generator) -> Tensor:
             filters[number, 0, 2 + row, 2 + column] = weight
         filters[number, 0, 2, 2] = -1.0
     return filters + _NOISE * torch.randn(filters.shape, generator=generator)
-
-
-def check_start_filters(name: str, given: str) -> None:
-    """Raise StudyError unless `given` names how the constrained filters of a detector start."""
-    if given not in STARTS:
-        raise StudyError(f"{name}: start_filters must be {' or '.join(STARTS)}, got {given!r}")
 
 
 @torch.no_grad()

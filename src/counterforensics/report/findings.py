@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from counterforensics.outcome import take_apart
-from counterforensics.ranking import LEARNED_AUC
+from counterforensics.outcome import LEARNED_AUC, take_apart
 from counterforensics.report import claims
 from counterforensics.report.labels import manipulation_label
 from counterforensics.report.results import Results

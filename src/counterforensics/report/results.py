@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from counterforensics.errors import StudyError
-from counterforensics.outcome import OPERATING_COLUMNS, PLANNED, ROW_COLUMNS, TRAINING_COLUMNS, Outcome
-from counterforensics.ranking import LEARNED_AUC
+from counterforensics.outcome import LEARNED_AUC, OPERATING_COLUMNS, PLANNED, ROW_COLUMNS, TRAINING_COLUMNS, Outcome
 from counterforensics.report.labels import DETECTORS, EASY, HARD, Contest, Labels, ordered
 
 _ROW_TEXTS = ("study", "manipulation", "detector", "target", "attack", "label", "target_label", "attack_label")

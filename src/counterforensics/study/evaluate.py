@@ -19,7 +19,7 @@ from counterforensics.errors import PhotoError
 from counterforensics.evaluation import auc_interval, operating_points, rates
 from counterforensics.learning.accelerator import placed
 from counterforensics.manipulations.jpeg import JpegCompression
-from counterforensics.outcome import OPERATING_COLUMNS
+from counterforensics.outcome import LEARNED_AUC, OPERATING_COLUMNS
 from counterforensics.photos.folder import FolderPhoto, Found, find_photos
 from counterforensics.photos.inspection import Inspection
 from counterforensics.photos.jpeg_quality import BANDS, JpegQuality, band_of
@@ -27,7 +27,7 @@ from counterforensics.photos.patches import Indices, Patches, choose_cells, cut,
 from counterforensics.photos.remarks import summary
 from counterforensics.photos.splits import copies, lines_on_copies
 from counterforensics.pixels import Pixels
-from counterforensics.ranking import LEARNED_AUC, OPERATING_POINTS
+from counterforensics.ranking import OPERATING_POINTS
 from counterforensics.seeds import seed_for
 from counterforensics.study.planning import cells_seed
 from counterforensics.study.progress import Progress

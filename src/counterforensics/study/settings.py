@@ -31,7 +31,7 @@ from counterforensics.detectors import Recipe
 from counterforensics.errors import CounterforensicsError, StudyError, shown, unknown_name
 from counterforensics.files import at_home, read_regular
 from counterforensics.manipulations import Manipulation
-from counterforensics.names import MOST_COUNTED, number_text, whole_number
+from counterforensics.names import MOST_COUNTED, NAME, number_text, whole_number
 from counterforensics.outcome import default_labels
 from counterforensics.photos.patches import GRID, SIZE, Channels
 from counterforensics.study.yaml_file import MOST_BYTES, parse_yaml
@@ -42,7 +42,6 @@ LONGEST_NAME = 100
 MOST_LISTED = 1000  # parts, seeds or folders in one list
 MOST_ROWS = 1_000_000
 LARGEST_SEED = 2**63 - 1
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # What names of files may hold on every system.
 _LABEL = re.compile(r"[^\x00-\x1f\x7f/\\:*?\"<>|]+")
 
@@ -110,7 +109,7 @@ def _checked_whole(given: Any) -> int:
     """A whole number that is written as one: neither true nor 1_000, which Python takes, too."""
     try:
         return whole_number(given)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise ValueError("write a whole number") from None
 
 
@@ -118,7 +117,7 @@ def _checked_number(given: Any) -> float:
     """A number that is written as one."""
     try:
         return float(number_text(given))
-    except (ValueError, OverflowError):
+    except ValueError:
         raise ValueError("write a number") from None
 
 
@@ -130,13 +129,13 @@ def _checked_devices(given: Any) -> Any:
         return tuple(given)
     try:
         return whole_number(given)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise ValueError("write a number of devices, or a list of their names, [NAME, NAME]") from None
 
 
 def _checked_name(given: Any) -> str:
     """The name of a study, which names a folder, too."""
-    if not isinstance(given, str) or len(given) > LONGEST_NAME or not _NAME.fullmatch(given):
+    if not isinstance(given, str) or len(given) > LONGEST_NAME or not NAME.fullmatch(given):
         works = (
             f"a study's name has 1 to {LONGEST_NAME} letters, digits, dots, dashes and underscores, none of . - _ first"
         )

@@ -22,6 +22,7 @@ from counterforensics.attacks.base import (
     LearnedAttack,
     PreparedAttack,
     check_between,
+    check_choice,
     check_whole,
     check_yes_or_no,
 )
@@ -144,9 +145,8 @@ class GanRestoration(LearnedAttack[Generator]):
     name: ClassVar[str]
 
     def __post_init__(self) -> None:
-        for setting, value, known in (("size", self.size, SIZES), ("like", self.like, LIKE)):
-            if value not in known:
-                raise AttackError(f"{self.name}: {setting} must be {' or '.join(known)}, got {value!r}")
+        check_choice(self.name, "size", self.size, SIZES)
+        check_choice(self.name, "like", self.like, LIKE)
         check_whole(self.name, "steps", self.steps, 0, 10_000_000, "")
         check_whole(self.name, "pairs_per_step", self.pairs_per_step, 0, 4096, "")
         check_between(self.name, "adversarial", self.adversarial, 0, 1e6)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from counterforensics.ranking import LEARNED_AUC
+from counterforensics.outcome import LEARNED_AUC
 from counterforensics.report.labels import manipulation_label
 from counterforensics.report.results import Results
 
