@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from counterforensics.detectors.base import Network, Recipe, Start
 from counterforensics.detectors.spam_start import fit_to_spam
 from counterforensics.detectors.training import TrainingSchedule, fit
-from counterforensics.errors import PixelError, StudyError, shown
+from counterforensics.errors import PixelError, StudyError
 from counterforensics.features.spam import DIMENSION
 from counterforensics.learning.accelerator import PRECISIONS
 from counterforensics.learning.layer_rates import RULES, parameter_groups
 from counterforensics.learning.layers import project
 from counterforensics.learning.monitor import SILENT, TrainingMonitor
-from counterforensics.names import check_count
+from counterforensics.names import check_choice, check_count
 from counterforensics.photos.patches import Pairs
 
 OPTIMISERS = ("adamw", "sgd")
@@ -128,8 +128,7 @@ class DeepRecipe(Recipe):
                 raise StudyError(f"{name}: {setting}=0 leaves the network untrained; give a rate above 0")
         words = {"optimiser": OPTIMISERS, "precision": PRECISIONS, "lr_rule": RULES, "start": STARTS, "learns": LEARNED}
         for setting, known in words.items():
-            if given[setting] not in known:
-                raise StudyError(f"{name}: {setting} must be {' or '.join(known)}, got {shown(given[setting])}")
+            check_choice(name, setting, given[setting], known)
 
     @property
     def gives_verdicts(self) -> bool:
