@@ -44,8 +44,8 @@ def _few(results: Results) -> Iterator[str]:
     fewest = min((count.low for count in counts if count), default=_FEW)
     if fewest < _FEW:
         yield (
-            f"Some thresholds come from only {fewest:.0f} held-out pristine patches. With fewer than {_FEW} patches, "
-            "the threshold for 1 % is the largest of their logits."
+            f"Some thresholds come from {fewest:.0f} held-out pristine patches alone. Of fewer than {_FEW} the "
+            "threshold for 1 % lets none through."
         )
 
 
