@@ -43,9 +43,8 @@ def learning_table(results: Results) -> Table | None:
 
 def _row(results: Results, role: str, manipulation: str, part: str) -> Row | None:
     """One detector or start over its seeds; None where there is no line of it."""
-    lines = results.trainings(role, part)
-    lines = lines[lines["manipulation"] == manipulation]
-    if not len(lines):
+    lines = results.trained(role, manipulation, part)
+    if lines is None:
         return None
 
     def cell(column: str, text: Callable[[float], str], *more: str) -> Cell:
