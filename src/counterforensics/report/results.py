@@ -65,6 +65,11 @@ class Results:
         return cls(outcome.rows, outcome.trainings, Labels.of(outcome))
 
     @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every manipulation with every detector."""
+        return [(manipulation, detector) for manipulation in self.manipulations for detector in self.detectors]
+
+    @property
     def contests(self) -> list[Contest]:
         """Every (target, attack) in the rows: attacks as they came, their targets in the paper's order."""
         return ordered_contests((target, attack) for _, target, attack in self._concealed if attack)
