@@ -12,6 +12,7 @@ import reprlib
 from collections.abc import Iterable
 
 LONGEST_GIVEN = 120  # letters of what was given that a message repeats
+_LONGEST_SAID = 300  # letters of what somebody else says that a message repeats
 _MOST_KNOWN = 100  # names that a message lists
 _ROOM = reprlib.Repr()
 _ROOM.maxstring = _ROOM.maxother = _ROOM.maxlong = LONGEST_GIVEN
@@ -83,6 +84,25 @@ def printable(text: str) -> str:
     'a\\\\x1b[2J b\\\\udcff'
     """
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
+
+
+def in_one_line(said: object) -> str:
+    """The beginning of what somebody else says, without line breaks.
+
+    >>> in_one_line(ValueError("not\\n  this")), len(in_one_line("n" * 1000))
+    ('not this', 300)
+    """
+    return " ".join(str(said).split())[:_LONGEST_SAID]
+
+
+def reason_of(error: BaseException) -> str:
+    """The type of a foreign error and what it says, as `in_one_line`.
+
+    >>> reason_of(ValueError("not\\nthis")), reason_of(TimeoutError())
+    ('ValueError: not this', 'TimeoutError')
+    """
+    name = type(error).__name__
+    return in_one_line(f"{name}: {error}") if str(error).strip() else name
 
 
 def unknown_name(kind: str, given: str, known: Iterable[str]) -> NameNotFoundError:

@@ -19,7 +19,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar, get_origin, get_type_hints
 
-from counterforensics.errors import CounterforensicsError, PlugInError, StudyError, shown, unknown_name
+from counterforensics.errors import (
+    CounterforensicsError,
+    PlugInError,
+    StudyError,
+    in_one_line,
+    reason_of,
+    shown,
+    unknown_name,
+)
 from counterforensics.files import is_file
 from counterforensics.sources import is_foreign, source_digest
 
@@ -30,7 +38,6 @@ LONGEST_TEXT = 2000  # letters of a text form
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of a part or a study
 _ENTRY_POINT = re.compile(r"[\w.]+\s*:\s*[\w.]+\s*(\[.*\])?")
-_LONGEST_REASON = 300  # letters of a foreign error that are repeated
 
 
 class Part:
@@ -160,7 +167,7 @@ class Registry(Mapping[str, type[AnyPart]]):
             if _is_being_imported(point):
                 found.is_complete = False
                 return
-            line = f"the plug-in {point.name!r} ({place}) cannot be used: {_in_one_line(error)}"
+            line = f"the plug-in {point.name!r} ({place}) cannot be used: {_reason(error)}"
             found.broken.setdefault(point.name, []).append(line)
         else:
             found.plug_ins[point.name] = PlugIn(part, distribution, source)
@@ -298,7 +305,7 @@ def build(kind: str, name: str, settings: Mapping[str, Any], known: Mapping[str,
     except Exception as error:
         if isinstance(known, Registry) and known.is_plug_in(factory):
             given = ",".join(f"{key}={value}" for key, value in settings.items())
-            raise StudyError(f"{name}{':' if given else ''}{given}: {_in_one_line(error)}") from error
+            raise StudyError(f"{name}{':' if given else ''}{given}: {_reason(error)}") from error
         raise
 
 
@@ -334,7 +341,7 @@ def _entry_points(group: str, found: _Found[Any]) -> list[EntryPoint]:
     try:
         points = entry_points(group=group)
     except Exception as error:  # a damaged file of any installed package
-        found.broken[""] = [f"no plug-ins can be read: an installed package is damaged ({_in_one_line(error)})"]
+        found.broken[""] = [f"no plug-ins can be read: an installed package is damaged ({_reason(error)})"]
         return []
     return sorted(points, key=lambda point: (point.name, _distribution_of(point), point.value))
 
@@ -425,11 +432,8 @@ def _check_setting(key: str, field: dataclasses.Field[Any], wanted: Any) -> None
         raise PlugInError(f"its setting {key!r} is of type {wanted.__name__} and has the default {field.default!r}")
 
 
-def _in_one_line(error: BaseException) -> str:
-    message = " ".join(str(error).split())[:_LONGEST_REASON]
-    if isinstance(error, PlugInError):
-        return message
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+def _reason(error: BaseException) -> str:
+    return in_one_line(error) if isinstance(error, PlugInError) else reason_of(error)
 
 
 def _settings_of(factory: type[Part]) -> dict[str, dataclasses.Field[Any]]:
@@ -449,7 +453,7 @@ def _hints_of(factory: type[Part]) -> dict[str, Any]:
         return get_type_hints(factory)
     except Exception as error:
         raise PlugInError(
-            f"a type in {factory.__name__} cannot be read ({_in_one_line(error)}); import it outside of TYPE_CHECKING"
+            f"a type in {factory.__name__} cannot be read ({_reason(error)}); import it outside of TYPE_CHECKING"
         ) from error
 
 

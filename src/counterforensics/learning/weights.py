@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from counterforensics import __version__, names, records
-from counterforensics.errors import CounterforensicsError, WeightsError
+from counterforensics.errors import CounterforensicsError, WeightsError, in_one_line, reason_of
 from counterforensics.files import read_regular
 from counterforensics.learning.fetching import download
 from counterforensics.learning.monitor import SavedNetwork
@@ -107,7 +107,7 @@ def read_record(folder: Path, kind: str = "detector") -> dict[str, Any]:
     if not isinstance(record, dict) or not {kind, "settings", "sha256"} <= record.keys():
         raise WeightsError(f"{path} is not the record of a {kind}; it lacks {kind}, settings or sha256")
     if record.get("format", FORMAT) != FORMAT:
-        written = _in_one_line(f"in format {record['format']} by version {record.get('version')}")
+        written = in_one_line(f"in format {record['format']} by version {record.get('version')}")
         raise WeightsError(f"{folder} was written {written}; this version, {__version__}, reads format {FORMAT}")
     _check_shape(record, kind, path)
     return record
@@ -141,8 +141,7 @@ def fetched(url: str, kind: str = "detector") -> Iterator[Path]:
             for name, most in ((record_of(kind), records.LIMIT), (TENSORS, MOST)):
                 download(files, f"{base.rstrip('/')}/{name}", Path(place) / name, most)
         except Exception as error:  # each file system has its own
-            reason = _in_one_line(f"{type(error).__name__}: {error}")
-            raise WeightsError(f"no {kind} could be read from {url} ({reason})") from error
+            raise WeightsError(f"no {kind} could be read from {url} ({reason_of(error)})") from error
         yield Path(place)
 
 
@@ -163,7 +162,7 @@ def load(folder: Path, known: Mapping[str, Any], kind: str = "detector") -> Any:
         _check_numbers(tensors, network.state_dict(), path)
         network.load_state_dict(tensors)
     except (CounterforensicsError, RuntimeError) as error:
-        raise WeightsError(f"{folder} holds another {kind} than its record says: {_in_one_line(error)}") from error
+        raise WeightsError(f"{folder} holds another {kind} than its record says: {in_one_line(error)}") from error
     _check_values(network, path, kind)
     network.facts = record.get("training", {})
     network.trained_for = str(record.get("manipulation", ""))
@@ -202,10 +201,5 @@ def _parse(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load(content)
     except safetensors.SafetensorError as error:
-        raise WeightsError(f"{path} is not a safetensors file ({_in_one_line(error)})") from error
+        raise WeightsError(f"{path} is not a safetensors file ({in_one_line(error)})") from error
     return tensors
-
-
-def _in_one_line(error: object) -> str:
-    """The beginning of what somebody else says, without line breaks."""
-    return " ".join(str(error).split())[:300]

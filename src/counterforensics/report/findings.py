@@ -13,12 +13,12 @@ from counterforensics.report.labels import manipulation_label
 from counterforensics.report.results import Results
 from counterforensics.report.tables.learned import (
     contest_notes,
-    marked,
+    target_label,
     unlearned_pairs,
     unlearned_targets,
     wholly_unlearned,
 )
-from counterforensics.report.tables.model import NONE, Column, Row, Table, number, percent, texts
+from counterforensics.report.tables.model import Column, Row, Table, number, percent, texts
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _overview_row(results: Results, target: str, attack: str) -> Row:
         cells += [_mean([fall.before for fall in part]), _mean([fall.after for fall in part])]
     cells.append(number(float(np.mean(qualities)) if qualities else None))
     unlearned = bool(unlearned_targets(results, target, attack))
-    shown = marked(results.labels.detector(target), mark=unlearned) if target else NONE
+    shown = target_label(results.labels, target, mark=unlearned)
     return Row("", (results.labels.attack(attack), shown), texts(cells), wholly_unlearned(results, target, attack))
 
 

@@ -178,6 +178,15 @@ def whatever_the_seed(attack: str) -> str:
     return f"{name}:{rest}" if rest else name
 
 
+def predicts_spam(part: str) -> bool:
+    """Whether that is a start that learns to predict the SPAM feature, which detects nothing.
+
+    >>> predicts_spam("xception:outputs=338,learns=spam"), predicts_spam("xception")
+    (True, False)
+    """
+    return take_apart(part)[1].get("learns") == "spam"
+
+
 def section(manipulation: str) -> str:
     """Which part of a table a manipulation stands in: the easy four, the challenging four, or the rest."""
     if manipulation in EASY:

@@ -52,6 +52,7 @@ class Results:
         self._judged = _grouped(frame, ["manipulation", "detector", "target", "attack"])
         self._concealed = _grouped(frame, ["manipulation", "target", "attack"])
         self._trainings = _typed(pd.DataFrame() if trainings is None else trainings, TRAINING_COLUMNS, _TRAINING_TEXTS)
+        self._trained = _grouped(self._trainings, ["role", "manipulation", "part"])
         self.labels = labels or Labels.of_rows(frame)
         self.manipulations = ordered(frame["manipulation"], (*EASY, *HARD))
         self.detectors = ordered(frame["detector"], DETECTORS)
@@ -61,6 +62,11 @@ class Results:
     def of(cls, outcome: Outcome) -> Results:
         """Those of a finished study."""
         return cls(outcome.rows, outcome.trainings, Labels.of(outcome))
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every manipulation with every detector."""
+        return [(manipulation, detector) for manipulation in self.manipulations for detector in self.detectors]
 
     @property
     def contests(self) -> list[Contest]:
@@ -95,15 +101,18 @@ class Results:
         """The lines of trainings.csv on one detector or generator: text columns without NaN, the others float64."""
         return self._trainings[(self._trainings["role"] == role) & (self._trainings["part"] == part)]
 
+    def trained(self, role: str, manipulation: str, part: str) -> pd.DataFrame | None:
+        """As `trainings`, for one manipulation alone; None where there is no such line."""
+        return self._trained.get((role, manipulation, part))
+
     def starts(self) -> list[tuple[str, str]]:
         """What detectors went on from and are no detectors themselves: manipulation and text form of each."""
-        lines = self._trainings[self._trainings["role"] == "start"]
-        return list(dict.fromkeys(zip(lines["manipulation"], lines["part"], strict=True)))
+        return [(manipulation, part) for role, manipulation, part in self._trained if role == "start"]
 
     def training(self, column: str, role: str, manipulation: str, part: str) -> Spread | None:
         """A figure of the trainings of one detector, generator or start over the seeds; None where no seed has it."""
-        lines = self.trainings(role, part)
-        return _spread(lines[lines["manipulation"] == manipulation], column)
+        lines = self.trained(role, manipulation, part)
+        return None if lines is None else _spread(lines, column)
 
     def unlearned(self, manipulation: str, detector: str) -> float | None:
         """The AUC on held-out photographs of a detector that has not learned under some seed; None of all others."""
@@ -116,11 +125,10 @@ class Results:
         The second is None where nothing tells how any of them ended.
         """
         rows = self._frame[(self._frame["attack"] == attack) & (self._frame["manipulation"] == manipulation)]
-        trained = self.trainings("generator", attack)
-        trained = trained[trained["manipulation"] == manipulation]
+        trained = self.trained("generator", manipulation, attack)
         # Of a training that failed there is no line, but the rows that it leaves empty.
-        seeds = {*rows["seed"].dropna(), *trained["seed"].dropna()}
-        return len(seeds), int((trained["ended"] == PLANNED).sum()) if len(trained) else None
+        seeds = {*rows["seed"].dropna(), *(() if trained is None else trained["seed"].dropna())}
+        return len(seeds), None if trained is None else int((trained["ended"] == PLANNED).sum())
 
     def counts(self, target: str, attack: str) -> tuple[str, str]:
         """How many pristine and manipulated patches stand behind each figure of a contest, as text."""

@@ -33,6 +33,7 @@ from counterforensics.report.labels import (
     Labels,
     manipulation_label,
     ordered,
+    predicts_spam,
     whatever_the_seed,
 )
 from counterforensics.report.tables.model import chunks
@@ -132,7 +133,7 @@ def _picture(key: str, title: str, learners: Sequence[_Learner], below: Legend) 
 
 
 def _predicts_spam(learner: _Learner) -> bool:
-    return any(take_apart(curve.part)[1].get("learns") == "spam" for curve in learner.curves)
+    return any(predicts_spam(curve.part) for curve in learner.curves)
 
 
 def _legend(curves: Sequence[Curve]) -> Legend:

@@ -11,7 +11,7 @@ import pandas as pd
 from counterforensics.outcome import take_apart
 from counterforensics.report.labels import Labels
 from counterforensics.report.results import Results
-from counterforensics.report.tables.learned import marked, unlearned_targets, wholly_unlearned
+from counterforensics.report.tables.learned import target_label, unlearned_targets, wholly_unlearned
 from counterforensics.report.tables.model import NONE, Column, Row, Table, number, percent, texts
 
 
@@ -115,5 +115,5 @@ def _row(labels: Labels, cost: AttackCost) -> Row:
     cells = [percent(value) for value in (*aimed, cost.others)]
     cells += [number(cost.psnr), number(cost.least_psnr)]
     cells += [percent(cost.changed), NONE if cost.seconds is None else f"{cost.seconds:.3g}"]
-    target = marked(labels.detector(cost.target), mark=cost.unlearned) if cost.target else NONE
+    target = target_label(labels, cost.target, mark=cost.unlearned)
     return Row("", (labels.attack(cost.attack), target), texts(cells), cost.grey)

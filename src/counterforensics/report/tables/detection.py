@@ -21,7 +21,7 @@ _HEADINGS = {
 
 def detection_table(results: Results, sample: Sample = UNKNOWN) -> Table | None:
     """FPR, TPR, ACC and AUC of every detector on every manipulation; None where the rows have no such figure."""
-    pairs = [(manipulation, detector) for manipulation in results.manipulations for detector in results.detectors]
+    pairs = results.pairs
     if not any(results.spread(name, *pair) for name in _HEADINGS for pair in pairs):
         return None
     columns = [Column(heading, name.upper()) for name, headings in _HEADINGS.items() for heading in headings]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from counterforensics.outcome import LEARNED_AUC
-from counterforensics.report.labels import manipulation_label
+from counterforensics.report.labels import Labels, manipulation_label
 from counterforensics.report.results import Results
+from counterforensics.report.tables.model import NONE
 
 MARK = "‡"
 NOT_LEARNED = "has not learned"
@@ -19,6 +20,11 @@ def marked(label: str, *, mark: bool) -> str:
     ('Median 7 × 7 ‡', 'Median 7 × 7')
     """
     return f"{label} {MARK}" if mark else label
+
+
+def target_label(labels: Labels, target: str, *, mark: bool) -> str:
+    """The target of a line as its label, marked or not; a dash where there is none."""
+    return marked(labels.detector(target), mark=mark) if target else NONE
 
 
 def unlearned_pairs(results: Results) -> list[tuple[str, str]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from counterforensics.outcome import ALL, take_apart
-from counterforensics.report.labels import manipulation_label, section
+from counterforensics.outcome import ALL
+from counterforensics.report.labels import manipulation_label, predicts_spam, section
 from counterforensics.report.results import Results, Spread
 from counterforensics.report.tables.learned import NOT_LEARNED, detection_notes
 from counterforensics.report.tables.model import NONE, Cell, Column, Row, Table, percent
@@ -15,8 +15,7 @@ _STARTS = "Starts"
 
 def learning_table(results: Results) -> Table | None:
     """What each training reached on held-out photographs, and what it went on from; None where nothing tells."""
-    pairs = [(manipulation, detector) for manipulation in results.manipulations for detector in results.detectors]
-    rows = [row for m, detector in pairs if (row := _row(results, "detector", m, detector))]
+    rows = [row for m, detector in results.pairs if (row := _row(results, "detector", m, detector))]
     rows += [row for m, part in results.starts() if (row := _row(results, "start", m, part))]
     if not rows:
         return None
@@ -44,9 +43,8 @@ def learning_table(results: Results) -> Table | None:
 
 def _row(results: Results, role: str, manipulation: str, part: str) -> Row | None:
     """One detector or start over its seeds; None where there is no line of it."""
-    lines = results.trainings(role, part)
-    lines = lines[lines["manipulation"] == manipulation]
-    if not len(lines):
+    lines = results.trained(role, manipulation, part)
+    if lines is None:
         return None
 
     def cell(column: str, text: Callable[[float], str], *more: str) -> Cell:
@@ -83,7 +81,7 @@ def _start(start: str, manipulation: str) -> str:
     if not start:
         return NONE
     learned = _learned(manipulation) if manipulation else "another network"
-    return f"predicts SPAM, {learned}" if take_apart(start)[1].get("learns") == "spam" else learned
+    return f"predicts SPAM, {learned}" if predicts_spam(start) else learned
 
 
 def _learned(manipulation: str) -> str:

@@ -15,8 +15,7 @@ _FEW = 100  # held-out patches: of fewer, 1 % is less than one
 
 def operating_points_table(results: Results) -> Table | None:
     """Accuracy at 0 and at best, AUC, TPR at few false alarms; None where the rows have no such figure."""
-    pairs = [(manipulation, detector) for manipulation in results.manipulations for detector in results.detectors]
-    rows = [_row(results, *pair) for pair in pairs if results.spread("best_acc", *pair)]
+    rows = [_row(results, *pair) for pair in results.pairs if results.spread("best_acc", *pair)]
     if not rows:
         return None
     columns = [Column("at 0", "Accuracy"), Column("at best", "Accuracy"), Column("AUC")]
@@ -39,8 +38,7 @@ def operating_points_table(results: Results) -> Table | None:
 
 def _few(results: Results) -> Iterator[str]:
     """A note on thresholds that come from too few patches."""
-    pairs = [(manipulation, detector) for manipulation in results.manipulations for detector in results.detectors]
-    counts = [results.training("validation_patches", "detector", *pair) for pair in pairs]
+    counts = [results.training("validation_patches", "detector", *pair) for pair in results.pairs]
     fewest = min((count.low for count in counts if count), default=_FEW)
     if fewest < _FEW:
         yield (

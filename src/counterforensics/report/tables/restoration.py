@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from counterforensics.report.labels import Contest, manipulation_label
 from counterforensics.report.results import Results
 from counterforensics.report.tables.cells import quality_cell
-from counterforensics.report.tables.learned import marked, target_notes
+from counterforensics.report.tables.learned import target_label, target_notes
 from counterforensics.report.tables.model import NONE, Cell, Column, Row, Table, percent, titled
 
 _TARGET = "target"
@@ -73,5 +73,5 @@ def _attacked(results: Results, manipulation: str, target: str, attack: str) -> 
         cells.append(Cell((percent(left.mean if left else None), *own)))
     cells += [quality_cell(results, name, manipulation, (target, attack)) for name in ("psnr", "psnr_pristine")]
     grey = results.unlearned(manipulation, target) is not None
-    labels = (results.labels.attack(attack), marked(results.labels.detector(target), mark=grey) if target else NONE)
+    labels = (results.labels.attack(attack), target_label(results.labels, target, mark=grey))
     return Row(manipulation_label(manipulation), labels, tuple(cells), grey)

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import fsspec
 
 from counterforensics import records
-from counterforensics.errors import StudyError
+from counterforensics.errors import StudyError, reason_of
 from counterforensics.files import at_home
 from counterforensics.learning.fetching import SECONDS_TO_ANSWER, within
 from counterforensics.study.store.folder import ENTRY, FolderStore, Store, digest_of, files_in, record_of
@@ -50,7 +50,7 @@ class RemoteStore(Store):
                 within(SECONDS_TO_ANSWER, self._probe)
         except Exception as error:
             raise StudyError(
-                f"cannot use the store {url} ({_reason(error)}); check the address, what its file system needs "
+                f"cannot use the store {url} ({reason_of(error)}); check the address, what its file system needs "
                 "installed (pip install 's3fs' for s3://), and its credentials"
             ) from error
         self.copies = FolderStore(_place_for_copies(self.url))
@@ -60,7 +60,7 @@ class RemoteStore(Store):
         try:
             within(SECONDS_TO_ANSWER, lambda: self.files.exists(self.base))
         except Exception as error:
-            raise StudyError(f"cannot read the store {self.url} ({_reason(error)}); check the address") from error
+            raise StudyError(f"cannot read the store {self.url} ({reason_of(error)}); check the address") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         """On another machine the store is opened anew, with that machine's credentials and folder for copies."""
@@ -231,7 +231,7 @@ class RemoteStore(Store):
             except Exception as error:
                 if wait is None or isinstance(error, PermissionError):
                     raise StudyError(
-                        f"the store {self.url} refuses ({_reason(error)}); finished work is kept: "
+                        f"the store {self.url} refuses ({reason_of(error)}); finished work is kept: "
                         "run the same command again"
                     ) from error
                 time.sleep(wait)
@@ -261,7 +261,3 @@ def _place_for_copies(url: str) -> Path:
     mine = Path(tempfile.gettempdir()) / f"counterforensics-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
     root = Path(os.environ.get("COUNTERFORENSICS_COPIES", mine))
     return root / hashlib.sha256(url.encode()).hexdigest()[:16]
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300] if str(error) else type(error).__name__

@@ -62,7 +62,11 @@ def is_readable(folder: Path) -> bool:
 
 def record_in(path: Path) -> Any:
     """The record that a task wrote; None if it is gone, or is not what tasks write under its name."""
-    return records.read(path, StudyError) if _is_as_written(path, None) else None
+    try:
+        record = records.read(path, StudyError)
+        return record if _RECORDS[path.name](record) else None
+    except (StudyError, MemoryError):
+        return None
 
 
 def _is_as_written(path: Path, patches: int | None) -> bool:
@@ -71,7 +75,7 @@ def _is_as_written(path: Path, patches: int | None) -> bool:
         if path.name in _ARRAYS:
             return _fits(path, *_ARRAYS[path.name], patches)
         if path.name in _RECORDS:
-            return _RECORDS[path.name](records.read(path, StudyError))
+            return record_in(path) is not None
         if path.name in _TRAINED:
             weights.read_record(path.parent, _TRAINED[path.name])
         return is_file(path)
