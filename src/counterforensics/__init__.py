@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 __version__ = version("counterforensics")
-__all__ = ["__version__", "load_detector"]
+__all__ = ["__version__", "attack_photo", "detect", "load_detector"]
 
 if TYPE_CHECKING:
     from counterforensics.detectors import load_detector
+    from counterforensics.sliding.attacking import attack_photo
+    from counterforensics.sliding.detecting import detect
+
+# Where each public name stands. It is loaded on first use: a report, or `--help`, needs no torch.
+_PLACES = {
+    "attack_photo": "counterforensics.sliding.attacking",
+    "detect": "counterforensics.sliding.detecting",
+    "load_detector": "counterforensics.detectors",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded on first use: a report, or `--help`, needs no torch.
-    if name == "load_detector":
-        from counterforensics.detectors import load_detector
-
-        return load_detector
+    if name in _PLACES:
+        return vars(import_module(_PLACES[name]))[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -265,6 +265,147 @@ def _table_of_shares(title: str, first: str, columns: dict[str, str], parts: dic
     return table
 
 
+DetectorNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--detector",
+        parser=_place,
+        metavar="DETECTOR",
+        help="A shipped detector (spam-svm, or spam-svm/median:7), or a folder; may be given several times.",
+    ),
+]
+PhotoFiles = Annotated[list[Path], typer.Argument(parser=at_home, metavar="PHOTO...", help="Files of photographs.")]
+Stride = Annotated[
+    int | None,
+    typer.Option(parser=_count("--stride", 10_000), metavar="N", help="Pixels between two patches that overlap."),
+]
+
+
+@app.command(epilog="Examples: `counterforensics detect photo.jpg` · `counterforensics detect *.jpg --maps maps`")
+def detect(
+    photos: PhotoFiles,
+    detector: DetectorNames = None,
+    manipulation: Annotated[
+        list[str] | None, typer.Option(help="Ask about this one alone, such as median:7; may be given several times.")
+    ] = None,
+    stride: Stride = None,
+    maps: Annotated[
+        Path | None, typer.Option(parser=at_home, metavar="DIR", help="Where to write a map for each detector.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What was done to a photograph, as a whole and where: every shipped detector answers."""
+    from counterforensics.sliding.detecting import judge_all, select
+    from counterforensics.study.progress import Progress
+
+    detectors = select(detector or [], manipulation or [])
+    with Progress(quiet=as_json).stage("detectors", len(photos) * len(detectors)) as advance:
+        found, left_out = judge_all(photos, detectors, stride=stride, maps=maps, done=advance)
+    if as_json:
+        _print_lines([json.dumps(found, indent=2)])
+    console = _Screen(stderr=as_json)
+    for one in [] if as_json else found:
+        console.print(_table_of_findings(one))
+        for finding in one["findings"]:
+            if finding["verdict"] == "no answer":
+                _say(console, "No answer", [f"{finding['detector']}: {finding['why']}"])
+        _say(console, "Note", one["remarks"])
+        _say(console, "Map", (finding["map"] for finding in one["findings"] if finding["map"]))
+    _say(console, "Left out", left_out)
+
+
+def _table_of_findings(one: dict[str, Any]) -> Table:
+    """A line for each detector, the manipulations one after the other."""
+    table = Table(title=printable(one["photo"]))
+    for heading in ("manipulation", "detector", "verdict", "patches flagged", "false alarms of the verdict"):
+        table.add_column(heading)
+    for finding in one["findings"]:
+        alarms, flagged = finding["false_alarms"], finding["flagged"]
+        share = "" if flagged is None else f"{flagged:.1%} of {finding['patches']}"
+        measured = (
+            ""
+            if alarms is None
+            else f"{alarms['rate']:.1%} of {alarms['photographs']} ({alarms['low']:.1%} to {alarms['high']:.1%})"
+        )
+        name = printable(finding["detector"].removesuffix(f"/{finding['manipulation']}"))
+        table.add_row(finding["manipulation"], name, finding["verdict"], share, measured)
+    return table
+
+
+def _region(given: str) -> tuple[int, int, int, int]:
+    """Four whole numbers.  Raises StudyError for anything else."""
+    with contextlib.suppress(ValueError):
+        x, y, width, height = (names.whole_number(part) for part in given.split(","))
+        return x, y, width, height
+    raise StudyError(f"--region must be X,Y,WIDTH,HEIGHT in whole pixels, got {shown(given)}")
+
+
+@app.command(
+    epilog="Example: `counterforensics attack photo.jpg --detector cozzolino2017/median:7 --attack pgd:epsilon=1 "
+    "--manipulate median:7 --out concealed.png`"
+)
+def attack(
+    photos: PhotoFiles,
+    detector: Annotated[
+        str,
+        typer.Option(parser=_place, metavar="DETECTOR", help="The target: a shipped detector, or a folder."),
+    ],
+    attack: Annotated[str, typer.Option(help="How to hide the traces, such as pgd:epsilon=1 or spam-descent.")],
+    out: Annotated[
+        Path, typer.Option(parser=at_home, metavar="FILE.png", help="A new file; for several photographs a folder.")
+    ],
+    manipulate: Annotated[str | None, typer.Option(help="Manipulate the photograph first, such as median:7.")] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,W,H", help="Manipulate and change these pixels alone: left, top, width, height."),
+    ] = None,
+    stride: Stride = None,
+    as_json: Json = False,
+) -> None:
+    """Hide the traces in a photograph from a detector, wherever it looks."""
+    from counterforensics.sliding.attacking import attack_all
+    from counterforensics.study.progress import Progress
+
+    progress = Progress(quiet=as_json)
+    place = None if region is None else _region(region)
+    with progress.stage("photographs", len(photos)) as advance:
+        found, left_out = attack_all(
+            photos,
+            out,
+            done=advance,
+            detector=detector,
+            attack=attack,
+            manipulate=manipulate,
+            region=place,
+            stride=stride,
+            say=progress.say,
+        )
+    if as_json:
+        _print_lines([json.dumps(found, indent=2)] if len(photos) > 1 else [json.dumps(found[0], indent=2)])
+    console = _Screen(stderr=as_json)
+    for one in [] if as_json else found:
+        console.print(_table_of_attacked(one))
+        _say(console, "Concealed", [one["out"]])
+    _say(console, "Left out", left_out)
+
+
+def _table_of_attacked(one: dict[str, Any]) -> Table:
+    """Which share of the patches each detector flags before and after, and what the attack changed."""
+    quality = "unchanged" if one["psnr"] is None else f"{one['psnr']:.2f} dB"
+    title = (
+        f"{one['photo']}: PSNR {quality}, SSIM {one['ssim']:.4f}, at most {one['largest_change']} grey levels, "
+        f"{one['seconds']:.1f} s; of {one['positions']} patches {one['left']} are left flagged"
+    )
+    table = Table(title=printable(title))
+    for heading in ("detector", "flagged before", "flagged after"):
+        table.add_column(heading)
+    for name, before in one["before"].items():
+        after = one["after"][name]
+        target = " (target)" if name == one["target"] else ""
+        table.add_row(printable(name) + target, *("" if share is None else f"{share:.1%}" for share in (before, after)))
+    return table
+
+
 @app.command(epilog="Example: `counterforensics photos ~/photos --json`")
 def photos(
     folder: Annotated[Path, typer.Argument(parser=at_home, metavar="DIR", help="Photographs in DIR/<device>/<photo>.")],
@@ -433,8 +574,8 @@ def _writing() -> Iterator[None]:
 class _Screen(Console):
     """A terminal that shows text as it is: no brackets or colons in a name are taken for markup."""
 
-    def __init__(self) -> None:
-        super().__init__(markup=False, emoji=False, highlight=False)
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
 
     def print(self, *objects: Any, **how: Any) -> None:
         """As `Console.print`; see `_writing`."""

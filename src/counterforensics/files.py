@@ -1,8 +1,11 @@
-"""Files that others wrote: only regular ones are read, and only as far as their size and a limit allow."""
+"""Files: of others only regular ones are read, as far as a limit allows; ours are written as a whole."""
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import stat
+import tempfile
 from pathlib import Path
 
 from counterforensics.errors import CounterforensicsError, StudyError, shown
@@ -61,3 +64,28 @@ def exists(path: Path) -> bool:
         return path.exists() or path.is_symlink()
     except (OSError, ValueError):
         return False
+
+
+def check_new(path: Path, error: type[CounterforensicsError]) -> None:
+    """Raise an `error` unless a new file can be written to `path`; the folders above it are made."""
+    if path.exists() or path.is_symlink():
+        raise error(f"{path} exists already; give another name, or remove it first")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as problem:
+        raise error(f"cannot write to {path.parent}: {problem.strerror}") from problem
+
+
+def write_whole(path: Path, content: bytes, error: type[CounterforensicsError]) -> None:
+    """Write a file as a whole or not at all.  Raises an `error` if it cannot be written."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with beside.open("xb") as file:
+            file.write(content)
+        beside.replace(path)
+    except OSError as problem:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise error(f"cannot write {path}: {problem.strerror}") from problem

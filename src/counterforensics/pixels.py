@@ -122,3 +122,16 @@ def luma_of_photo(photo: Pixels) -> Pixels:
         weighted = pixels[start : start + PIXELS_AT_ONCE].astype(np.int32) @ np.asarray(LUMA_WEIGHTS, dtype=np.int32)
         into[start : start + PIXELS_AT_ONCE] = (weighted + 500) // 1000
     return luma
+
+
+def luma_of_planes(photo: Pixels) -> Pixels:
+    """BT.601 luma of a stored photograph whose channels come first.
+
+    photo: uint8 [1 or 3, h, w]; one channel is luma already.  Returns uint8 [h, w].  Raises PixelError.
+
+    >>> luma_of_planes(np.full((3, 1, 2), 7, dtype=np.uint8)).tolist()
+    [[7, 7]]
+    """
+    if photo.ndim != 3 or photo.dtype != np.uint8 or photo.shape[0] not in (1, 3):
+        raise PixelError(f"a photograph must be uint8 [1 or 3, h, w], got {photo.dtype} of shape {photo.shape}")
+    return photo[0] if len(photo) == 1 else luma_of_photo(np.ascontiguousarray(photo.transpose(1, 2, 0)))

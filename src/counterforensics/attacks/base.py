@@ -93,6 +93,10 @@ class Attack(Part, ABC):
         """Whether it runs on a GPU where there is one, whatever its target does."""
         return False
 
+    def bounded(self, levels: int) -> Attack:
+        """The same attack with no pixel moved by more than so many grey levels; itself if no setting bounds it."""
+        return self
+
     def check_target(self, target: Detector) -> None:
         """Raise AttackError, and say what works, if this kind of detector cannot be attacked; weights do not matter."""
 

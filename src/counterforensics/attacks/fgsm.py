@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from torch import Tensor
 
@@ -30,6 +30,10 @@ class Fgsm(GradientAttack):
     def __post_init__(self) -> None:
         check_whole(self.name, "epsilon", self.epsilon, 1, 255, " of grey levels")
         check_loss(self.name, self.loss)
+
+    def bounded(self, levels: int) -> Fgsm:
+        """As `Attack.bounded`."""
+        return replace(self, epsilon=min(self.epsilon, levels))
 
     def conceal(self, patches: Tensor, detector: Detector, *, seed: int) -> Concealed:
         """As `GradientAttack.conceal`; nothing is left to chance."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -49,6 +49,10 @@ class Pgd(GradientAttack):
         check_between(self.name, "confidence", self.confidence, 0, math.inf)
         check_loss(self.name, self.loss)
         check_yes_or_no(self.name, "lattice", self.lattice)
+
+    def bounded(self, levels: int) -> Pgd:
+        """As `Attack.bounded`."""
+        return replace(self, epsilon=min(self.epsilon, levels))
 
     def conceal(self, patches: Tensor, detector: Detector, *, seed: int) -> Concealed:
         """As `GradientAttack.conceal`."""

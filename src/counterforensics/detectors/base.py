@@ -19,6 +19,9 @@ from counterforensics.learning.monitor import SILENT, SavedNetwork, TrainingMoni
 from counterforensics.names import Part
 from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import Pixels, check_pixels, to_pixels
+from counterforensics.positions import Positions
+
+PATCHES_AT_ONCE = 16  # of a photograph that is scanned
 
 
 @runtime_checkable
@@ -60,6 +63,8 @@ class Network(SavedNetwork):
     """A detector whose state is tensors: what a recipe builds, trains, saves and loads."""
 
     differentiable: bool = True
+    reads_rgb: bool = False  # whether it takes RGB patches alone; the others take luma, too
+    shares_overlap: bool = False  # whether `scan` computes once what overlapping patches share
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Have `logits` of every network, those of plug-ins among them, begin with one check of what it is given."""
@@ -74,6 +79,14 @@ class Network(SavedNetwork):
     def outputs(self, pixels: Tensor) -> Tensor:
         """One logit for each manipulation that the network tells from pristine: float32 [n, outputs], mostly 1."""
         return self.logits(pixels)[:, None]
+
+    def scan(self, photo: Pixels, positions: Positions) -> npt.NDArray[np.float32]:
+        """The logit at every position of a stored photograph, uint8 [c, h, w]: float32 of `positions.shape`.
+
+        Every patch is judged by itself, unless the network computes what overlapping patches share once.
+        Raises PixelError, or WeightsError for a logit that is not finite.
+        """
+        return score(self, positions.batches(photo, PATCHES_AT_ONCE)).reshape(positions.shape)
 
     def select_output(self, output: int) -> Network:
         """The network with this one of its outputs."""

@@ -14,20 +14,23 @@ from functools import partial
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from counterforensics.detectors.base import Network, Recipe, Start
-from counterforensics.detectors.spam_head import LinearHead, check_svm, fit_head, unit_features
+from counterforensics.detectors.spam_head import LinearHead, check_svm, fit_head, scan_logits, unit_features
 from counterforensics.detectors.training import TrainingSchedule, fit, squared_hinge
 from counterforensics.errors import StudyError
 from counterforensics.features.merging import CODES
+from counterforensics.features.sliding import sliding_soft_s3_spam14hv
 from counterforensics.features.soft import Quantiser, exact_quantiser, merge, residuals, soft_s3_spam14hv
 from counterforensics.learning.monitor import SILENT, TrainingMonitor
 from counterforensics.names import check_choice, check_count
 from counterforensics.photos.patches import Pairs
-from counterforensics.pixels import luma, to_pixels
+from counterforensics.pixels import Pixels, luma, luma_of_planes, to_pixels
+from counterforensics.positions import Positions
 
 VALIDATIONS = 3
 
@@ -54,6 +57,8 @@ class CozzolinoNetwork(Network):
 class ProductNetwork(CozzolinoNetwork):
     """Residual filters and, for each, five levels and five offsets: 28 parameters before the linear layer."""
 
+    shares_overlap = True
+
     def __init__(self, alpha: float, normalisation: str) -> None:
         super().__init__(alpha, normalisation)
         exact = exact_quantiser()
@@ -64,6 +69,12 @@ class ProductNetwork(CozzolinoNetwork):
         """As `CozzolinoNetwork.feature`."""
         quantiser = Quantiser(self.taps, self.levels, self.offsets)
         return soft_s3_spam14hv(luma(pixels), quantiser, alpha=self.alpha)
+
+    def scan(self, photo: Pixels, positions: Positions) -> npt.NDArray[np.float32]:
+        """As `Network.scan`; each pixel's co-occurrences are computed once."""
+        plane, quantiser = luma_of_planes(photo), Quantiser(self.taps, self.levels, self.offsets)
+        features = partial(sliding_soft_s3_spam14hv, plane, quantiser=quantiser, alpha=self.alpha)
+        return scan_logits(self.head, features, positions)
 
 
 class FreeNetwork(CozzolinoNetwork):

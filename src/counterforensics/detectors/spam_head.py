@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from counterforensics.detectors.base import LinearInSpam
+from counterforensics.detectors.base import LinearInSpam, check_logits
 from counterforensics.detectors.linear_svm import Rows, fit_linear_svm, moments
-from counterforensics.errors import AttackError, StudyError, TrainingError
+from counterforensics.errors import AttackError, StudyError, TrainingError, WeightsError
 from counterforensics.features.spam import DIMENSION, s3_spam14hv
 from counterforensics.names import check_choice
 from counterforensics.pixels import Pixels, luma
+from counterforensics.positions import Positions
 
 NORMALISATIONS = ("sqrt", "l2")
 
@@ -77,6 +81,27 @@ def spam_features(patches: Pixels) -> Tensor:
     """Exact SPAM features of the luma of stored patches: uint8 [n, c, h, w] -> float32 [n, 338]."""
     planes = luma(torch.from_numpy(patches).float())[:, 0].round().to(torch.uint8)
     return torch.from_numpy(s3_spam14hv(planes.numpy()))
+
+
+def scan_logits(
+    head: LinearHead, features: Callable[[Positions], Iterator[npt.NDArray[np.float32]]], positions: Positions
+) -> npt.NDArray[np.float32]:
+    """The logits of a head at all positions, float32 of `positions.shape`, in bands on as many threads as torch has.
+
+    features: gives the features of each row of positions, float32 [c, 338].  Raises WeightsError for a logit that is
+    not finite.
+    """
+
+    def of_band(band: Positions) -> npt.NDArray[np.float32]:
+        with torch.no_grad():
+            rows = [head(torch.from_numpy(row)).numpy() for row in features(band)]
+        return np.stack(rows)
+
+    bands = positions.bands(torch.get_num_threads())
+    with ThreadPoolExecutor(len(bands)) as pool:
+        logits = np.concatenate(list(pool.map(of_band, bands)))
+    check_logits(torch.from_numpy(logits).flatten(), logits.size, head, WeightsError)
+    return logits
 
 
 def unit_features(batches: Iterable[Pixels], feature: Callable[[Pixels], Tensor], normalisation: str) -> Rows:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,19 +17,23 @@ from counterforensics.detectors.spam_head import (
     check_svm,
     fit_head,
     linear_in_spam,
+    scan_logits,
     spam_features,
     unit_features,
 )
+from counterforensics.features.sliding import sliding_s3_spam14hv
 from counterforensics.features.spam import s3_spam14hv
 from counterforensics.learning.monitor import SILENT, TrainingMonitor
 from counterforensics.photos.patches import Pairs
-from counterforensics.pixels import luma
+from counterforensics.pixels import Pixels, luma, luma_of_planes
+from counterforensics.positions import Positions
 
 
 class SpamSvmDetector(Network):
     """A linear SVM's decision function over exact SPAM features of the luma."""
 
     differentiable = False
+    shares_overlap = True
 
     def __init__(self, normalisation: str) -> None:
         super().__init__()
@@ -39,6 +45,11 @@ class SpamSvmDetector(Network):
         features = torch.from_numpy(s3_spam14hv(planes)).to(pixels.device)
         with torch.no_grad():
             return torch.as_tensor(self.head(features))
+
+    def scan(self, photo: Pixels, positions: Positions) -> npt.NDArray[np.float32]:
+        """As `Network.scan`; each pixel is counted once."""
+        plane = luma_of_planes(photo)
+        return scan_logits(self.head, lambda band: sliding_s3_spam14hv(plane, band), positions)
 
     def spam_score(self) -> LinearInSpam:
         """As `ScoredBySpam.spam_score`."""

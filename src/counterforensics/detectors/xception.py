@@ -69,6 +69,7 @@ class XceptionNetwork(DeepNetwork):
     def __init__(self, channels: str, start_filters: str, outputs: int) -> None:
         super().__init__()
         self.channels = channels
+        self.reads_rgb = channels == "rgb"
         self.start_filters = start_filters
         self.entry = nn.Sequential(
             *(nn.Conv2d(3, 32, 3, 2, bias=False), GhostBatchNorm2d(32), nn.ReLU()),

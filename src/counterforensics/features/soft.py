@@ -51,6 +51,11 @@ def residuals(pixels: Tensor, taps: Tensor) -> tuple[Tensor, Tensor]:
     if min(pixels.shape[2:]) < SMALLEST_SIDE:
         size = "x".join(map(str, pixels.shape[2:]))
         raise PixelError(f"SPAM needs patches of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}, got {size}")
+    return filtered(pixels, taps)
+
+
+def filtered(pixels: Tensor, taps: Tensor) -> tuple[Tensor, Tensor]:
+    """`residuals` of pixels of any size from 5x5 on."""
     x = pixels[:, 0]
     rows, columns = x[:, 2:-2], x[:, :, 2:-2]
     width, height = x.shape[2] - 4, x.shape[1] - 4

@@ -81,6 +81,14 @@ class FolderPhoto:
         return content
 
 
+def photo_at(path: str | Path) -> FolderPhoto:
+    """The photograph in one file, of whatever device.  Raises PhotoError if it is no file that can be read."""
+    place = at_home(path, PhotoError)
+    if place.suffix.lower() not in FORMATS:
+        raise PhotoError(f"{place}: {place.suffix or 'a file without a suffix'} is not read; {_WORKING}")
+    return FolderPhoto(place.parent.name, place, hashlib.sha256(_content(place)).hexdigest())
+
+
 @dataclass(frozen=True)
 class Found:
     """What a search of photo folders gave."""
