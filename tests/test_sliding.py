@@ -224,7 +224,7 @@ def test_a_detector_without_a_question_is_refused(tmp_path: Path, photo: np.ndar
 
     network = SpamSvmDetector("sqrt")
     with torch.no_grad():
-        network.head.weight += 1
+        network.head.weight.add_(1)
     weights.save(network, tmp_path, name="spam-svm", settings=SpamSvm(), record={})
     with pytest.raises(WeightsError, match="does not say which manipulation it looks for"):
         detect(photo, detectors=[str(tmp_path)])
