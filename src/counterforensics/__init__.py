@@ -6,10 +6,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 __version__ = version("counterforensics")
-__all__ = ["__version__", "load_detector"]
+__all__ = ["__version__", "load_detector", "read_photo"]
 
 if TYPE_CHECKING:
     from counterforensics.detectors import load_detector
+    from counterforensics.photos.folder import read_photo
 
 
 def __getattr__(name: str) -> Any:
@@ -18,4 +19,8 @@ def __getattr__(name: str) -> Any:
         from counterforensics.detectors import load_detector
 
         return load_detector
+    if name == "read_photo":
+        from counterforensics.photos.folder import read_photo
+
+        return read_photo
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ from pathlib import Path
 from counterforensics import records, versions
 from counterforensics.errors import NameNotFoundError, PhotoError
 from counterforensics.photos.base import Photo
-from counterforensics.photos.folder import find_photos
+from counterforensics.photos.folder import find_photos, format_of
 from counterforensics.photos.inspection import Inspection, inspect
 from counterforensics.photos.remarks import summary
 from counterforensics.photos.simulated import SimulatedPhoto, simulated_photos
@@ -127,6 +127,7 @@ def _remembered(photo: Photo, store: Store) -> Inspection:
     if isinstance(photo, SimulatedPhoto):
         return inspect(photo)
     decoder = {name: versions.PIXELS[name] for name in versions.DECODER}
+    decoder |= versions.readers_of(format_of(photo))
     key = hashlib.sha256(f"inspection {_VERSION} {photo.digest} {decoder}".encode()).hexdigest()
     found = _recorded(store.folder(key) / _RECORD) if store.has(key) else None
     if found is not None:
