@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError, features
 
-from counterforensics.errors import PhotoError
+from counterforensics.errors import PhotoError, in_one_line
 from counterforensics.files import at_home, read_regular
 from counterforensics.photos import heif_file
 from counterforensics.photos.base import Photo
@@ -46,7 +46,6 @@ _CHECKS = {
     **dict.fromkeys(("JPEG", "MPO"), check_jpeg),
     "PNG": check_png,
     "WEBP": check_webp,
-    "AVIF": heif_file.check_boxes,
 }
 _ROWS_AT_ONCE = 256
 # What Pillow raises for files that are damaged.
@@ -98,7 +97,7 @@ class FolderPhoto:
         try:
             return quality_of(self._content())
         except (*_DAMAGED, Image.DecompressionBombError) as error:
-            raise PhotoError(f"{self.path}: not a picture whose headers can be read ({error})") from error
+            raise PhotoError(f"{self.path}: not a picture whose headers can be read ({in_one_line(error)})") from error
 
     def _content(self) -> bytes:
         content = _content(self.path)
@@ -245,20 +244,31 @@ def examine(content: bytes, path: Path) -> tuple[Pixels, tuple[str, ...]]:
     except PhotoError as error:
         raise PhotoError(f"{path}: {error}") from error
     except _DAMAGED as error:
-        detail = f" ({error})" if str(error) else ""
+        detail = f" ({in_one_line(error)})" if str(error) else ""
         raise PhotoError(f"{path}: truncated or damaged{detail}") from error
 
 
 def _opened(content: bytes, path: Path) -> Image.Image:
-    """A file opened; its format is told by its first bytes where a reader of it may be missing.  Raises PhotoError."""
+    """A file opened.  Raises PhotoError, and what Pillow raises.
+
+    Of the formats that Pillow may lack, or that it opens by much code, the first bytes tell before it is asked.
+    """
     found = "WEBP" if is_webp(content) else heif_file.format_by_boxes(content)
-    if found:
-        _check_format(found, path)
+    if not found:
+        return Image.open(io.BytesIO(content))
+    _check_format(found, path)
+    if found != "WEBP":
+        if heif_file.pixels_in(content) > MAX_PIXELS:
+            raise PhotoError(_BOMB)
+        heif_file.check_boxes(content)
     if found == "HEIF":
         return heif_file.open_heif(content)
-    if found and not features.check(found.lower()):
+    if not features.check(found.lower()):
         raise PhotoError(f"the installed Pillow reads no {found}; pip install --upgrade pillow brings one that does")
-    return Image.open(io.BytesIO(content))
+    try:
+        return Image.open(io.BytesIO(content))
+    except UnidentifiedImageError as error:
+        raise PhotoError("truncated or damaged (its headers cannot be read)") from error
 
 
 def _check_format(held: str, path: Path) -> None:

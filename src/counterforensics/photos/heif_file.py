@@ -25,6 +25,7 @@ _FULL = 4  # bytes in front of the content of some boxes: a version and flags
 
 NO_EXTRA = "HEIF photographs need the extra heif: pip install 'counterforensics[heif]'"
 
+_SEQUENCE_HEADER, _LONGEST_HEADER = 1, 256  # the kind of a unit of AV1, and bytes
 _CODED = (b"hvc1", b"av01")  # items by HEVC and by AV1
 _TURNS = (b"irot", b"imir")  # properties that a reader turns and mirrors by
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
@@ -67,11 +68,22 @@ def format_by_boxes(content: bytes) -> str:
 
 def check_boxes(content: bytes) -> None:
     """Raise PhotoError, without a path, if the primary picture of a HEIF or AVIF file is not whole or not of 8 bits."""
-    _check(content, _read(content))
+    items = _read(content)
+    coded = [item for item in _made_of(items, items.primary) if items.kinds.get(item) in _CODED]
+    if not coded:
+        kind = items.kinds.get(items.primary, b"").decode("latin-1")
+        raise PhotoError(f"its picture is coded as {kind!r}; HEVC (hvc1) and AV1 (av01) work")
+    for item in coded:
+        if _is_deep(content, items, item):
+            raise PhotoError("more than 8 bits a channel; only 8-bit RGB or greyscale photographs work")
+        data = _data(content, items, item)
+        # The reader of AVIF files would scale the picture to the size that the file says.
+        if items.kinds[item] == b"av01" and _size(content, items, item) != size_of_av1(data):
+            raise _damaged("the compressed data are of another size than the file says")
 
 
 def open_heif(content: bytes) -> Image.Image:
-    """A HEIF file, checked as by `check_boxes` and opened as Pillow opens others; it lies as it is stored.
+    """A HEIF file that passes `check_boxes`, opened as Pillow opens others; it lies as it is stored.
 
     The reader of HEIF files turns and mirrors as the file says.  Here the file says nothing: the properties that do so
     are taken from its items.  Raises PhotoError, without a path, also if the extra `heif` is not installed.
@@ -81,7 +93,6 @@ def open_heif(content: bytes) -> Image.Image:
     except ImportError as error:
         raise PhotoError(NO_EXTRA) from error
     items = _read(content)
-    _check(content, items)
     upright = bytearray(content)
     for place, length, number in items.entries:
         if number and items.properties[number - 1].name in _TURNS:
@@ -93,32 +104,78 @@ def open_heif(content: bytes) -> Image.Image:
 def pixels_in(content: bytes) -> int:
     """How many pixels the primary picture of a HEIF or AVIF file has by its properties.  Raises PhotoError."""
     items = _read(content)
-    for box in _properties(items, items.primary):
-        if box.name == b"ispe":
-            width, height = struct.unpack_from(">II", content, box.start + 4)
-            return int(width * height)
-    raise _damaged("its picture has no size")
+    width, height = _size(content, items, items.primary)
+    return width * height
+
+
+def size_of_av1(data: bytes) -> tuple[int, int]:
+    """Width and height of a picture by AV1, from its sequence header (AV1 specification, 5.3 to 5.5).
+
+    data: units, each a header of one byte or two, its length, its content.  Raises PhotoError if none is such a header.
+    """
+    place = 0
+    while place < len(data):
+        kind, extended, sized = data[place] >> 3 & 15, data[place] >> 2 & 1, data[place] >> 1 & 1
+        place += 1 + extended
+        length = shift = 0
+        while sized and place < len(data) and shift <= 28:
+            length |= (data[place] & 127) << shift
+            shift += 7
+            place += 1
+            sized = data[place - 1] >> 7
+        if kind == _SEQUENCE_HEADER:
+            return _size_in_header(data[place : place + length])
+        place += length
+    raise _damaged("the compressed data have no header")
+
+
+def _size_in_header(header: bytes) -> tuple[int, int]:
+    bits = "".join(f"{byte:08b}" for byte in header[:_LONGEST_HEADER]) + "0" * 64
+    place = 0
+
+    def take(count: int) -> int:
+        nonlocal place
+        place += count
+        return int(bits[place - count : place] or "0", 2)
+
+    take(4)  # profile, and whether it is a still picture
+    if take(1):
+        take(5)  # level
+    elif take(1):
+        raise PhotoError("an unusual AVIF, with times as in a film")
+    else:
+        delays = take(1)
+        for _ in range(take(5) + 1):
+            take(12)
+            take(1 if take(5) > 7 else 0)  # tier, of high levels
+            take(4 if delays and take(1) else 0)
+    sides = take(4) + 1, take(4) + 1
+    return take(sides[0]) + 1, take(sides[1]) + 1
 
 
 def _damaged(reason: str) -> PhotoError:
     return PhotoError(f"truncated or damaged ({reason})")
 
 
-def _check(content: bytes, items: _Items) -> None:
-    coded = [item for item in _made_of(items, items.primary) if items.kinds.get(item) in _CODED]
-    if not coded:
-        kind = items.kinds.get(items.primary, b"").decode("latin-1")
-        raise PhotoError(f"its picture is coded as {kind!r}; HEVC (hvc1) and AV1 (av01) work")
-    for item in coded:
-        if _is_deep(content, items, item):
-            raise PhotoError("more than 8 bits a channel; only 8-bit RGB or greyscale photographs work")
-        if not items.extents.get(item):
-            raise _damaged("a part of the picture is nowhere in the file")
-        for start, length in items.extents[item]:
-            if start + length > len(content):
-                raise _damaged("the compressed data end before the picture does")
-            if bytes(HOLE) in content[start : start + length]:
-                raise _damaged("the compressed data have a hole of zeros")
+def _data(content: bytes, items: _Items, item: int) -> bytes:
+    """The compressed data of an item.  Raises PhotoError if they are not whole."""
+    if not items.extents.get(item):
+        raise _damaged("a part of the picture is nowhere in the file")
+    if any(start + length > len(content) for start, length in items.extents[item]):
+        raise _damaged("the compressed data end before the picture does")
+    data = b"".join(content[start : start + length] for start, length in items.extents[item])
+    if bytes(HOLE) in data:
+        raise _damaged("the compressed data have a hole of zeros")
+    return data
+
+
+def _size(content: bytes, items: _Items, item: int) -> tuple[int, int]:
+    """Width and height of an item, as the file says.  Raises PhotoError if it says none."""
+    for box in _properties(items, item):
+        if box.name == b"ispe" and box.end - box.start >= 12:
+            width, height = struct.unpack_from(">II", content, box.start + _FULL)
+            return width, height
+    raise _damaged("its picture has no size")
 
 
 def _made_of(items: _Items, item: int) -> list[int]:
