@@ -139,7 +139,9 @@ def test_photos_tells_people_the_same(command: Command, photos: Path) -> None:
     answer = command("photos", photos)
     assert answer.status == 0
     assert answer.out.count("2 of 192x160") == 4
-    assert f"Cannot be used: {bad}: not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file, whatever its name says\n" in answer.out
+    assert (
+        f"Cannot be used: {bad}: not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file, whatever its name says\n" in answer.out
+    )
 
 
 def test_photos_names_copies_and_what_is_unusual(command: Command, photos: Path) -> None:

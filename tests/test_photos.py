@@ -120,10 +120,7 @@ WORKING = "JPEG, PNG, TIFF, WebP, AVIF and HEIF photographs work"
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        *(
-            (f"device-0/a{suffix}", f"{suffix} is not read; {WORKING}")
-            for suffix in (".jxl", ".DNG", ".gif", ".heics")
-        ),
+        *((f"device-0/a{suffix}", f"{suffix} is not read; {WORKING}") for suffix in (".jxl", ".DNG", ".gif", ".heics")),
         ("device-0/notes.txt", f".txt is not read; {WORKING}"),
         ("device-0/IMG_0001", f"a file without a suffix is not read; {WORKING}"),
         ("raw-only/a.CR3", f".CR3 is not read; {WORKING}"),

@@ -23,7 +23,7 @@ from counterforensics.photos.jpeg_quality import JpegQuality, quality_of
 from counterforensics.photos.png_file import check_png
 from counterforensics.photos.remarks import remarks_on
 from counterforensics.photos.tiff_file import prepare_tiff
-from counterforensics.photos.webp_file import check_webp, is_webp
+from counterforensics.photos.webp_file import check_chunks, check_webp, is_webp
 from counterforensics.pixels import Pixels
 
 # What Pillow logs comes as an error or as a remark of ours, too; a log that somebody sets up still gets it.
@@ -257,7 +257,9 @@ def _opened(content: bytes, path: Path) -> Image.Image:
     if not found:
         return Image.open(io.BytesIO(content))
     _check_format(found, path)
-    if found != "WEBP":
+    if found == "WEBP":
+        check_chunks(content)
+    else:
         if heif_file.pixels_in(content) > MAX_PIXELS:
             raise PhotoError(_BOMB)
         heif_file.check_boxes(content)

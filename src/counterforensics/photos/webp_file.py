@@ -31,8 +31,13 @@ def is_webp(content: bytes) -> bool:
     return content[:4] == b"RIFF" and content[8:_HEADER] == b"WEBP"
 
 
+def check_chunks(content: bytes) -> None:
+    """Raise PhotoError, without a path, if a chunk of a WebP file is cut off, or none holds a picture."""
+    _picture(content)
+
+
 def is_lossy(content: bytes) -> bool:
-    """Whether the first picture of a WebP file was compressed with loss.  Raises PhotoError as `check_webp`."""
+    """Whether the first picture of a WebP file was compressed with loss.  Errors as for `check_chunks`."""
     return _picture(content)[0] == _LOSSY
 
 
