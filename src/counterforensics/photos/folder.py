@@ -249,9 +249,9 @@ def examine(content: bytes, path: Path) -> tuple[Pixels, tuple[str, ...]]:
 
 
 def _opened(content: bytes, path: Path) -> Image.Image:
-    """A file opened.  Raises PhotoError, and what Pillow raises.
+    """A file, opened.  Raises PhotoError, and whatever Pillow raises.
 
-    Of the formats that Pillow may lack, or that it opens by much code, the first bytes tell before it is asked.
+    WebP, AVIF and HEIF files are known by their first bytes, because the installed Pillow may not read them.
     """
     found = "WEBP" if is_webp(content) else heif_file.format_by_boxes(content)
     if not found:

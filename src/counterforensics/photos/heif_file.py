@@ -1,12 +1,12 @@
-"""HEIF and AVIF files: whether what they hold is whole, how deep its channels are, and how it lies.
+"""HEIF and AVIF files: whether their picture is whole, how many bits a channel has, and reading it without a rotation.
 
-Both are boxes inside boxes: a length, a name of four letters, the content (ISO/IEC 14496-12). The box `meta` says which
-items there are and where their bytes lie; one item is the primary picture (ISO/IEC 23008-12). HEVC codes the items of a
-HEIF file (`.heic`), AV1 those of an AVIF file. A picture that is a grid consists of other items.
+Such a file consists of boxes inside boxes. A box has a length, a name of four letters and a content (ISO/IEC 14496-12).
+The box `meta` lists the items of the file and the places of their bytes. One item is the primary picture (ISO/IEC
+23008-12). HEVC codes the items of a HEIF file (`.heic`), AV1 those of an AVIF file. A picture may be a grid of items.
 
-Neither HEVC nor AV1 has a checksum here. But every byte must be in the file, and a run of `HOLE` or more zero bytes
-inside the data is damage: HEVC breaks up all runs of three zeros (ITU-T H.265, 7.4.2), and AV1 writes none longer than
-a few bytes, even for a picture of one colour (measured).
+The data have no checksum. But every byte must be in the file, and a run of `HOLE` or more zero bytes inside the data is
+damage: HEVC breaks up every run of three zeros (ITU-T H.265, 7.4.2), and AV1 writes no run longer than 3 bytes, even
+for a picture of one colour (measured).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NO_EXTRA = "HEIF photographs need the extra heif: pip install 'counterforensics[
 
 _SEQUENCE_HEADER, _LONGEST_HEADER = 1, 256  # the kind of a unit of AV1, and bytes
 _CODED = (b"hvc1", b"av01")  # items by HEVC and by AV1
-_TURNS = (b"irot", b"imir")  # properties that a reader turns and mirrors by
+_TURNS = (b"irot", b"imir")  # properties: a rotation, a reflection
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 _AVIF_BRANDS = (b"avif", b"avis")
 _EITHER_BRANDS = (b"mif1", b"msf1", b"mif2", b"miaf")
@@ -77,16 +77,17 @@ def check_boxes(content: bytes) -> None:
         if _is_deep(content, items, item):
             raise PhotoError("more than 8 bits a channel; only 8-bit RGB or greyscale photographs work")
         data = _data(content, items, item)
-        # The reader of AVIF files would scale the picture to the size that the file says.
+        # The AVIF decoder would scale the picture to the size in the box.
         if items.kinds[item] == b"av01" and _size(content, items, item) != size_of_av1(data):
             raise _damaged("the compressed data are of another size than the file says")
 
 
 def open_heif(content: bytes) -> Image.Image:
-    """A HEIF file that passes `check_boxes`, opened as Pillow opens others; it lies as it is stored.
+    """A HEIF file that passes `check_boxes`, opened as Pillow opens others, and not turned.
 
-    The reader of HEIF files turns and mirrors as the file says.  Here the file says nothing: the properties that do so
-    are taken from its items.  Raises PhotoError, without a path, also if the extra `heif` is not installed.
+    The HEIF decoder rotates and mirrors a picture by two properties of its item, `irot` and `imir`.  This function
+    removes both from all items of a copy of the file, so the pixels are those that the file stores.  Raises PhotoError,
+    without a path, also if the extra `heif` is not installed.
     """
     try:
         from pillow_heif import HeifImageFile

@@ -14,7 +14,7 @@ from counterforensics.photos.webp_file import is_lossy
 SEVERAL = "several pictures in one file, of which the first counts"
 PROFILE = "a colour profile (ICC), which is not applied"
 JPEG_INSIDE = "JPEG inside a TIFF file"
-LOSSY = "compressed with loss, and not as JPEG (WebP, AVIF or HEIF): the traces in its noise are others"
+LOSSY = "a lossy format other than JPEG (WebP, AVIF or HEIF), whose compression changes the noise in another way"
 SCREENSHOT = "a screenshot, as its name says"
 EDITED = "saved by an editor, not by a camera"
 

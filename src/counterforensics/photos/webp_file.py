@@ -1,10 +1,10 @@
 """WebP files: whether what they hold is whole, and whether it was compressed with loss.
 
 A WebP file is a RIFF file: chunks with a name and a length. The picture is a `VP8 ` chunk, compressed with loss, or a
-`VP8L` chunk, compressed without (RFC 9649). Neither has a checksum. A decoder that has lost its place, as in a hole or
-in a tail of zeros, needs more bytes or fewer than there are. It says so where there are too few. Where there are too
-many, it stays silent. So here it is asked for the same picture without the last `SPARE` bytes, which it must refuse.
-The encoder of libwebp leaves at most 3 bytes that its decoder does not need (measured).
+`VP8L` chunk, compressed without (RFC 9649). Neither has a checksum. Where data are missing or damaged, the decoder
+loses its place, and then needs more bytes than there are, or fewer. It reports an error only if there are too few. So
+the check decodes the picture again without the last `SPARE` bytes of its data: for a whole file the decoder must refuse
+this. A file by libwebp holds at most 3 bytes that the decoder does not need (measured).
 """
 
 from __future__ import annotations

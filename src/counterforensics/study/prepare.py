@@ -37,7 +37,8 @@ class Prepared:
 
     splits: Mapping[int, Split]  # by seed
     found: Mapping[str, Inspection]  # what each photograph is, by digest
-    left_out: tuple[str, ...]  # photographs that cannot be used, and what is odd about the others
+    left_out: tuple[str, ...]  # photographs that cannot be used, each with its reason
+    notes: tuple[str, ...]  # what is unusual about the photographs that are used
     plan: Plan
 
 
@@ -52,7 +53,7 @@ def prepare(study: Study, store: Store, workers: int, progress: Progress) -> Pre
     left_out = (*unreadable, *inspected.left_out)
     splits, notes = _splits(study, inspected, left_out)
     notes += summary({photo.where: inspected.found[photo.digest].remarks for photo in inspected.photos})
-    return Prepared(splits, inspected.found, (*left_out, *notes), plan_study(study, splits, inspected.found))
+    return Prepared(splits, inspected.found, left_out, tuple(notes), plan_study(study, splits, inspected.found))
 
 
 def cores() -> int:
