@@ -382,6 +382,46 @@ def test_any_boxes_are_read_or_refused(content: bytes, place: int) -> None:
                 ask(changed)
 
 
+def _box(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(content)) + name + content
+
+
+def _hostile(places: bytes, parts: int) -> bytes:
+    """A HEIF file of an item 1 that is made of many others, with `places` as its table of places."""
+    items = range(2, 2 + parts)
+    kinds = b"".join(_box(b"infe", struct.pack(">IHH4s", 2 << 24, item, 0, b"hvc1")) for item in items)
+    references = _box(b"dimg", struct.pack(f">HH{parts}H", 1, parts, *items))
+    settings = _box(b"ipco", _box(b"ispe", struct.pack(">III", 0, 64, 64)) + _box(b"hvcC", bytes(23)))
+    has = b"".join(struct.pack(">HBBB", item, 2, 1, 2) for item in (1, *items))
+    meta = (
+        bytes(4)
+        + _box(b"pitm", struct.pack(">IH", 0, 1))
+        + _box(b"iinf", struct.pack(">IH", 0, parts) + kinds)
+        + _box(b"iref", bytes(4) + references)
+        + _box(b"iprp", settings + _box(b"ipma", struct.pack(">II", 0, 1 + parts) + has))
+        + _box(b"iloc", places)
+    )
+    return _box(b"ftyp", b"heic\0\0\0\0heic") + _box(b"meta", meta) + bytes(range(1, 256)) * 4000
+
+
+@pytest.mark.parametrize(
+    ("places", "parts", "reason"),
+    [
+        (struct.pack(">IBBH", 0, 0, 0, 1) + struct.pack(">HHH", 2, 0, 65535), 1, "parts of the data have no length"),
+        (
+            struct.pack(">IBBH", 0, 0x44, 0, 1) + struct.pack(">HHH", 2, 0, 999) + struct.pack(">II", 9, 10**6) * 999,
+            1,
+            "the same bytes are given as data more than once",
+        ),
+        (struct.pack(">IBBH", 0, 0x44, 0, 0), 1001, "whose picture has more than 1,000 parts"),
+        (struct.pack(">IBBH", 0, 0x44, 0, 0), 1000, "a part of the picture is nowhere in the file"),
+    ],
+)
+def test_boxes_that_would_take_time_or_memory_without_end_are_refused(places: bytes, parts: int, reason: str) -> None:
+    with pytest.raises(PhotoError, match=reason):
+        decode(_hostile(places, parts), Path("a.heic"))
+
+
 # --- folders, studies and evaluations
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 from counterforensics.errors import PhotoError
 
 HOLE = 16  # bytes
+MOST_PARTS = 1000  # of one picture, the limit of libheif, too; each takes time
 _FULL = 4  # bytes in front of the content of some boxes: a version and flags
 
 NO_EXTRA = "HEIF photographs need the extra heif: pip install 'counterforensics[heif]'"
@@ -164,6 +165,8 @@ def _data(content: bytes, items: _Items, item: int) -> bytes:
         raise _damaged("a part of the picture is nowhere in the file")
     if any(start + length > len(content) for start, length in items.extents[item]):
         raise _damaged("the compressed data end before the picture does")
+    if sum(length for _, length in items.extents[item]) > len(content):
+        raise _damaged("the same bytes are given as data more than once")
     data = b"".join(content[start : start + length] for start, length in items.extents[item])
     if bytes(HOLE) in data:
         raise _damaged("the compressed data have a hole of zeros")
@@ -180,11 +183,15 @@ def _size(content: bytes, items: _Items, item: int) -> tuple[int, int]:
 
 
 def _made_of(items: _Items, item: int) -> list[int]:
-    """An item and all that it is made of, each once."""
-    found = [item]
-    for one in found:
-        found += [part for part in dict.fromkeys(items.parts.get(one, ())) if part not in found]
-    return found
+    """An item and all that it is made of, each once.  Raises PhotoError for more than `MOST_PARTS`."""
+    found, waiting = {item: None}, [item]
+    while waiting:
+        new = dict.fromkeys(part for part in items.parts.get(waiting.pop(), ()) if part not in found)
+        found |= new
+        waiting += new
+        if len(found) > MOST_PARTS + 1:
+            raise PhotoError(f"an unusual file, whose picture has more than {MOST_PARTS:,} parts")
+    return [*found]
 
 
 def _properties(items: _Items, item: int) -> list[_Box]:
@@ -318,7 +325,10 @@ def _read_places(cursor: _Cursor, items: _Items, data: int) -> None:
         cursor.take(2)  # another file
         base = cursor.take(more_sizes >> 4) + (data if method else 0)
         places = items.extents[item] = []
-        for _ in range(cursor.take(2)):
+        count = cursor.take(2)
+        if count > 1 and not sizes & 15:
+            raise _damaged("parts of the data have no length")
+        for _ in range(count):
             cursor.take(index)
             start, length = base + cursor.take(sizes >> 4), cursor.take(sizes & 15)
             places.append((start, length or max(0, len(cursor.content) - start)))
