@@ -20,6 +20,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from counterforensics.photos.remarks import LOSSY
 from counterforensics.study.settings import load_study
 from counterforensics.study.store.folder import FolderStore
 from counterforensics.study.tasks import JUDGE, MEASURE
@@ -101,11 +102,11 @@ BAD: dict[str, tuple[bytes, str]] = {
     "empty-half.jpg": (WHOLE[: len(WHOLE) // 2].ljust(len(WHOLE), b"\0"), "truncated or damaged ("),
     "hole.jpg": (WHOLE[:3000].ljust(3000 + 4096, b"\0") + WHOLE[3000 + 4096 :], "truncated or damaged ("),
     "blown-up.jpg": (blown_up(WHOLE), "truncated or damaged (the compressed data end before the picture does)"),
-    "really-a-gif.jpg": (encoded(picture(52), "GIF"), "the file holds GIF; only JPEG, PNG and TIFF photographs work"),
-    "header-only.jpg": (encoded(picture(51), "JPEG")[:2], "not a JPEG, PNG or TIFF file"),
+    "really-a-gif.jpg": (encoded(picture(52), "GIF"), "the file holds GIF; only JPEG, PNG, TIFF, WebP"),
+    "header-only.jpg": (encoded(picture(51), "JPEG")[:2], "not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file"),
     "empty.jpg": (b"", "the file is empty (0 bytes)"),
     "really-a-png.jpg": (encoded(picture(52), "PNG"), "mislabelled, the file holds PNG; rename it"),
-    "really-text.jpg": (b"hello", "not a JPEG, PNG or TIFF file, whatever its name says"),
+    "really-text.jpg": (b"hello", "not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file, whatever its name says"),
     "cmyk.jpg": (encoded(picture(53), "JPEG", "CMYK"), "colour mode CMYK; only 8-bit RGB or greyscale"),
     "palette.png": (encoded(picture(54), "PNG", "P"), "colour mode P; only 8-bit RGB or greyscale"),
     "deep.png": (deep(".png", 3), "more than 8 bits a channel; only 8-bit RGB or greyscale"),
@@ -113,6 +114,9 @@ BAD: dict[str, tuple[bytes, str]] = {
     "deep.tif": (deep(".tif", 3), "more than 8 bits a channel; only 8-bit RGB or greyscale"),
     "transparent.png": (transparent(), "has transparent pixels; only opaque photographs work"),
     "bomb.png": (bomb(), "pixels, refused as a bomb"),
+    "cut.webp": (encoded(picture(56), "WEBP")[:-100], "truncated or damaged (it has "),
+    "text.HEIC": (b"hello", "not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file, whatever its name says"),
+    "film.mov": (b"film", ".mov is not read; JPEG, PNG, TIFF, WebP, AVIF and HEIF photographs work"),
 }
 GOOD: dict[str, bytes] = {
     "grey.jpg": encoded(picture(60), "JPEG", "L"),
@@ -121,6 +125,7 @@ GOOD: dict[str, bytes] = {
     "lzw.tiff": encoded(picture(63), "TIFF"),
     "side-of-160.jpg": encoded(picture(64, 160, 1600), "JPEG"),
     "shouting.JPG": encoded(picture(65), "JPEG"),
+    "web.WebP": encoded(picture(66), "WEBP"),
 }
 # Too small is bad for cutting patches only; `photos` shows its size.
 SMALL = encoded(picture(55, 127, 300), "PNG")
@@ -192,6 +197,7 @@ def test_run_lists_bad_photographs_and_uses_the_others(
     lines = [line for line in answer.out.splitlines() if line.startswith("Left out: ")]
     found = reasons([line.removeprefix("Left out: ") for line in lines], mixed)
     check(found, REASONS | {"small.png": "127x300 is smaller than 128x128, which a patch needs"})
+    assert f"Note: {mixed}/device-1/web.WebP: {LOSSY}\n" in answer.out
     (row,) = (tmp_path / "out" / "rows.csv").read_text(encoding="utf-8").splitlines()[1:]
     count = 2 * (2 + len(GOOD))
     assert row.startswith(f"tiny,0,jpeg:70,spam-svm,,,spam-svm,,,{count},{count},")
@@ -423,9 +429,11 @@ def test_a_study_names_every_file_that_it_leaves_out_and_says_what_is_unusual(
     for _ in range(2):  # the second time from what is remembered
         answer = command("plan", study, "--out", tmp_path / "out", "--json")
         assert (answer.status, answer.err) == (0, "")
-        lines = json.loads(answer.out)["left_out"]
-        assert [line.partition(": ")[0].removeprefix(f"{photos}/") for line in lines] == [
-            *("device-0/raw.dng", "phone/one.heic", "phone/two.HEIC", "readme.txt"),
-            "device-1/p3-0.png and 2 more",
-        ]
-        assert lines[-1].endswith(": a colour profile (ICC), which is not applied")
+        found = json.loads(answer.out)
+        named = [line.partition(": ")[0].removeprefix(f"{photos}/") for line in found["left_out"]]
+        assert named == ["device-0/raw.dng", "readme.txt", "phone/one.heic", "phone/two.HEIC"]
+        first = f"{photos}/device-1/p3-0.png"
+        assert found["notes"] == [f"{first} and 2 more: a colour profile (ICC), which is not applied"]
+    printed = command("plan", study, "--out", tmp_path / "out").out
+    assert f"Note: {first} and 2 more: a colour profile" in printed
+    assert f"Left out: {first}" not in printed

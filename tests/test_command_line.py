@@ -123,7 +123,7 @@ def test_photos_lists_devices_sizes_and_files_that_cannot_be_used(command: Comma
     assert list(found) == ["folder", "devices", "unusable", "copies", "remarks"]
     assert found["copies"] == found["remarks"] == []
     assert found["folder"] == str(photos)
-    assert found["unusable"] == [f"{bad}: not a JPEG, PNG or TIFF file, whatever its name says"]
+    assert found["unusable"] == [f"{bad}: not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file, whatever its name says"]
     assert list(found["devices"]) == [f"device-{number}" for number in range(4)]
     for entries in found["devices"].values():
         assert [(entry["photo"], entry["width"], entry["height"]) for entry in entries] == [
@@ -139,7 +139,9 @@ def test_photos_tells_people_the_same(command: Command, photos: Path) -> None:
     answer = command("photos", photos)
     assert answer.status == 0
     assert answer.out.count("2 of 192x160") == 4
-    assert f"Cannot be used: {bad}: not a JPEG, PNG or TIFF file, whatever its name says\n" in answer.out
+    assert (
+        f"Cannot be used: {bad}: not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file, whatever its name says\n" in answer.out
+    )
 
 
 def test_photos_names_copies_and_what_is_unusual(command: Command, photos: Path) -> None:

@@ -31,7 +31,7 @@ import pytest
 import safetensors.torch
 import torch
 import yaml
-from PIL import Image
+from PIL import Image, features
 
 from counterforensics import attacks, detectors, load_detector, manipulations
 from counterforensics.attacks.gan_restoration import GENERATORS, load_generator, restore
@@ -491,6 +491,9 @@ def encoded() -> tuple[tuple[str, bytes], ...]:
             for how in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg")
         ),
         ("tif", "L", {}),
+        ("webp", "RGB", {}),
+        ("webp", "RGBA", {"lossless": True}),
+        *(("avif", mode, {"speed": 10}) for mode in ("RGB", "L") if features.check("avif")),
     )
     found = []
     for number, (suffix, mode, options) in enumerate(ways):
@@ -498,7 +501,7 @@ def encoded() -> tuple[tuple[str, bytes], ...]:
         exif = Image.Exif()
         exif[0x0112], exif[0x010F] = 6, "maker"
         image = Image.fromarray(picture(number)).convert(mode)
-        image.save(stream, {"jpg": "JPEG", "png": "PNG", "tif": "TIFF"}[suffix], exif=exif, **options)
+        image.save(stream, {"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix.upper()), exif=exif, **options)
         found.append((suffix, stream.getvalue()))
     return tuple(found)
 
@@ -583,10 +586,15 @@ def patched_tiff(content: bytes, draw: Draw) -> bytes:
     return content[:at] + struct.pack(f"{order}HHII", *entry) + content[at + 12 :]
 
 
+def changed_header(content: bytes, draw: Draw) -> bytes:
+    """Other bytes among the first 400, where the boxes of an AVIF file stand, and the chunks of a WebP file begin."""
+    return changed_bytes(content[:400], draw) + content[400:]
+
+
 def fuzz_photographs(draw: Draw, folder: Path) -> None:
     """A photograph's file: looked for in its folder, decoded, inspected, and asked how it is compressed."""
     suffix, content = one_of(draw, encoded())
-    patched = {"jpg": patched_jpeg, "png": patched_png, "tif": patched_tiff}[suffix]
+    patched = {"jpg": patched_jpeg, "png": patched_png, "tif": patched_tiff}.get(suffix, changed_header)
     if draw.random() < 0.6:
         content = patched(content, draw)
     if draw.random() < 0.5:

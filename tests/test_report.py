@@ -674,7 +674,9 @@ class Balance(HTMLParser):
 @pytest.fixture(scope="module")
 def outcome() -> Outcome:
     small = simulate(("median:7", "blur:0.5"), ("spam-svm", "bayar2016"), (("bayar2016", "fgsm"), ("", "gan-kim")))
-    return dataclasses.replace(small, failures=("train xception: <no memory>",), left_out=("x.jpg: truncated",))
+    return dataclasses.replace(
+        small, failures=("train xception: <no memory>",), left_out=("x.jpg: truncated",), notes=("y.jpg: odd",)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -692,6 +694,7 @@ def test_the_page_stands_alone_and_is_well_formed(page: Path) -> None:
     assert all(address.startswith("data:image/png;base64,") for address in balance.addresses)
     assert not re.search(r"https?://|<script|@import|url\(", text)
     assert "&lt;none&gt; &amp; &#34;nowhere&#34;" in text
+    assert "<li>y.jpg: odd</li>" in text
     assert "train xception: &lt;no memory&gt;" in text
     assert "x.jpg: truncated" in text
 

@@ -563,7 +563,8 @@ def test_too_few_photographs_left_name_the_first_reason(photos: Path, tmp_path: 
         run_study(study, tmp_path / "out")
     assert str(caught.value) == (
         "the split needs at least 1 to train and 2 to test, but there are photographs of 1 devices; 6 left out, "
-        f"the first: {photos / 'device-1' / 'one.jpg'}: not a JPEG, PNG or TIFF file, whatever its name says"
+        f"the first: {photos / 'device-1' / 'one.jpg'}: "
+        "not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file, whatever its name says"
     )
 
 

@@ -7,10 +7,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 __version__ = version("counterforensics")
-__all__ = ["__version__", "attack_photo", "detect", "load_detector"]
+__all__ = ["__version__", "attack_photo", "detect", "load_detector", "read_photo"]
 
 if TYPE_CHECKING:
     from counterforensics.detectors import load_detector
+    from counterforensics.photos.folder import read_photo
     from counterforensics.sliding.attacking import attack_photo
     from counterforensics.sliding.detecting import detect
 
@@ -19,6 +20,7 @@ _PLACES = {
     "attack_photo": "counterforensics.sliding.attacking",
     "detect": "counterforensics.sliding.detecting",
     "load_detector": "counterforensics.detectors",
+    "read_photo": "counterforensics.photos.folder",
 }
 
 

@@ -121,6 +121,7 @@ def run(
         console.print(table)
     _say(console, "Has not learned", not_learned(outcome))
     _say(console, "Left out", outcome.left_out)
+    _say(console, "Note", outcome.notes)
     _say(console, "Failed", outcome.failures)
     _say(console, "Rows", [str(folder / "rows.csv")])
     _say(console, "Report", [str(report)])
@@ -169,6 +170,7 @@ def plan(
     unknown = (f"{kind} {name}" for kind, cost in found.kinds.items() for name in cost.unknown)
     _say(console, "No duration is known of", unknown)
     _say(console, "Left out", found.left_out)
+    _say(console, "Note", found.notes)
 
 
 def _duration(seconds: float) -> str:

@@ -180,6 +180,7 @@ class Outcome:
     photos: pd.DataFrame  # device, photo, role (train, validation, test), digest, width, height, patches
     provenance: Mapping[str, str]  # versions, seeds, command, time: label -> text
     left_out: Sequence[str] = field(default=())  # photographs that could not be used, each with its reason
+    notes: Sequence[str] = field(default=())  # what is unusual about the photographs that were used
     failures: Sequence[str] = field(default=())  # tasks that failed, each with its reason: the holes in the tables
     spectra: Sequence[Spectra] = field(default=())
     times: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(TIME_COLUMNS)))

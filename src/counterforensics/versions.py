@@ -13,7 +13,7 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import cv2
 import numpy as np
@@ -48,6 +48,27 @@ PIXELS: Mapping[str, str] = {
 }
 
 DECODER = ("Pillow", "libjpeg in Pillow")  # of them what reads photographs
+
+
+def readers_of(form: str) -> dict[str, str]:
+    """The versions of what reads photographs of a format alone, beside `DECODER`; they decide no others.
+
+    form: a name as Pillow has it (`photos.folder.FORMATS`).
+
+    >>> readers_of("JPEG"), list(readers_of("WEBP"))
+    ({}, ['libwebp in Pillow'])
+    """
+    if form == "HEIF":
+        try:
+            return {"pillow-heif": version("pillow-heif")}
+        except PackageNotFoundError:
+            return {"pillow-heif": UNKNOWN}
+    if form in ("WEBP", "AVIF"):
+        name = form.lower()
+        known = features.version(name) if features.check(name) else None
+        return {f"lib{name} in Pillow": str(known or UNKNOWN)}
+    return {}
+
 
 # What workers of one run have in common. A torch for processors and one for GPUs are the same release.
 ALL: Mapping[str, str] = {

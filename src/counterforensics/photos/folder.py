@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError, features
 
-from counterforensics.errors import PhotoError
+from counterforensics.errors import PhotoError, in_one_line
 from counterforensics.files import at_home, read_regular
+from counterforensics.photos import heif_file
+from counterforensics.photos.base import Photo
 from counterforensics.photos.jpeg_file import check_jpeg
 from counterforensics.photos.jpeg_quality import JpegQuality, quality_of
 from counterforensics.photos.png_file import check_png
 from counterforensics.photos.remarks import remarks_on
 from counterforensics.photos.tiff_file import prepare_tiff
+from counterforensics.photos.webp_file import check_chunks, check_webp, is_webp
 from counterforensics.pixels import Pixels
 
 # What Pillow logs comes as an error or as a remark of ours, too; a log that somebody sets up still gets it.
@@ -34,11 +37,19 @@ FORMATS = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
     ".png": "PNG",
     **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+    ".webp": "WEBP",
+    ".avif": "AVIF",
+    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIF"),
 }
-_WORKING = "JPEG, PNG and TIFF photographs work"
+_WORKING = "JPEG, PNG, TIFF, WebP, AVIF and HEIF photographs work"
+_CHECKS = {
+    **dict.fromkeys(("JPEG", "MPO"), check_jpeg),
+    "PNG": check_png,
+    "WEBP": check_webp,
+}
 _ROWS_AT_ONCE = 256
 # What Pillow raises for files that are damaged.
-_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, MemoryError)
+_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, MemoryError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,20 @@ class FolderPhoto:
         """Its path."""
         return str(self.path)
 
+    def pixels(self) -> int:
+        """How many pixels the file says that it has; 0 where it cannot be told, which decoding will say."""
+        try:
+            if format_of(self) == "HEIF":
+                return heif_file.pixels_in(_content(self.path))
+            if not self.path.is_file():
+                return 0
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with Image.open(self.path) as image:
+                    return image.width * image.height
+        except Exception:  # whatever a decoder raises
+            return 0
+
     def read(self) -> Pixels:
         """The photograph, uint8 [h, w, 3].  Raises PhotoError if it cannot be used or is no longer the same file."""
         return self.examine()[0]
@@ -72,7 +97,7 @@ class FolderPhoto:
         try:
             return quality_of(self._content())
         except (*_DAMAGED, Image.DecompressionBombError) as error:
-            raise PhotoError(f"{self.path}: not a picture whose headers can be read ({error})") from error
+            raise PhotoError(f"{self.path}: not a picture whose headers can be read ({in_one_line(error)})") from error
 
     def _content(self) -> bytes:
         content = _content(self.path)
@@ -89,6 +114,11 @@ def photo_at(path: str | Path) -> FolderPhoto:
     return FolderPhoto(place.parent.name, place, hashlib.sha256(_content(place)).hexdigest())
 
 
+def format_of(photo: Photo) -> str:
+    """What the file of a photograph must hold by its suffix, as `FORMATS` names it; "" for one that is in no file."""
+    return FORMATS.get(photo.path.suffix.lower(), "") if isinstance(photo, FolderPhoto) else ""
+
+
 @dataclass(frozen=True)
 class Found:
     """What a search of photo folders gave."""
@@ -98,7 +128,7 @@ class Found:
 
 
 def find_photos(folders: Sequence[Path]) -> Found:
-    """All photographs of `DIR/<device>/<photo>.{jpg,jpeg,jpe,jfif,png,tif,tiff}`, sorted by device and file name.
+    """All photographs of `DIR/<device>/<photo>`, by their suffix (see `FORMATS`), sorted by device and file name.
 
     A device that stands in several folders is one device. Every other file is left out with its reason: another
     format, a place beside the device folders, or impossible to open. A folder inside a device folder is left out as a
@@ -168,7 +198,7 @@ def _why_empty(folder: Path, others: Sequence[str]) -> str:
     loose = any(path.suffix.lower() in FORMATS and path.is_file() for path in _visible(folder))
     what = "photographs but no device folders" if loose else "no photographs"
     found = f" ({len(others)} left out, the first: {others[0]})" if others else ""
-    return f"{folder} holds {what}; photographs stand in {folder}/<device>/<photo>.{{jpg,jpeg,png,tif,tiff}}{found}"
+    return f"{folder} holds {what}; photographs stand in {folder}/<device>/<photo>.{{jpg,png,tif,...}}{found}"
 
 
 def _content(path: Path) -> bytes:
@@ -176,6 +206,18 @@ def _content(path: Path) -> bytes:
     if not content:
         raise PhotoError(f"{path}: the file is empty (0 bytes)")
     return content
+
+
+def read_photo(path: str | Path) -> Pixels:
+    """One photograph from its file, as those of a folder are read: uint8 [h, w, 3], RGB.
+
+    path: the file; its suffix says its format (`FORMATS`).  The pixels are those that the file stores, in the grid of
+    the sensor: no rotation, no colour management.  Of several pictures in one file the first is read, of a HEIF file
+    the primary one.  Raises PhotoError, in one line that begins with the path, for every file that a folder of
+    photographs would leave out: docs/photographs.md lists the reasons.
+    """
+    where = at_home(path, PhotoError)
+    return decode(_content(where), where)
 
 
 def decode(content: bytes, path: Path) -> Pixels:
@@ -193,33 +235,56 @@ def examine(content: bytes, path: Path) -> tuple[Pixels, tuple[str, ...]]:
         with warnings.catch_warnings():
             # Pillow warns on the way to its limit and again about harmless metadata; its errors are what counts.
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content)) as image:
-                _check_format(image, path)
+            with _opened(content, path) as image:
+                _check_format(str(image.format), path)
                 if image.width * image.height > MAX_PIXELS:
                     raise PhotoError(_BOMB)
-                remarks = remarks_on(image, path)
+                remarks = remarks_on(image, path, content)
                 if isinstance(image, TiffImagePlugin.TiffImageFile):
                     prepare_tiff(image, content)
-                elif image.format == "PNG":
-                    check_png(content)
-                else:
-                    check_jpeg(content)
+                elif image.format in _CHECKS:
+                    _CHECKS[image.format](content)
                 return _rgb(image), remarks
     except Image.DecompressionBombError as error:
         raise PhotoError(f"{path}: {_BOMB}") from error
     except UnidentifiedImageError as error:
-        raise PhotoError(f"{path}: not a JPEG, PNG or TIFF file, whatever its name says") from error
+        raise PhotoError(f"{path}: not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file, whatever its name says") from error
     except PhotoError as error:
         raise PhotoError(f"{path}: {error}") from error
     except _DAMAGED as error:
-        detail = f" ({error})" if str(error) else ""
+        detail = f" ({in_one_line(error)})" if str(error) else ""
         raise PhotoError(f"{path}: truncated or damaged{detail}") from error
 
 
-def _check_format(image: Image.Image, path: Path) -> None:
+def _opened(content: bytes, path: Path) -> Image.Image:
+    """A file, opened.  Raises PhotoError, and whatever Pillow raises.
+
+    WebP, AVIF and HEIF files are known by their first bytes, because the installed Pillow may not read them.
+    """
+    found = "WEBP" if is_webp(content) else heif_file.format_by_boxes(content)
+    if not found:
+        return Image.open(io.BytesIO(content))
+    _check_format(found, path)
+    if found == "WEBP":
+        check_chunks(content)
+    else:
+        if heif_file.pixels_in(content) > MAX_PIXELS:
+            raise PhotoError(_BOMB)
+        heif_file.check_boxes(content)
+    if found == "HEIF":
+        return heif_file.open_heif(content)
+    if not features.check(found.lower()):
+        raise PhotoError(f"the installed Pillow reads no {found}; pip install --upgrade pillow brings one that does")
+    try:
+        return Image.open(io.BytesIO(content))
+    except UnidentifiedImageError as error:
+        raise PhotoError("truncated or damaged (its headers cannot be read)") from error
+
+
+def _check_format(held: str, path: Path) -> None:
     expected = FORMATS.get(path.suffix.lower())
     # MPO is a JPEG with further pictures behind it, as phones write them; the first is the photograph.
-    found = "JPEG" if image.format == "MPO" else image.format
+    found = "JPEG" if held == "MPO" else held
     if found != expected:
         advice = "rename it to say what it is" if found in FORMATS.values() else f"only {_WORKING}"
         raise PhotoError(f"mislabelled, the file holds {found}; {advice}")

@@ -19,6 +19,8 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
+from counterforensics.photos.heif_file import format_by_boxes
+
 # Steps of the luminance, by row: the frequencies rise to the right and downwards.
 _STANDARD = (
     *(16, 11, 10, 16, 24, 40, 51, 61),
@@ -33,8 +35,8 @@ _STANDARD = (
 _LARGEST = 255  # step of a baseline file
 # Parts in which files are reported: each begins at its quality and ends before the next.
 _LIMITS = (65, 80, 90, 95)
-NO_JPEG = "no JPEG"
-BANDS = (NO_JPEG, "below 65", "65 to 80", "80 to 90", "90 to 95", "95 and above")
+NO_JPEG, OTHER_LOSSY = "no JPEG", "another lossy format"
+BANDS = (NO_JPEG, OTHER_LOSSY, "below 65", "65 to 80", "80 to 90", "90 to 95", "95 and above")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ def quality_of(content: bytes) -> JpegQuality | None:
 
     content: a file that can be decoded, or at least its headers.  Raises OSError if it is no picture at all.
     """
+    if format_by_boxes(content):
+        return None  # a HEIF file, which Pillow does not know, or an AVIF file
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # Several pictures in one file (MPO) are JPEG, too: the first is the photograph.
@@ -73,13 +77,15 @@ def nearest_quality(table: Sequence[int]) -> JpegQuality:
     return JpegQuality(place + 1, not squares[place])
 
 
-def band_of(found: JpegQuality | None) -> str:
-    """Which of `BANDS` a file stands in.
+def band_of(found: JpegQuality | None, *, lossy: bool = False) -> str:
+    """Which of `BANDS` a file stands in; `lossy`: it is no JPEG file, but compressed with loss all the same.
 
-    >>> band_of(None), band_of(JpegQuality(65, True)), band_of(JpegQuality(94, True))
-    ('no JPEG', '65 to 80', '90 to 95')
+    >>> band_of(None), band_of(None, lossy=True), band_of(JpegQuality(65, True)), band_of(JpegQuality(94, True))
+    ('no JPEG', 'another lossy format', '65 to 80', '90 to 95')
     """
-    return BANDS[1 + bisect.bisect_right(_LIMITS, found.quality)] if found else NO_JPEG
+    if found:
+        return BANDS[2 + bisect.bisect_right(_LIMITS, found.quality)]
+    return OTHER_LOSSY if lossy else NO_JPEG
 
 
 @functools.cache

@@ -9,10 +9,12 @@ from pathlib import Path
 from PIL import Image
 
 from counterforensics.photos.tiff_file import holds_jpeg
+from counterforensics.photos.webp_file import is_lossy
 
 SEVERAL = "several pictures in one file, of which the first counts"
 PROFILE = "a colour profile (ICC), which is not applied"
 JPEG_INSIDE = "JPEG inside a TIFF file"
+LOSSY = "a lossy format other than JPEG (WebP, AVIF or HEIF), whose compression changes the noise in another way"
 SCREENSHOT = "a screenshot, as its name says"
 EDITED = "saved by an editor, not by a camera"
 
@@ -23,8 +25,11 @@ _EDITORS = (
 )
 
 
-def remarks_on(image: Image.Image, path: Path) -> tuple[str, ...]:
-    """What is unusual about an opened picture, a few words each; it must still be open."""
+def remarks_on(image: Image.Image, path: Path, content: bytes) -> tuple[str, ...]:
+    """What is unusual about an opened picture, a few words each; it must still be open.
+
+    content: the file.  Raises PhotoError, without a path, if it is a WebP file that is cut off.
+    """
     software = ""
     with contextlib.suppress(Exception):  # metadata may be anything, and no photograph is refused for them
         # Pillow would decode a whole PNG file for its EXIF.
@@ -34,6 +39,7 @@ def remarks_on(image: Image.Image, path: Path) -> tuple[str, ...]:
         SEVERAL: getattr(image, "is_animated", False),
         PROFILE: "icc_profile" in image.info,
         JPEG_INSIDE: holds_jpeg(image),
+        LOSSY: image.format in ("AVIF", "HEIF") or (image.format == "WEBP" and is_lossy(content)),
         SCREENSHOT: "screenshot" in path.stem.lower(),
         EDITED: any(editor in software for editor in _EDITORS),
     }

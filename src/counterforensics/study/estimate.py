@@ -123,10 +123,11 @@ class Estimate:
 
     study: str
     store: str
-    left_out: tuple[str, ...]  # photographs that cannot be used, and what is odd about the others
+    left_out: tuple[str, ...]  # photographs that cannot be used, each with its reason
     workers: int
     room: int | None  # bytes that the store can still take, where that can be told
     kinds: dict[str, KindEstimate] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what is unusual about the photographs that are used
     left: int = 0  # tasks
     measured_here: int = 0  # of them, by a rate that was measured in this store
     disk: int = 0  # bytes that the store will grow by
@@ -150,7 +151,7 @@ def estimate_study(
     prepared = prepare(study, kept, workers, progress or Progress(quiet=True))
     check_memory(prepared.plan, room_here(), lambda line: None)
     found = estimate(study, prepared.plan, kept, workers)
-    return dataclasses.replace(found, left_out=prepared.left_out)
+    return dataclasses.replace(found, left_out=prepared.left_out, notes=prepared.notes)
 
 
 def estimate(study: Study, plan: Plan, store: Store, workers: int) -> Estimate:

@@ -24,7 +24,7 @@ from counterforensics.photos.folder import FolderPhoto, Found, find_photos
 from counterforensics.photos.inspection import Inspection
 from counterforensics.photos.jpeg_quality import BANDS, JpegQuality, band_of
 from counterforensics.photos.patches import Indices, Patches, choose_cells, cut, flat
-from counterforensics.photos.remarks import summary
+from counterforensics.photos.remarks import JPEG_INSIDE, LOSSY, summary
 from counterforensics.photos.splits import copies, lines_on_copies
 from counterforensics.pixels import Pixels
 from counterforensics.ranking import OPERATING_POINTS
@@ -177,7 +177,7 @@ def _judge_all(
         for photo, seen in photos.items():
             try:
                 quality = photo.jpeg_quality()
-                with memory.FOR_PHOTOGRAPHS.taken(memory_of(seen.width * seen.height, manipulate)):
+                with memory.FOR_PHOTOGRAPHS.taken(memory_of(seen.width * seen.height, manipulate, photo)):
                     states = dict(zip(STATES, _two_states(photo, manipulate, per_photo), strict=True))
             except PhotoError as error:
                 failed.append(str(error) if photo.path.name in str(error) else f"{photo.path}: {error}")
@@ -236,7 +236,7 @@ def _by_quality(
     textured: Mapping[str, tuple[Logits, Indices]], judged: Sequence[_JudgedPhoto], thresholds: Mapping[str, float]
 ) -> dict[str, dict[str, float | None]]:
     """The rates of the photographs in each of `BANDS`, where there are any; None for a rate of flat patches alone."""
-    bands = np.array([band_of(one.quality) for one in judged])
+    bands = np.array([band_of(one.quality, lossy=bool({LOSSY, JPEG_INSIDE} & {*one.remarks})) for one in judged])
     chosen = {band: bands == band for band in BANDS if band in bands}
     return {
         band: {"photographs": int(those.sum()), **_shares(*_part_of(textured, those), thresholds)}

@@ -18,6 +18,7 @@ from counterforensics.manipulations import MANIPULATIONS, Manipulation
 from counterforensics.names import Part, Registry
 from counterforensics.outcome import ALL
 from counterforensics.photos.base import Photo
+from counterforensics.photos.folder import format_of
 from counterforensics.photos.inspection import Inspection
 from counterforensics.photos.patches import choose_cells
 from counterforensics.photos.simulated import SimulatedPhoto
@@ -367,7 +368,7 @@ class _Crops:
         settings = {
             "photo": photo.digest,
             "manipulation": workers["manipulation"].depends_on if workers else None,
-            "made by": dict(versions.PIXELS),
+            "made by": {**versions.PIXELS, **versions.readers_of(format_of(photo))},
             "per_photo": per_photo,
             "size": self.study.patches.size,
             "channels": self.study.patches.channels,

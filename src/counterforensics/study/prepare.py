@@ -14,7 +14,7 @@ from pathlib import Path
 from counterforensics import records, versions
 from counterforensics.errors import NameNotFoundError, PhotoError
 from counterforensics.photos.base import Photo
-from counterforensics.photos.folder import find_photos
+from counterforensics.photos.folder import find_photos, format_of
 from counterforensics.photos.inspection import Inspection, inspect
 from counterforensics.photos.remarks import summary
 from counterforensics.photos.simulated import SimulatedPhoto, simulated_photos
@@ -37,7 +37,8 @@ class Prepared:
 
     splits: Mapping[int, Split]  # by seed
     found: Mapping[str, Inspection]  # what each photograph is, by digest
-    left_out: tuple[str, ...]  # photographs that cannot be used, and what is odd about the others
+    left_out: tuple[str, ...]  # photographs that cannot be used, each with its reason
+    notes: tuple[str, ...]  # what is unusual about the photographs that are used
     plan: Plan
 
 
@@ -52,7 +53,7 @@ def prepare(study: Study, store: Store, workers: int, progress: Progress) -> Pre
     left_out = (*unreadable, *inspected.left_out)
     splits, notes = _splits(study, inspected, left_out)
     notes += summary({photo.where: inspected.found[photo.digest].remarks for photo in inspected.photos})
-    return Prepared(splits, inspected.found, (*left_out, *notes), plan_study(study, splits, inspected.found))
+    return Prepared(splits, inspected.found, left_out, tuple(notes), plan_study(study, splits, inspected.found))
 
 
 def cores() -> int:
@@ -127,6 +128,7 @@ def _remembered(photo: Photo, store: Store) -> Inspection:
     if isinstance(photo, SimulatedPhoto):
         return inspect(photo)
     decoder = {name: versions.PIXELS[name] for name in versions.DECODER}
+    decoder |= versions.readers_of(format_of(photo))
     key = hashlib.sha256(f"inspection {_VERSION} {photo.digest} {decoder}".encode()).hexdigest()
     found = _recorded(store.folder(key) / _RECORD) if store.has(key) else None
     if found is not None:

@@ -89,6 +89,7 @@ def _run(
         photos=_photo_table(study, prepared),
         provenance=_provenance(study),
         left_out=tuple(map(printable, prepared.left_out)),
+        notes=tuple(map(printable, prepared.notes)),
         failures=tuple(map(printable, failures)),
     )
     out_folder.write_figures(outcome.rows, out / out_folder.ROWS)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-from PIL import Image
-
 from counterforensics.manipulations import Manipulation
 from counterforensics.photos.base import Photo
-from counterforensics.photos.folder import FolderPhoto, decode
+from counterforensics.photos.folder import FolderPhoto, decode, format_of
 from counterforensics.photos.inspection import Inspection, inspect
 from counterforensics.photos.patches import choose_cells, cut
 from counterforensics.photos.simulated import SimulatedPhoto
@@ -25,6 +22,7 @@ JPEG_BYTES_PER_PIXEL = 0.8
 # Bytes of memory for each pixel (measured): while a photograph is decoded; of each of its states, and of the luma of
 # the one that is cut; while one is simulated, and what that takes beside.
 DECODING, STATE, LUMA = 8, 3, 1
+DECODING_OF = {"WEBP": 18, "AVIF": 11, "HEIF": 11}  # where it takes more
 SIMULATING, SIMULATION = 155, 80_000_000
 
 
@@ -77,19 +75,24 @@ class Crop(Kind):
 
     def memory(self, task: Task) -> int:
         """As `Kind.memory`."""
-        return memory_of(task.pixels, task.workers["manipulation"].part if "manipulation" in task.workers else None)
+        part = task.workers["manipulation"].part if "manipulation" in task.workers else None
+        return memory_of(task.pixels, part, task.photo)
 
     def bytes_written(self, task: Task) -> int:
         """As `Kind.bytes_written`."""
         return task.patch_bytes * task.patches
 
 
-def memory_of(pixels: int, manipulation: Manipulation | None) -> int:
-    """Bytes that a photograph of so many pixels takes at most, while it is decoded, manipulated and cut."""
+def memory_of(pixels: int, manipulation: Manipulation | None, photo: Photo | None = None) -> int:
+    """Bytes that a photograph of so many pixels takes at most, while it is decoded, manipulated and cut.
+
+    photo: tells the format of the file; without one, a JPEG, PNG or TIFF file is meant.
+    """
+    decoding = pixels * DECODING_OF.get(format_of(photo) if photo else "", DECODING)
     if manipulation is None:
-        return DECODING * pixels
+        return decoding
     # The pristine one, what comes of it, and one more that a filter or a coder makes on the way.
-    return max(DECODING * pixels, 2 * STATE * pixels + (STATE + LUMA) * manipulation.pixels_after(pixels))
+    return max(decoding, 2 * STATE * pixels + (STATE + LUMA) * manipulation.pixels_after(pixels))
 
 
 def too_large(photo: Photo, found: Inspection, named: Mapping[str, Manipulation]) -> str:
@@ -98,7 +101,7 @@ def too_large(photo: Photo, found: Inspection, named: Mapping[str, Manipulation]
     named: the manipulations by their text forms, at least one.
     """
     pixels, room = found.width * found.height, memory.FOR_PHOTOGRAPHS.total
-    takes, manipulation = max((memory_of(pixels, part), text) for text, part in named.items())
+    takes, manipulation = max((memory_of(pixels, part, photo), text) for text, part in named.items())
     if takes <= room:
         return ""
     return (
@@ -109,21 +112,9 @@ def too_large(photo: Photo, found: Inspection, named: Mapping[str, Manipulation]
 
 def inspect_in_budget(photo: Photo) -> Inspection:
     """As `inspect`, in the memory that there is for photographs."""
-    with memory.FOR_PHOTOGRAPHS.taken(memory_of(_pixels_in(photo), None)):
+    pixels = photo.pixels() if isinstance(photo, FolderPhoto) else 0
+    with memory.FOR_PHOTOGRAPHS.taken(memory_of(pixels, None, photo)):
         return inspect(photo)
-
-
-def _pixels_in(photo: Photo) -> int:
-    """How many pixels the file of a photograph says that it has; 0 where it cannot be told, which decoding will say."""
-    if not isinstance(photo, FolderPhoto) or not photo.path.is_file():
-        return 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(photo.path) as image:
-                return image.width * image.height
-        except Exception:  # whatever a decoder raises
-            return 0
 
 
 def _photograph(task: Task, store: Store) -> Pixels:
