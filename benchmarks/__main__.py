@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import attacks, cozzolino2017, features, fgsm, overhead, restoration, spam_descent, training
+from benchmarks import attacks, cozzolino2017, features, fgsm, overhead, restoration, sliding, spam_descent, training
 from benchmarks.patches import photographed
 from benchmarks.side_by_side import Agreement, Goal, Result
 
@@ -24,6 +24,7 @@ BENCHMARKS = (
     features.against_sealwatch,
     cozzolino2017.product_against_free,
     cozzolino2017.on_two_threads,
+    sliding.against_patch_by_patch,
     fgsm.against_bare_gradient,
     attacks.pgd_against_bare_passes,
     *(attacks.pgd_against(library) for library in attacks.LIBRARIES),

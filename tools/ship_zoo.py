@@ -11,16 +11,21 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from counterforensics import detectors
+from counterforensics import detectors, manipulations
 from counterforensics.detectors import zoo
 from counterforensics.learning import weights
 from counterforensics.outcome import LEARNED_AUC, OPERATING_COLUMNS
+from counterforensics.photos.patches import SIZE
+from counterforensics.sliding.detecting import judge, opened, select
+from counterforensics.sliding.findings import MANIPULATED, NO_ANSWER
+from counterforensics.sliding.scan import default_stride
 from counterforensics.study.evaluate import evaluate_detector
 from counterforensics.study.progress import Progress
 
@@ -69,6 +74,7 @@ def ship(source: Path, photos: pd.DataFrame, folder: Path, into: Path) -> dict[s
     weights.save(network, target, name=record["detector"], settings=recipe, record=kept, half=True)
     test = photos[photos["role"] == "test"]
     card = measured(target, record["manipulation"], folder, sorted(test["device"].unique()))
+    card["whole"] = whole_photographs(target, record["manipulation"], folder, sorted(test["device"].unique()))
     trained = photos[photos["role"] != "test"].groupby("device").size()
     described = {"measured": card, "devices": {device: int(count) for device, count in trained.items()}}
     weights.write_record(target, {**weights.read_record(target), **described})
@@ -93,8 +99,14 @@ def line_of_page(name: str, record: Mapping[str, Any]) -> str:
 
     area = record["training"].get("validation_auc")
     verdict = " has not learned" if area is not None and area < LEARNED_AUC else ""
+    whole = found["whole"]
+    photographs = (
+        f"{whole['pristine_flagged']} of {whole['photographs']}",
+        f"{whole['manipulated_flagged']} of {whole['manipulated']}",
+    )
     cells = [f"`{name}`{verdict}", rate("fpr"), with_interval("tpr"), rate("acc"), f"{found['auc']:.4f}"]
-    return f"| {' | '.join([*cells, with_interval('tpr_at_fpr_01'), rate('fpr_at_fpr_01')])} |"
+    at_threshold = [with_interval("tpr_at_fpr_01"), rate("fpr_at_fpr_01")]
+    return f"| {' | '.join([*cells, *at_threshold, *photographs])} |"
 
 
 def measured(detector: Path, manipulation: str, folder: Path, devices: list[str]) -> dict[str, Any]:
@@ -105,6 +117,27 @@ def measured(detector: Path, manipulation: str, folder: Path, devices: list[str]
         quiet = Progress(quiet=True)
         found = evaluate_detector(str(detector), [Path(place)], manipulation, per_photo=PER_PHOTO, progress=quiet)
     return {"per_photo": PER_PHOTO, **{name: found[name] for name in FIGURES}}
+
+
+def whole_photographs(detector: Path, manipulation: str, folder: Path, devices: list[str]) -> dict[str, int]:
+    """How many whole photographs of `devices` the detector calls manipulated, pristine and manipulated ones.
+
+    A photograph counts in a state if the detector has an answer for it.
+    """
+    (one,) = select([str(detector)])
+    manipulate = manipulations.parse(manipulation)
+    stride = default_stride(one.network) if one.network.shares_overlap else SIZE
+    found = {"photographs": 0, "pristine_flagged": 0, "manipulated": 0, "manipulated_flagged": 0, "stride": stride}
+    for device in devices:
+        for path in sorted((folder / device).iterdir()):
+            photo = opened(path)
+            states = {"photographs": photo, "manipulated": replace(photo, pixels=manipulate(photo.pixels))}
+            for count, state in states.items():
+                (finding,) = judge(state, [one], stride=stride).findings
+                found[count] += finding.verdict != NO_ANSWER
+                flagged = "pristine_flagged" if count == "photographs" else "manipulated_flagged"
+                found[flagged] += finding.verdict == MANIPULATED
+    return found
 
 
 if __name__ == "__main__":
