@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import wraps
 from inspect import signature
 from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
@@ -154,6 +154,19 @@ class GradientAttack(Attack):
         """Nothing to learn: `pairs` are not used."""
         detector = check_target(self.name, target)
         return PreparedAttack(lambda patches, originals: self.conceal(patches, detector, seed=seed))
+
+
+def conceal_by(
+    function: Callable[..., Tensor], settings: GradientAttack, patches: Tensor, detector: Detector, **more: Any
+) -> Concealed:
+    """Conceal one batch by an attack's function (patches, detector, *, diagnostics, ...), called with its settings.
+
+    settings: a frozen dataclass.  more: keywords of the function that are no settings, such as the seed.
+    """
+    diagnostics = Diagnostics()
+    own = asdict(settings)  # type: ignore[call-overload]
+    concealed = function(patches, detector, **own, **more, diagnostics=diagnostics)
+    return Concealed(concealed, diagnostics.zero_gradient)
 
 
 def check_given(attack: str, target: object) -> Detector:
