@@ -187,7 +187,7 @@ def check_target(attack: str, target: object) -> Detector:
     detector = check_given(attack, target)
     if not detector.differentiable:
         raise AttackError(
-            f"{attack} needs gradients, and {type(detector).__name__} has none; attack a differentiable detector "
+            f"{attack} needs gradients, and the target has none; attack a differentiable detector "
             "(cozzolino2017 stands in for spam-svm)"
         )
     return detector
