@@ -312,7 +312,7 @@ CASES = [
         lambda p: p.run(
             detectors=["cozzolino2017:alpha=inf,steps=0"], attacks=fgsm(targets=["cozzolino2017:alpha=inf,steps=0"])
         ),
-        "fgsm needs gradients, and ProductNetwork has none; attack a differentiable detector",
+        "fgsm needs gradients, and the target has none; attack a differentiable detector",
     ),
     Case(
         "nothing left of a photograph",

@@ -42,7 +42,7 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("distributed") is None,
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_study_on_worker_processes_gives_the_same_rows(
-    finished: Path, tiny_yaml: Path, tmp_path: Path, command: Command
+    finished: Path, tiny_yaml: Path, tmp_path: Path, command: Command, no_report: None
 ) -> None:
     answer = command("run", tiny_yaml, "--out", tmp_path / "out", "--cluster", "local", "--workers", "2")
     assert answer.status == 0, answer
@@ -70,7 +70,7 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_full_store_ends_a_run_with_holes_and_the_next_one_fills_them(
-    finished: Path, tiny_yaml: Path, tmp_path: Path, command: Command, disk: Callable[[str], Path]
+    finished: Path, tiny_yaml: Path, tmp_path: Path, command: Command, disk: Callable[[str], Path], no_report: None
 ) -> None:
     store = disk("remount,size=1500k") / "store"
     words = ("run", tiny_yaml, "--out", tmp_path / "out", "--store", store, "--cluster", "local", "--workers", "2")

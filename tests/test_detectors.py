@@ -340,9 +340,9 @@ def test_what_gives_no_logits_is_named(given: Any, said: str) -> None:
         ("xception:crop=5", "crop must be 0 or at least 32, got 5"),
         ("mislnet:steps=-1", "steps must lie between 0 and 10,000,000, got -1"),
         ("mislnet:steps=99999999999", "steps must lie between 0 and 10,000,000, got 99999999999"),
-        ("mislnet:steps=0", "steps=0 without a start leaves the network untrained"),
-        ("xception:steps=0,start=random", "steps=0 without a start leaves the network untrained"),
-        ("bayar2016:lr=0", "lr=0 leaves the network untrained"),
+        ("mislnet:steps=0", "untrained where start=random; give steps of 1 or more, or start=shared or start=spam"),
+        ("xception:steps=0,start=random", "xception: steps=0 leaves the network untrained where start=random"),
+        ("bayar2016-published:lr=0", "bayar2016-published: lr=0 leaves the network untrained"),
         ("mislnet:lr=2", "lr must lie between 0 and 1, got 2"),
         ("mislnet:optimiser=lion", "optimiser must be adamw or sgd, got 'lion'"),
         ("mislnet:precision=float16", "precision must be bfloat16 or float32, got 'float16'"),
@@ -455,7 +455,7 @@ def test_the_constraint_holds_after_training_and_after_loading(text: str, tmp_pa
 
 @pytest.mark.parametrize("name", ["bayar2016", "mislnet"])
 def test_a_patch_size_that_a_network_cannot_take_is_refused(name: str) -> None:
-    with pytest.raises(PixelError, match="takes patches of 128x128, got 96x64"):
+    with pytest.raises(PixelError, match="the detector takes patches of 128x128, got 96x64"):
         parse(name).build().logits(torch.zeros(1, 1, 64, 96))
 
 

@@ -303,7 +303,10 @@ def test_another_question_than_the_detector_was_trained_for_is_said(
 ) -> None:
     assert evaluated(photo_folder, detector=trained, manipulation="median:size=7")["notes"] == []
     (line,) = evaluated(photo_folder, detector=trained, manipulation="jpeg:70")["notes"]
-    assert line.startswith("the detector was trained to find median:7, not jpeg:70: the rates say how often")
+    assert line == (
+        "the detector was trained to find median:7, not jpeg:70: the TPR says how many patches it calls manipulated "
+        "after jpeg:70, which it has not learned to find"
+    )
     arguments = ("evaluate", "--detector", trained, "--photos", photo_folder, "--per-photo", 1)
     answer = command(*arguments, "--manipulation", "jpeg:70")
     assert answer.status == 0
@@ -321,7 +324,7 @@ def test_patches_without_noise_are_counted_apart(photos: Path, trained: str) -> 
         assert found[name] == alone[name], name
     assert (found["photos"], found["flat"]["n_pristine"], found["flat"]["n_manipulated"]) == (10, 2, 2)
     said, device = found["notes"]
-    assert said.startswith("patches without noise to judge by are not in the rates: 2 pristine (")
+    assert said.startswith("flat patches, which hold no noise to judge by, are not in the rates: 2 pristine (")
     assert device == "lens-cap: its patches are flat, so it has no rates of its own"
 
 
@@ -441,7 +444,7 @@ def test_a_detector_at_chance_is_said_not_to_have_learned(photo_folder: Path, tr
     chance = with_facts(trained, tmp_path / "chance", validation_auc=0.5123)
     (line,) = evaluated(photo_folder, detector=chance)["notes"]
     assert line.startswith(
-        "has not learned: the AUC on held-out photographs of its training devices is 0.51, below 0.6"
+        "the detector has not learned: the AUC on held-out photographs of its training devices is 0.51, below 0.6"
     )
     enough = with_facts(trained, tmp_path / "enough", validation_auc=0.6)
     assert evaluated(photo_folder, detector=enough)["notes"] == []
@@ -489,5 +492,5 @@ def test_files_that_are_compressed_as_strongly_already_are_counted(
     said = [line for line in notes if line.startswith("already compressed")]
     counted = f"{meaningless} photograph{'s' if meaningless > 1 else ''}"
     asked = question.partition(":")[2]
-    line = f"already compressed at quality {asked} or stronger: the answer means nothing for {counted}"
+    line = f"already compressed at quality {asked} or below: the answer means nothing for {counted}"
     assert said == ([line] if meaningless else [])

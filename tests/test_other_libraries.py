@@ -216,5 +216,5 @@ def test_a_detector_without_gradients_is_for_attacks_that_ask_for_none(patches: 
 
     bright = patches // 4 + 140
     assert borrowed(darker, BlindDetector(), bright).kept.all()
-    with pytest.raises(AttackError, match="an attack of another library needs gradients, and BlindDetector has none"):
+    with pytest.raises(AttackError, match="an attack of another library needs gradients, and the target has none"):
         borrowed(follows, BlindDetector(), bright)

@@ -11,6 +11,9 @@ import yaml
 
 from counterforensics.errors import AttackError, CounterforensicsError, NameNotFoundError, StudyError
 from counterforensics.manipulations import PAPER
+from counterforensics.study import planning
+from counterforensics.study.estimate import estimate_study
+from counterforensics.study.run import run_study
 from counterforensics.study.settings import BUILT_IN, Study, load_study
 from tests.conftest import COZZOLINO, tiny_settings, tiny_study, write_study
 
@@ -223,6 +226,24 @@ def test_a_study_of_more_rows_than_anybody_reads_is_refused_before_it_is_planned
     detectors = [f"spam-svm:c=0.{n}1" for n in range(200)]
     with pytest.raises(StudyError, match="would have up to 1,600,000 rows; at most 1,000,000 work"):
         tiny_study(tmp_path, detectors=detectors, attacks=[], seeds=list(range(1000)), manipulations=list(PAPER))
+
+
+def test_a_study_of_more_tasks_than_can_be_planned_is_refused_before_it_is_planned(
+    tmp_path: Path, photo_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resizes = [f"resize:1.{n:03}" for n in range(10, 1000)]
+    simulated = {"simulated": {"devices": 3, "photos": 1000}}
+    few = {"manipulations": resizes, "detectors": ["spam-svm"], "attacks": []}
+    for run in (run_study, estimate_study):
+        with pytest.raises(StudyError, match="would have about 2,979,960 tasks; at most 1,000,000 work"):
+            run(tiny_study(tmp_path, photos=simulated, **few), tmp_path / "out")
+    # Photographs in folders count, too: eight in three states, and four tasks for each detector and manipulation.
+    monkeypatch.setattr(planning, "MOST_TASKS", 31)
+    folders = {"photos": {"folders": [str(photo_folder)]}, "manipulations": ["median:7", "median:3"]}
+    with pytest.raises(StudyError, match="would have about 32 tasks; at most 31 work"):
+        run_study(tiny_study(tmp_path, **few | folders), tmp_path / "out")
+    monkeypatch.setattr(planning, "MOST_TASKS", 32)
+    assert estimate_study(tiny_study(tmp_path, **few | folders), tmp_path / "out").left == 32
 
 
 def test_a_pipe_as_study_is_refused(tmp_path: Path) -> None:

@@ -148,6 +148,8 @@ class Small(DeepRecipe):
     lr: float = 3e-3
     start_steps: int = 5
 
+    name = "small"
+
     def network(self) -> DeepNetwork:
         return SmallNetwork(self.outputs)
 
@@ -255,9 +257,8 @@ def test_a_curriculum_and_a_start_follow_each_other(tmp_path: Path) -> None:
 
 def test_a_curriculum_without_a_stronger_form_says_what_to_add(tmp_path: Path) -> None:
     study = tiny_study(tmp_path, manipulations=["median:7", "jpeg:70", "jpeg:90"], detectors=[CURRICULUM], attacks=[])
-    with pytest.raises(
-        StudyError, match="no other form of median:7 that is known to be stronger or weaker: add another median"
-    ):
+    says = "curriculum=true needs a stronger or a weaker form of median:7, and the study has none; add another median,"
+    with pytest.raises(StudyError, match=says):
         plan_of(study)
 
 

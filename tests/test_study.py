@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from counterforensics import detectors
 from counterforensics.detectors.xception import Xception
@@ -34,7 +35,7 @@ from counterforensics.study.settings import Study, load_study
 from counterforensics.study.store.folder import ENTRY, FolderStore, Store
 from counterforensics.study.tasks import COMPARE, CONCEAL, JUDGE, TRAIN, Kind, Say, Task, run_task
 from counterforensics.study.tasks.files import LIKENESS, PATCHES, SPECTRA, save
-from tests.conftest import COZZOLINO, plan_of, tiny_settings, tiny_study, write_study
+from tests.conftest import COZZOLINO, picture, plan_of, tiny_settings, tiny_study, write_study
 
 FGSM_2 = [{"attack": "fgsm:epsilon=2", "targets": [COZZOLINO]}]
 
@@ -322,6 +323,13 @@ def rewritten(entry: Path, name: str, content: bytes) -> None:
     (entry / ENTRY).write_text(json.dumps(record), encoding="utf-8")
 
 
+def stored_photo(width: int = 256, height: int = 192) -> bytes:
+    """A photograph of the size that the simulated cameras of the tiny study have, or of another."""
+    content = io.BytesIO()
+    Image.fromarray(picture(0, width, height)).save(content, "JPEG")
+    return content.getvalue()
+
+
 def stored_array(array: Any, *, pickled: bool = False) -> bytes:
     content = io.BytesIO()
     np.save(content, array, allow_pickle=pickled)
@@ -356,6 +364,9 @@ OF_ANOTHER_SHAPE = {
     "spectra of text": ("compare", "spectra.npy", stored_array(np.array([["a"]]))),
     "a curve that is an object": ("train", "curve.json", b'{"a": 1}'),
     "a curve of other points": ("train", "curve.json", b'[{"step": 1}, {"epoch": 1}]'),
+    "a photograph cut short": ("simulate", "photo.jpg", stored_photo()[:3000] + b"\xff\xd9"),
+    "a photograph of another size": ("simulate", "photo.jpg", stored_photo(256, 200)),
+    "a photograph that is text": ("simulate", "photo.jpg", b"no photograph"),
     "a detector's record": ("train", "detector.json", b'{"detector": "spam-svm", "settings": null, "sha256": ""}'),
 }
 
@@ -367,6 +378,9 @@ def test_an_entry_of_another_shape_is_damaged_like_any_other(copy: Path, tiny_ya
     (entry, *_) = entries(copy, study, kind)
     rewritten(entry, name, content)
     assert FolderStore(copy / "store").has(entry.name)
+    if kind == "simulate":  # crops alone read it, so all that stands behind it must run again
+        for other in set((copy / "store").glob("??/*")) - set(entries(copy, study, kind)):
+            shutil.rmtree(other)
     assert entry.name in plan_of(study).missing(FolderStore(copy / "store"))[1]
 
 

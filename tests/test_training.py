@@ -64,6 +64,8 @@ class Tiny(DeepRecipe):
     steps: int = 12
     pairs_per_step: int = 16
 
+    name = "tiny"
+
     def network(self) -> TinyNetwork:
         return TinyNetwork(self.outputs)
 

@@ -74,9 +74,22 @@ def check_pixels(pixels: Any, taker: str) -> Tensor:
     if pixels.ndim != 4 or pixels.shape[1] not in (1, 3) or 0 in pixels.shape[2:]:
         raise PixelError(f"{takes}, got {got}")
     # One pass without a copy: a sum of grey levels is finite.
-    if not math.isfinite(pixels.detach().sum()):
+    total = float(pixels.detach().sum())
+    if not math.isfinite(total):
         raise PixelError(f"{takes}, got {got} that holds NaN or infinity")
+    if total <= pixels.numel() and _in_unit_range(pixels):
+        raise PixelError(f"{takes}, got {got} whose values all lie in 0..1; multiply them by 255")
     return pixels
+
+
+def _in_unit_range(pixels: Tensor) -> bool:
+    """Whether these are shares of white, 0..1, and no grey levels: a black photograph holds whole numbers alone.
+
+    Pixels that carry a gradient are an attack's on its way, which may leave whole numbers.
+    """
+    if pixels.requires_grad or not pixels.numel():
+        return False
+    return bool(((pixels >= 0) & (pixels <= 1)).all() and (pixels != pixels.round()).any())
 
 
 def luma(pixels: Tensor) -> Tensor:

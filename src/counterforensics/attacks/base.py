@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import wraps
 from inspect import signature
 from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
@@ -160,6 +160,19 @@ class GradientAttack(Attack):
         return PreparedAttack(lambda patches, originals: self.conceal(patches, detector, seed=seed))
 
 
+def conceal_by(
+    function: Callable[..., Tensor], settings: GradientAttack, patches: Tensor, detector: Detector, **more: Any
+) -> Concealed:
+    """Conceal one batch by an attack's function (patches, detector, *, diagnostics, ...), called with its settings.
+
+    settings: a frozen dataclass.  more: keywords of the function that are no settings, such as the seed.
+    """
+    diagnostics = Diagnostics()
+    own = asdict(settings)  # type: ignore[call-overload]
+    concealed = function(patches, detector, **own, **more, diagnostics=diagnostics)
+    return Concealed(concealed, diagnostics.zero_gradient)
+
+
 def check_given(attack: str, target: object) -> Detector:
     """`target` if it is a detector; an AttackError otherwise."""
     if target is None:
@@ -178,7 +191,7 @@ def check_target(attack: str, target: object) -> Detector:
     detector = check_given(attack, target)
     if not detector.differentiable:
         raise AttackError(
-            f"{attack} needs gradients, and {type(detector).__name__} has none; attack a differentiable detector "
+            f"{attack} needs gradients, and the target has none; attack a differentiable detector "
             "(cozzolino2017 stands in for spam-svm)"
         )
     return detector

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from counterforensics.attacks.base import (
     check_between,
     check_whole,
     check_yes_or_no,
+    conceal_by,
     follows_gradients,
 )
 from counterforensics.attacks.gradients import BestStates, adapted, check_loss, evidence, scaled, share_of_zeros
@@ -49,9 +50,7 @@ class DeepFool(GradientAttack):
 
     def conceal(self, patches: Tensor, detector: Detector, *, seed: int) -> Concealed:
         """As `GradientAttack.conceal`; nothing is left to chance."""
-        diagnostics = Diagnostics()
-        concealed = deepfool(patches, detector, **asdict(self), diagnostics=diagnostics)
-        return Concealed(concealed, diagnostics.zero_gradient)
+        return conceal_by(deepfool, self, patches, detector)
 
 
 @follows_gradients(DeepFool)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -11,6 +11,7 @@ from counterforensics.attacks.base import (
     Diagnostics,
     GradientAttack,
     check_whole,
+    conceal_by,
     follows_gradients,
 )
 from counterforensics.attacks.gradients import check_loss, evidence, share_of_zeros
@@ -37,9 +38,7 @@ class Fgsm(GradientAttack):
 
     def conceal(self, patches: Tensor, detector: Detector, *, seed: int) -> Concealed:
         """As `GradientAttack.conceal`; nothing is left to chance."""
-        diagnostics = Diagnostics()
-        concealed = fgsm(patches, detector, **asdict(self), diagnostics=diagnostics)
-        return Concealed(concealed, diagnostics.zero_gradient)
+        return conceal_by(fgsm, self, patches, detector)
 
 
 @follows_gradients(Fgsm)

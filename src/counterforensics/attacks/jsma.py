@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from counterforensics.attacks.base import (
     GradientAttack,
     check_between,
     check_whole,
+    conceal_by,
     follows_gradients,
 )
 from counterforensics.attacks.gradients import BestStates, adapted, check_loss, evidence, share_of_zeros
@@ -41,9 +42,7 @@ class Jsma(GradientAttack):
 
     def conceal(self, patches: Tensor, detector: Detector, *, seed: int) -> Concealed:
         """As `GradientAttack.conceal`; nothing is left to chance."""
-        diagnostics = Diagnostics()
-        concealed = jsma(patches, detector, **asdict(self), diagnostics=diagnostics)
-        return Concealed(concealed, diagnostics.zero_gradient)
+        return conceal_by(jsma, self, patches, detector)
 
 
 @follows_gradients(Jsma)

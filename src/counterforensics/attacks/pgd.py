@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from counterforensics.attacks.base import (
     check_between,
     check_whole,
     check_yes_or_no,
+    conceal_by,
     follows_gradients,
 )
 from counterforensics.attacks.gradients import BestStates, check_loss, evidence, share_of_zeros
@@ -56,9 +57,7 @@ class Pgd(GradientAttack):
 
     def conceal(self, patches: Tensor, detector: Detector, *, seed: int) -> Concealed:
         """As `GradientAttack.conceal`."""
-        diagnostics = Diagnostics()
-        concealed = pgd(patches, detector, **asdict(self), seed=seed, diagnostics=diagnostics)
-        return Concealed(concealed, diagnostics.zero_gradient)
+        return conceal_by(pgd, self, patches, detector, seed=seed)
 
 
 @follows_gradients(Pgd)

@@ -85,12 +85,13 @@ class Bayar2016(DeepRecipe):
     normalisation: str = "batch"
     start_filters: str = "prediction"
 
+    name = "bayar2016"
     patch_side = SIDE
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("bayar2016", "normalisation", self.normalisation, NORMALISATIONS)
-        check_choice("bayar2016", "start_filters", self.start_filters, filters.STARTS)
+        check_choice(self.name, "normalisation", self.normalisation, NORMALISATIONS)
+        check_choice(self.name, "start_filters", self.start_filters, filters.STARTS)
 
     def network(self) -> BayarNetwork:
         """As `DeepRecipe.network`."""
@@ -108,3 +109,5 @@ class Bayar2016Published(Bayar2016):
     lr_rule: str = "one"
     normalisation: str = "local-response"
     start_filters: str = "random"
+
+    name = "bayar2016-published"

@@ -52,10 +52,10 @@ class DeepNetwork(Network):
         height, width = pixels.shape[-2:]
         if self.patch_side is not None and (height, width) != (self.patch_side, self.patch_side):
             works = f"{self.patch_side}x{self.patch_side}"
-            raise PixelError(f"this {type(self).__name__} takes patches of {works}, got {width}x{height}")
+            raise PixelError(f"the detector takes patches of {works}, got {width}x{height}")
         if min(height, width) < self.least_side:
             least = f"{self.least_side}x{self.least_side}"
-            raise PixelError(f"{type(self).__name__} takes patches of at least {least}, got {width}x{height}")
+            raise PixelError(f"the detector takes patches of at least {least}, got {width}x{height}")
         outputs: Tensor = self.last(self.features(pixels))
         return outputs
 
@@ -77,6 +77,7 @@ class DeepNetwork(Network):
 class DeepRecipe(Recipe):
     """Settings that the deep detectors share.
 
+    name: as text forms and messages have it.
     steps, pairs_per_step, patience, precision: as `TrainingSchedule` has them. Patches are turned at random.
     optimiser: `adamw`, or `sgd` with `momentum`; at most at the learning rate `lr`, with `weight_decay`.
     lr_rule: `fan-in` lowers the rate of wide layers, as `learning.layer_rates` has it; `one` rate serves all layers.
@@ -104,6 +105,7 @@ class DeepRecipe(Recipe):
     outputs: int = 1
     learns: str = "verdicts"
 
+    name: ClassVar[str]
     uses_gpu = True
     version: ClassVar[int] = 2
     former_names: ClassVar[Mapping[str, str]] = {"rate": "lr", "decay": "weight_decay"}
@@ -112,14 +114,17 @@ class DeepRecipe(Recipe):
     VALIDATED: ClassVar[int] = 384
 
     def __post_init__(self) -> None:
-        name = type(self).__name__.lower()
+        name = self.name
         given = vars(self)
         counts = {"steps": 0, "pairs_per_step": 1, "start_steps": 1, "patience": 0}
         for setting, least in counts.items():
             check_count(name, setting, given[setting], least)
         check_count(name, "outputs", self.outputs, 1, MOST_OUTPUTS)
         if not self.steps and self.start == "random":
-            raise StudyError(f"{name}: steps=0 without a start leaves the network untrained; give steps or a start")
+            raise StudyError(
+                f"{name}: steps=0 leaves the network untrained where start=random; give steps of 1 or more, or "
+                "start=shared or start=spam"
+            )
         for setting in ("lr", "weight_decay", "momentum", "start_lr"):
             if not 0 <= given[setting] <= 1:
                 raise StudyError(f"{name}: {setting} must lie between 0 and 1, got {given[setting]:g}")
@@ -152,9 +157,8 @@ class DeepRecipe(Recipe):
         if self.curriculum and strongest is None and among != [manipulation]:
             kind = manipulation.partition(":")[0]
             raise StudyError(
-                f"curriculum=true goes from the strongest form of a manipulation to weaker ones, and the study has no "
-                f"other form of {manipulation} that is known to be stronger or weaker: add another {kind}, or leave "
-                "curriculum out"
+                f"curriculum=true needs a stronger or a weaker form of {manipulation}, and the study has none; add "
+                f"another {kind}, or leave curriculum out"
             )
         if self.curriculum and strongest not in (None, manipulation):
             return Start(self, (str(strongest),))

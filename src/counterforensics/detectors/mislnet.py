@@ -66,11 +66,12 @@ class MislNet(DeepRecipe):
 
     start_filters: str = "prediction"
 
+    name = "mislnet"
     patch_side = SIDE
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("mislnet", "start_filters", self.start_filters, filters.STARTS)
+        check_choice(self.name, "start_filters", self.start_filters, filters.STARTS)
 
     def network(self) -> MislNetwork:
         """As `DeepRecipe.network`."""
@@ -85,3 +86,5 @@ class MislNetPublished(MislNet):
     momentum: float = 0.95
     lr_rule: str = "one"
     start_filters: str = "random"
+
+    name = "mislnet-published"

@@ -126,12 +126,14 @@ class Xception(DeepRecipe):
     start_filters: str = "zero-mean"
     imagenet: str = ""
 
+    name = "xception"
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("xception", "channels", self.channels, CHANNELS)
-        check_choice("xception", "start_filters", self.start_filters, START_FILTERS)
+        check_choice(self.name, "channels", self.channels, CHANNELS)
+        check_choice(self.name, "start_filters", self.start_filters, START_FILTERS)
         if self.crop and self.crop < 32:
-            raise StudyError(f"xception: crop must be 0 or at least 32, got {self.crop}")
+            raise StudyError(f"{self.name}: crop must be 0 or at least 32, got {self.crop}")
         check_source_name(self.imagenet)
 
     def network(self) -> XceptionNetwork:

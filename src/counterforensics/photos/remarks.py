@@ -15,8 +15,8 @@ SEVERAL = "several pictures in one file, of which the first counts"
 PROFILE = "a colour profile (ICC), which is not applied"
 JPEG_INSIDE = "JPEG inside a TIFF file"
 LOSSY = "a lossy format other than JPEG (WebP, AVIF or HEIF), whose compression changes the noise in another way"
-SCREENSHOT = "a screenshot, as its name says"
-EDITED = "saved by an editor, not by a camera"
+SCREENSHOT = "its name says that it is a screenshot"
+EDITED = "its metadata say that an editor saved it"
 
 _SOFTWARE = 0x0131
 _EDITORS = (

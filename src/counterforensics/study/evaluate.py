@@ -278,8 +278,8 @@ def _of_question(network: Network, question: str) -> Iterator[str]:
     """A line if the detector was trained to find something else than it is asked about."""
     if network.trained_for not in ("", question):
         yield (
-            f"the detector was trained to find {network.trained_for}, not {question}: the rates say how often it takes "
-            "the one for the other"
+            f"the detector was trained to find {network.trained_for}, not {question}: the TPR says how many patches it "
+            f"calls manipulated after {question}, which it has not learned to find"
         )
 
 
@@ -288,8 +288,8 @@ def _of_learning(network: Network) -> Iterator[str]:
     area = network.facts.get("validation_auc")
     if isinstance(area, float) and area < LEARNED_AUC:
         yield (
-            f"has not learned: the AUC on held-out photographs of its training devices is {area:.2f}, below "
-            f"{LEARNED_AUC:g}; so near to chance there is nothing to conceal"
+            f"the detector has not learned: the AUC on held-out photographs of its training devices is {area:.2f}, "
+            f"below {LEARNED_AUC:g}; so near to chance there is nothing to conceal"
         )
     if not thresholds_of(network.facts):
         yield (
@@ -305,7 +305,7 @@ def _of_compression(manipulate: manipulations.Manipulation, judged: Sequence[_Ju
         already = sum(one.quality is not None and one.quality.quality <= strength for one in judged)
         if already:
             yield (
-                f"already compressed at quality {strength} or stronger: the answer means nothing for {already} "
+                f"already compressed at quality {strength} or below: the answer means nothing for {already} "
                 f"photograph{'s' if already > 1 else ''}"
             )
 
@@ -316,7 +316,7 @@ def _of_flat(verdicts: Mapping[str, npt.NDArray[np.bool_]]) -> Iterator[str]:
         counts = " and ".join(
             f"{len(some)} {state} ({int(some.sum())} called manipulated)" for state, some in verdicts.items()
         )
-        yield f"patches without noise to judge by are not in the rates: {counts} are flat"
+        yield f"flat patches, which hold no noise to judge by, are not in the rates: {counts}"
 
 
 def _two_states(photo: FolderPhoto, manipulate: manipulations.Manipulation, per_photo: int) -> tuple[Pixels, Pixels]:

@@ -42,6 +42,8 @@ from counterforensics.study.tasks import (
 
 Keys = tuple[str, ...]
 
+MOST_TASKS = 1_000_000  # planning takes about 0.1 ms for each
+
 
 def plan_study(study: Study, splits: Mapping[int, Split], found: Mapping[str, Inspection]) -> Plan:
     """All tasks of `study`, given its split for each seed and what its photographs are, by digest."""
@@ -53,6 +55,21 @@ def plan_study(study: Study, splits: Mapping[int, Split], found: Mapping[str, In
         for manipulation in study.named_manipulations:
             _plan_manipulation(study, trainings, manipulation)
     return plan
+
+
+def check_size(study: Study, photos: int, simulated: int) -> None:
+    """Raise StudyError for more tasks than can be planned in minutes, before they are planned.
+
+    photos: how many there are; `simulated` of them come from simulated cameras.
+    """
+    judges, states = len(study.judges), 1 + len(study.named_manipulations)
+    # A judge of a manipulation is trained, judges two states, and is measured once. Starts and generators are few.
+    without_attack = len(study.named_manipulations) * 4 * judges
+    # An attack on a manipulation conceals and is compared, and each judge judges and is measured once.
+    attacked = sum(len(contest.manipulations) for contest in study.contests) * (2 + 2 * judges)
+    tasks = simulated + photos * states + len(study.seeds) * (without_attack + attacked)
+    if tasks > MOST_TASKS:
+        raise StudyError(f"the study would have about {tasks:,} tasks; at most {MOST_TASKS:,} work")
 
 
 def _plan_manipulation(study: Study, trainings: _Trainings, manipulation: Named[Manipulation]) -> None:

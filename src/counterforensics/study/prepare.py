@@ -20,14 +20,14 @@ from counterforensics.photos.remarks import summary
 from counterforensics.photos.simulated import SimulatedPhoto, simulated_photos
 from counterforensics.photos.splits import Split, audit, split_by_device
 from counterforensics.study.plan import Plan
-from counterforensics.study.planning import plan_study
+from counterforensics.study.planning import check_size, plan_study
 from counterforensics.study.progress import Progress
 from counterforensics.study.settings import Study
 from counterforensics.study.store.folder import Store
 from counterforensics.study.tasks.photographs import inspect_in_budget, too_large
 
 # Of the look at a photograph: raised when it comes to find something else.
-_VERSION = 2
+_VERSION = 3
 _RECORD = "inspection.json"
 
 
@@ -66,10 +66,13 @@ def _all_photos(study: Study) -> tuple[list[Photo], tuple[str, ...]]:
     left_out: tuple[str, ...] = ()
     if study.photos.simulated is not None:
         photos += simulated_photos(**study.photos.simulated.model_dump())
+    simulated = len(photos)
+    check_size(study, len(photos), simulated)
     if study.photos.folders:
         found = find_photos(study.photos.folders)
         photos += found.photos
         left_out = found.left_out
+        check_size(study, len(photos), simulated)
     return photos, left_out
 
 

@@ -15,6 +15,7 @@ from counterforensics import records
 from counterforensics.errors import CounterforensicsError, StudyError
 from counterforensics.files import is_file
 from counterforensics.learning import weights
+from counterforensics.photos.folder import decode
 from counterforensics.photos.patches import Pairs, Patches, PatchFile
 from counterforensics.pixels import Pixels
 from counterforensics.study.schedulers import memory
@@ -52,7 +53,7 @@ def batches(patches: Patches) -> Iterator[Pixels]:
 
 def is_whole(task: Task, folder: Path) -> bool:
     """Whether `folder` holds what `task` writes. Digests may be right where another program wrote the entry."""
-    return all(_is_as_written(folder / name, task.patches) for name in task.kind.writes)
+    return all(_is_as_written(folder / name, task) for name in task.kind.writes)
 
 
 def is_readable(folder: Path) -> bool:
@@ -69,11 +70,14 @@ def record_in(path: Path) -> Any:
         return None
 
 
-def _is_as_written(path: Path, patches: int | None) -> bool:
-    """Whether a file is what tasks write under its name; `patches`: so many are in it, if that is known."""
+def _is_as_written(path: Path, task: Task | None) -> bool:
+    """Whether a file is what tasks write under its name; `task`: the one that wrote it, if that is known."""
     try:
         if path.name in _ARRAYS:
-            return _fits(path, *_ARRAYS[path.name], patches)
+            return _fits(path, *_ARRAYS[path.name], task.patches if task else None)
+        if path.name == PHOTO:
+            height, width, _ = decode(path.read_bytes(), path).shape
+            return task is None or height * width == task.pixels
         if path.name in _RECORDS:
             return record_in(path) is not None
         if path.name in _TRAINED:
