@@ -25,6 +25,7 @@ from counterforensics.laundering.profile import MEASURES, JpegPlatform, class_fr
 from counterforensics.pixels import Pixels
 
 MOST_COMPARED = 6  # reduced pairs by which the kernels are compared
+_MIDDLE, _UNIT = 1024, 16  # pixels of a side by which kernels are compared; of the largest coding unit
 _CLEAR = 0.5  # dB between two kernels; less may be chance
 _IDENTICAL = 100.0  # dB that an exact reproduction counts in a mean
 
@@ -218,15 +219,30 @@ def _as_sent(facts: PairFacts) -> tuple[Pixels, Pixels]:
 
 
 def _kernel_scores(reduced: Sequence[PairFacts]) -> Scores:
-    """How well each kernel reproduces each pair, with the pair's own JPEG settings: pair -> kernel -> PSNR in dB."""
+    """How well each kernel reproduces each pair, with the pair's own JPEG settings: pair -> kernel -> PSNR in dB.
+
+    Only the middle of a large photograph is stored as JPEG and compared. It begins where a block does, and its border
+    is left out, so each pixel is what it would be in the whole file.
+    """
     scores: Scores = {}
     for one in reduced:
         sent, received = _as_sent(one)
+        middle = tuple(_middle(side) for side in received.shape[:2])
+        inner = tuple(slice(_UNIT, -_UNIT) if part.start else slice(None) for part in middle)
         scores[one.pair.name] = {
-            kernel: psnr(decode_file(encode(resized(sent, *one.after, kernel), one.coding)), received)
+            kernel: psnr(
+                decode_file(encode(resized(sent, *one.after, kernel)[middle], one.coding))[inner],
+                received[middle][inner],
+            )
             for kernel in KERNELS
         }
     return scores
+
+
+def _middle(side: int) -> slice:
+    """The middle of a side, from a border of coding units of 16 pixels; all of a short one."""
+    start = max(0, (side - _MIDDLE) // 2) // _UNIT * _UNIT
+    return slice(start, side if start == 0 else start + _MIDDLE)
 
 
 def _means(scores: Scores) -> dict[str, float]:

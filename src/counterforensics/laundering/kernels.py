@@ -21,6 +21,7 @@ from PIL import Image
 from counterforensics.pixels import Pixels
 
 Whole = npt.NDArray[np.int64]
+_MOST_IN_16_BITS = 120  # pixels whose sum, doubled for rounding, 16 bits hold
 Resizer = Callable[[Pixels, int, int], Pixels]
 
 
@@ -48,15 +49,16 @@ def _box_along(photo: Pixels, side: int, axis: int) -> Pixels:
     """The means of runs of pixels along one axis, rounded half up."""
     if photo.shape[axis] == side:
         return photo
-    first, count = box_runs(photo.shape[axis], side)
-    shape = [1, 1, 1]
-    shape[axis] = side
-    counts = count.reshape(shape).astype(np.uint32)
-    total = np.zeros((*photo.shape[:axis], side, *photo.shape[axis + 1 :]), dtype=np.uint32)
-    for tap in range(int(count.max())):
-        pixels = np.take(photo, np.minimum(first + tap, photo.shape[axis] - 1), axis=axis)
-        total += np.where(counts > tap, pixels, 0)
-    return np.asarray((2 * total + counts) // (2 * counts), dtype=np.uint8)
+    lines = np.moveaxis(photo, axis, 0)
+    first, count = box_runs(len(lines), side)
+    means = lines[first]
+    for run in np.unique(count[count > 1]).tolist():
+        chosen = np.flatnonzero(count == run)
+        total = lines[first[chosen]].astype(np.uint16 if run <= _MOST_IN_16_BITS else np.uint32)
+        for tap in range(1, run):
+            total += lines[first[chosen] + tap]
+        means[chosen] = (2 * total + run) // (2 * run)
+    return np.ascontiguousarray(np.moveaxis(means, 0, axis))
 
 
 def _box(photo: Pixels, width: int, height: int) -> Pixels:

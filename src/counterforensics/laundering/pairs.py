@@ -61,9 +61,9 @@ def find_pairs(sent: Path, received: Path) -> tuple[list[UploadPair], list[str]]
     for folder in (sent, received):
         if not folder.is_dir():
             raise PlatformError(f"{folder} is no folder; give two folders of photographs, or two photographs")
-    sides = [_photographs(folder) for folder in (sent, received)]
-    left_out, unique = [], []
-    for paths in sides:
+    left_out: list[str] = []
+    unique = []
+    for paths in (_photographs(sent, left_out), _photographs(received, left_out)):
         left_out += [f"{path}: another file has the same name" for some in paths.values() for path in some[1:]]
         unique.append({stem: some[0] for stem, some in paths.items() if len(some) == 1})
     first, second = unique
@@ -78,13 +78,17 @@ def find_pairs(sent: Path, received: Path) -> tuple[list[UploadPair], list[str]]
     return pairs, left_out
 
 
-def _photographs(folder: Path) -> Mapping[str, list[Path]]:
-    """The photographs of a folder by their names without suffix."""
+def _photographs(folder: Path, left_out: list[str]) -> Mapping[str, list[Path]]:
+    """The photographs of a folder by their names without suffix; a line in `left_out` for each other file."""
     found: dict[str, list[Path]] = {}
     try:
         for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in FORMATS and not path.name.startswith(".") and path.is_file():
+            if path.name.startswith("."):
+                continue
+            if path.suffix.lower() in FORMATS and path.is_file():
                 found.setdefault(path.stem, []).append(path)
+            else:
+                left_out.append(f"{path}: not a JPEG, PNG or TIFF file by its name")
     except OSError as error:
         raise PlatformError(f"cannot list {folder}: {error.strerror}") from error
     return found

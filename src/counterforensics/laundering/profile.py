@@ -55,10 +55,9 @@ class JpegPlatform(Platform):
 
     def __post_init__(self) -> None:
         name = self.source
-        for setting, low, high in (("quality", 0, 100), ("side", 0, _LARGEST_SIDE)):
-            value = dataclasses.asdict(self)[setting]
+        for setting, value, most in (("quality", self.quality, 100), ("side", self.side, _LARGEST_SIDE)):
             check_whole(f"{name}: {setting}", value)
-            check_range(f"{name}: {setting}", value, low, high)
+            check_range(f"{name}: {setting}", value, 0, most)
         names.check_choice(name, "measure", self.measure, MEASURES)
         names.check_choice(name, "kernel", self.kernel, KERNELS)
         names.check_choice(name, "subsampling", self.subsampling, SUBSAMPLINGS)
