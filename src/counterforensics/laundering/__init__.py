@@ -7,7 +7,7 @@ settings from pairs of a sent and a received file.
 from __future__ import annotations
 
 from counterforensics.errors import StudyError, shown
-from counterforensics.laundering.base import Chain, Evidence, Laundered, Platform
+from counterforensics.laundering.base import Chain, Laundered, Platform, PlatformEvidence
 from counterforensics.laundering.fitting import PlatformFit, fit_platform
 from counterforensics.laundering.profile import BUILT_IN, JpegPlatform, PlainJpeg, Unchanged, is_path, profile_class
 from counterforensics.names import LONGEST_TEXT, Registry
@@ -83,9 +83,9 @@ def _registry_for(text: str) -> Registry[Platform]:
 __all__ = [
     "PLATFORMS",
     "Chain",
-    "Evidence",
     "Laundered",
     "Platform",
+    "PlatformEvidence",
     "PlatformFit",
     "fit_platform",
     "launder",

@@ -15,7 +15,7 @@ KINDS = (MEASURED, DESCRIBED, CONTRADICTORY, DEFINED)
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PlatformEvidence:
     """Where the settings of a platform come from.
 
     kind: `measured` on `pairs` pairs of a sent and a received file, `described` by somebody, `contradictory`
@@ -33,7 +33,7 @@ class Evidence:
     def in_words(self) -> str:
         """One line for people.
 
-        >>> Evidence("measured", pairs=51, date="2026-02", source="a data set", inferred=("kernel",)).in_words()
+        >>> PlatformEvidence("measured", pairs=51, date="2026-02", source="a data set", inferred=("kernel",)).in_words()
         'measured on 51 pairs, 2026-02 (a data set); chosen without a source: kernel'
         """
         words = f"measured on {self.pairs} pair{'s'[: self.pairs != 1]}" if self.kind == MEASURED else self.kind
@@ -59,7 +59,7 @@ class Laundered:
 class Platform(Part, ABC):
     """A frozen dataclass of settings that turns a whole photograph into the one that comes back from an upload."""
 
-    evidence: ClassVar[Evidence]
+    evidence: ClassVar[PlatformEvidence]
 
     @property
     def steps(self) -> tuple[Platform, ...]:

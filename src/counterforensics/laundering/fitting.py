@@ -15,7 +15,7 @@ from typing import Any
 from counterforensics.errors import PlatformError
 from counterforensics.files import at_home
 from counterforensics.laundering.agreement import Agreement, agreement, psnr
-from counterforensics.laundering.base import MEASURED, Evidence
+from counterforensics.laundering.base import MEASURED, PlatformEvidence
 from counterforensics.laundering.jpeg import Coding, decode_file, encode, ijg_quality
 from counterforensics.laundering.kernels import KERNELS, resized
 from counterforensics.laundering.least_squares import PhaseWeights, fitted_weights, nearest_kernels
@@ -102,7 +102,9 @@ def fit_platform(sent: str | Path, received: str | Path, *, name: str = "profile
     today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
     unknown = [] if any(one.turned is not None for one in facts) else ["upright"]
     unknown += [] if scores else ["kernel"]
-    evidence = Evidence(MEASURED, len(facts), today, f"pairs in {sent.name} and {received.name}", tuple(unknown))
+    evidence = PlatformEvidence(
+        MEASURED, len(facts), today, f"pairs in {sent.name} and {received.name}", tuple(unknown)
+    )
     content = profile_text(settings, evidence)
     return PlatformFit(
         content,
@@ -256,9 +258,10 @@ def _ranked(scores: Scores) -> list[str]:
 
 
 def _kernel_fit(facts: Sequence[PairFacts], scores: Scores, kernel: str) -> KernelFit:
-    """The kernels compared, and the weights by least squares from the first pair that was reduced."""
-    first = next(one for one in facts if one.is_reduced)
-    sent, received = _as_sent(first)
+    """The kernels compared, and the weights by least squares from the pair on which they differ most."""
+    spread = {name: own[kernel] - min(own.values()) for name, own in scores.items()}
+    clearest = max((one for one in facts if one.pair.name in spread), key=lambda one: spread[one.pair.name])
+    sent, received = _as_sent(clearest)
     weights = fitted_weights(sent, received, kernel)
     distances = nearest_kernels(weights, sent.shape[1], received.shape[1]) if weights else {}
     return KernelFit(kernel, _ranked(scores)[1], _means(scores), weights, distances)
@@ -271,7 +274,7 @@ def _held_out(facts: Sequence[PairFacts], scores: Scores, index: int) -> HeldOut
         settings, _ = _settings(others, {name: some for name, some in scores.items() if name != own.pair.name})
     except PlatformError:
         return HeldOut(own.pair.name, None)
-    content = profile_text(settings, Evidence(MEASURED, len(others)))
+    content = profile_text(settings, PlatformEvidence(MEASURED, len(others)))
     platform: JpegPlatform = class_from("the profile of the other pairs", content)()  # type: ignore[call-arg]
     sent, received = read_pair(own.pair)
     simulated = platform(sent.pixels, orientation=own.orientation).pixels

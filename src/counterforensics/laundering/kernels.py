@@ -12,6 +12,7 @@ All reduce the width first, round to 8 bits, and then reduce the height.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -54,7 +55,7 @@ def _box_along(photo: Pixels, side: int, axis: int) -> Pixels:
     means = lines[first]
     for run in np.unique(count[count > 1]).tolist():
         chosen = np.flatnonzero(count == run)
-        total = lines[first[chosen]].astype(np.uint16 if run <= _MOST_IN_16_BITS else np.uint32)
+        total: npt.NDArray[Any] = lines[first[chosen]].astype(np.uint16 if run <= _MOST_IN_16_BITS else np.uint32)
         for tap in range(1, run):
             total += lines[first[chosen] + tap]
         means[chosen] = (2 * total + run) // (2 * run)

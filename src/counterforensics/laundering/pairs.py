@@ -12,7 +12,7 @@ import numpy as np
 from counterforensics.errors import CounterforensicsError, PlatformError
 from counterforensics.laundering.jpeg import Coding
 from counterforensics.laundering.orientation import upright
-from counterforensics.laundering.upload import Picture, read_picture
+from counterforensics.laundering.upload import PictureFile, read_picture
 from counterforensics.photos.folder import FORMATS
 from counterforensics.pixels import Pixels, luma_of_photo
 
@@ -94,7 +94,7 @@ def _photographs(folder: Path, left_out: list[str]) -> Mapping[str, list[Path]]:
     return found
 
 
-def read_pair(pair: UploadPair) -> tuple[Picture, Picture]:
+def read_pair(pair: UploadPair) -> tuple[PictureFile, PictureFile]:
     """Both pictures.  Raises PhotoError if one of them cannot be read."""
     return read_picture(pair.sent), read_picture(pair.received)
 
@@ -142,12 +142,15 @@ def _why_not_same(sent: Pixels, received: Pixels) -> str:
     """Why `received` cannot be `sent` after an upload; "" if it can."""
     (width, height), (across, down) = _size(sent), _size(received)
     change = f"{width}x{height} came back as {across}x{down}"
-    if across > width or down > height:
-        if across <= height and down <= width:
-            return f"{change}: turned, but the sent file has no EXIF orientation that says so"
-        return f"{change}: enlarged, which no platform does that can be described here"
     # The other side may be rounded up or down.
-    if abs(across * height - down * width) > max(width, height):
+    differs, differs_turned = (
+        abs(a * height - b * width) > max(width, height) for a, b in ((across, down), (down, across))
+    )
+    if differs and not differs_turned:
+        return f"{change}: turned, but the EXIF orientation of the sent file does not say so"
+    if across > width or down > height:
+        return f"{change}: enlarged, which no profile can describe"
+    if differs:
         return f"{change}: cropped, for the ratio of its sides changed"
     likeness = _likeness(sent, received)
     if likeness < _LEAST_LIKENESS:

@@ -14,7 +14,7 @@ import yaml
 from counterforensics import names
 from counterforensics.errors import PlatformError, StudyError, in_one_line, shown, unknown_name
 from counterforensics.files import at_home, read_regular
-from counterforensics.laundering.base import DEFINED, KINDS, MEASURED, Evidence, Laundered, Platform
+from counterforensics.laundering.base import DEFINED, KINDS, MEASURED, Laundered, Platform, PlatformEvidence
 from counterforensics.laundering.jpeg import SUBSAMPLINGS, Coding, Table, decode_file, encode, ijg_tables
 from counterforensics.laundering.kernels import KERNELS, resized
 from counterforensics.laundering.orientation import upright
@@ -50,7 +50,7 @@ class JpegPlatform(Platform):
     luma_table: str
     chroma_table: str
 
-    evidence: ClassVar[Evidence]
+    evidence: ClassVar[PlatformEvidence]
     source: ClassVar[str]  # the name or the path by which `profile_class` finds the class again
 
     def __post_init__(self) -> None:
@@ -137,7 +137,7 @@ class PlainJpeg(JpegPlatform):
     luma_table: str = ""
     chroma_table: str = ""
 
-    evidence: ClassVar[Evidence] = Evidence(DEFINED, source="JPEG at a given quality")
+    evidence: ClassVar[PlatformEvidence] = PlatformEvidence(DEFINED, source="JPEG at a given quality")
     source: ClassVar[str] = "jpeg"
 
 
@@ -145,14 +145,14 @@ class PlainJpeg(JpegPlatform):
 class Unchanged(Platform):
     """No platform: the photograph comes back as it was sent."""
 
-    evidence: ClassVar[Evidence] = Evidence(DEFINED, source="nothing happens to the photograph")
+    evidence: ClassVar[PlatformEvidence] = PlatformEvidence(DEFINED, source="nothing happens to the photograph")
 
     def __call__(self, photo: Pixels, *, orientation: int = 1) -> Laundered:
         """As `Platform.__call__`; no file is stored."""
         return Laundered(check_photo(photo), None)
 
 
-def profile_text(settings: Mapping[str, int | str | bool], evidence: Evidence) -> bytes:
+def profile_text(settings: Mapping[str, int | str | bool], evidence: PlatformEvidence) -> bytes:
     """The YAML file of a platform with these settings."""
     known = {key: value for key, value in dataclasses.asdict(evidence).items() if value}
     known |= {"inferred": list(evidence.inferred)} if evidence.inferred else {}
@@ -227,8 +227,8 @@ def _as_text(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _evidence(source: str, value: Any) -> Evidence:
-    known = [one.name for one in dataclasses.fields(Evidence)]
+def _evidence(source: str, value: Any) -> PlatformEvidence:
+    known = [one.name for one in dataclasses.fields(PlatformEvidence)]
     given = _mapping(source, "evidence", value, known)
     names.check_choice(source, "evidence kind", str(given.get("kind", "")), KINDS, PlatformError)
     pairs = str(given.get("pairs", "0"))
@@ -237,4 +237,6 @@ def _evidence(source: str, value: Any) -> Evidence:
         raise PlatformError(f"{shown(source)}: pairs must be {need}, got {shown(pairs)}")
     inferred = given.get("inferred", [])
     texts = {key: str(given.get(key, "")) for key in ("date", "source", "note")}
-    return Evidence(given["kind"], int(pairs), inferred=tuple(inferred) if isinstance(inferred, list) else (), **texts)
+    return PlatformEvidence(
+        given["kind"], int(pairs), inferred=tuple(inferred) if isinstance(inferred, list) else (), **texts
+    )

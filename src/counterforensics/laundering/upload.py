@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from counterforensics.errors import PhotoError, PlatformError
+from counterforensics.errors import PhotoError, PlatformError, in_one_line
 from counterforensics.files import exists, read_regular
 from counterforensics.laundering.jpeg import Header, header_of
 from counterforensics.photos.folder import MAX_BYTES, decode
@@ -14,7 +14,7 @@ from counterforensics.pixels import Pixels
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class PictureFile:
     """A photograph in a file: pixels uint8 [h, w, 3] as stored, and what its header says."""
 
     path: Path
@@ -22,12 +22,12 @@ class Picture:
     header: Header
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path) -> PictureFile:
     """The photograph in a JPEG, PNG or TIFF file.  Raises PhotoError if it cannot be used."""
     content = read_regular(path, MAX_BYTES, PhotoError)
     if not content:
         raise PhotoError(f"{path}: the file is empty (0 bytes)")
-    return Picture(path, decode(content, path), header_of(content, path))
+    return PictureFile(path, decode(content, path), header_of(content, path))
 
 
 def check_free(path: Path, *, force: bool) -> None:
@@ -52,4 +52,4 @@ def write_whole(path: Path, content: bytes) -> None:
         finally:
             beside.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
-        raise PlatformError(f"cannot write {path} ({error}); give another file") from error
+        raise PlatformError(f"{path}: cannot be written ({in_one_line(error)}); give another file") from error
