@@ -17,7 +17,7 @@ from counterforensics.files import at_home
 from counterforensics.laundering.agreement import Agreement, agreement, psnr
 from counterforensics.laundering.base import MEASURED, PlatformEvidence
 from counterforensics.laundering.jpeg import Coding, decode_file, encode, ijg_quality
-from counterforensics.laundering.kernels import KERNELS, resized
+from counterforensics.laundering.kernels import KERNELS, VARIANTS, resized
 from counterforensics.laundering.least_squares import PhaseWeights, fitted_weights, nearest_kernels
 from counterforensics.laundering.orientation import upright
 from counterforensics.laundering.pairs import PairFacts, find_pairs, read_pair, usable
@@ -36,9 +36,10 @@ Scores = dict[str, dict[str, float]]  # pair -> kernel -> PSNR
 class KernelFit:
     """Which kernel reduced the photographs.
 
-    kernel, runner_up: the two that reproduce the received files best.  scores: the mean PSNR in dB of each kernel,
-    an exact reproduction counted as 100 dB.  weights: by least squares, of each phase.  distances: the root mean square
-    difference, in grey levels, of what these weights and those of each named kernel predict, the nearest first.
+    kernel: the one that reproduces the received files best.  runner_up: the best of those that are no variant of it.
+    scores: the mean PSNR in dB of each kernel, an exact reproduction counted as 100 dB.  weights: by least squares, of
+    each phase.  distances: the root mean square difference, in grey levels, of what these weights and those of each
+    named kernel predict, the nearest first.
     """
 
     kernel: str
@@ -148,7 +149,7 @@ def _settings(facts: Sequence[PairFacts], scores: Scores) -> tuple[dict[str, Any
 
 def _kernel_notes(scores: Scores) -> list[str]:
     """A line if two kernels reproduce the pairs about equally well."""
-    best, second = _ranked(scores)[:2]
+    best, second = _ranked(scores)
     means = _means(scores)
     if means[best] - means[second] < _CLEAR:
         figures = f"{means[best]:.2f} and {means[second]:.2f} dB"
@@ -251,10 +252,12 @@ def _means(scores: Scores) -> dict[str, float]:
     return {kernel: statistics.fmean(min(own[kernel], _IDENTICAL) for own in scores.values()) for kernel in KERNELS}
 
 
-def _ranked(scores: Scores) -> list[str]:
-    """The kernels, the one that reproduces the pairs best first."""
+def _ranked(scores: Scores) -> tuple[str, str]:
+    """The kernel that reproduces the pairs best, and the best of those that are no variant of it."""
     means = _means(scores)
-    return sorted(KERNELS, key=lambda kernel: -means[kernel])
+    best, *others = sorted(KERNELS, key=lambda kernel: -means[kernel])
+    kind = VARIANTS.get(best, best)
+    return best, next(other for other in others if VARIANTS.get(other, other) != kind)
 
 
 def _kernel_fit(facts: Sequence[PairFacts], scores: Scores, kernel: str) -> KernelFit:

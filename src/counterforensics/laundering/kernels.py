@@ -3,8 +3,8 @@
 `box` averages the pixels whose centres lie within half a step of the centre of the output pixel. It computes in the
 order of GraphicsMagick (magick/resize.c, `HorizontalFilter`): bounds in double precision, then the filter. A centre
 exactly on the border counts or not by rounding, so this order is part of the result. It reproduces which pixels
-Telegram averages in all 128 such columns of a photograph of 3264 x 2448 pixels. Pillow's BOX differs from it there
-alone. The other kernels are Pillow's and OpenCV's own.
+Telegram averages in all 128 such columns of a photograph of 3264 x 2448 pixels. Pillow's BOX (`pillow-box`) differs
+from it there alone. The other kernels are Pillow's and OpenCV's own.
 
 All reduce the width first, round to 8 bits, and then reduce the height.
 """
@@ -31,8 +31,8 @@ def box_runs(before: int, after: int) -> tuple[Whole, Whole]:
 
     before, after: pixels along one side, after <= before.
 
-    >>> [run.tolist() for run in box_runs(6, 4)]
-    [[0, 2, 3, 5], [2, 1, 2, 1]]
+    >>> [run.tolist() for run in box_runs(7, 3)]
+    [[0, 2, 5], [2, 3, 2]]
     """
     factor = after / before
     scale = max(1.0 / factor, 1.0)
@@ -82,6 +82,7 @@ def _opencv(kernel: int) -> Resizer:
 
 KERNELS: dict[str, Resizer] = {
     "box": _box,
+    "pillow-box": _pillow(Image.Resampling.BOX),
     "hamming": _pillow(Image.Resampling.HAMMING),
     "bilinear": _pillow(Image.Resampling.BILINEAR),
     "bicubic": _pillow(Image.Resampling.BICUBIC),
@@ -92,6 +93,9 @@ KERNELS: dict[str, Resizer] = {
     "opencv-cubic": _opencv(cv2.INTER_CUBIC),
     "opencv-lanczos4": _opencv(cv2.INTER_LANCZOS4),
 }
+
+# Kernels that differ from another in a few sizes alone.
+VARIANTS = {"pillow-box": "box"}
 
 
 def resized(photo: Pixels, width: int, height: int, kernel: str) -> Pixels:
