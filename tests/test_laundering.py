@@ -254,6 +254,7 @@ def test_a_profile_is_named_by_its_path(tmp_path: Path) -> None:
     path = profile(tmp_path / "mine.yaml")
     platform = parse(f"{path}:quality=50>jpeg:90")
     assert text_form(platform) == f"{path}:quality=50>jpeg:90"
+    assert [step.files for step in platform.steps] == [(path,), ()]
     assert parse(text_form(platform)) == platform
     assert pickle.loads(pickle.dumps(platform)) == platform
     file = opened(launder(picture(9), str(path)))

@@ -69,6 +69,11 @@ class JpegPlatform(Platform):
         return restored, (self.source, dataclasses.asdict(self))
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The file of the profile, unless it comes with the package."""
+        return (at_home(self.source, PlatformError),) if is_path(self.source) else ()
+
+    @property
     def coding(self) -> Coding:
         """How the file is written."""
         if self.quality:
