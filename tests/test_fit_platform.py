@@ -105,6 +105,7 @@ def test_the_settings_of_a_random_platform_are_found(
     assert found.kernel is not None
     assert found.kernel.runner_up != script.kernel
     assert [one.pair for one in found.held_out] == ["0", "1"]
+    assert "no photograph is higher than wide, so the side may be that of the width" in found.notes
 
 
 @pytest.mark.parametrize("kernel", ["box", "pillow-box"])
@@ -181,6 +182,7 @@ def test_a_width_is_told_from_a_longer_side(scenes: list[Pixels], folders: tuple
         received_by("instagram:side=200", photo, folders[1] / f"{index}.jpg")
     found = fit_platform(*folders).platform
     assert (found.measure, found.side) == ("width", 200)
+    assert not any("higher than wide" in note for note in fit_platform(*folders).notes)
     save(scenes[2], folders[0] / "2.png")
     received_by("telegram:side=300", scenes[2], folders[1] / "2.jpg")
     with pytest.raises(PlatformError, match="no single longer side or width after the upload"):

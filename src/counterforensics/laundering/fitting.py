@@ -168,20 +168,27 @@ def _side_rule(facts: Sequence[PairFacts]) -> tuple[int, str, list[str]]:
         longest = max(max(one.after) for one in facts)
         told = f"no photograph was reduced (the longest side is {longest} pixels), so the profile reduces none"
         return 0, "longer", [f"{told}; send larger ones to find the side and the kernel"]
-    for measure in MEASURES:
-        sides = {max(one.after) if measure == "longer" else one.after[0] for one in reduced}
-        kept = [max(one.after) if measure == "longer" else one.after[0] for one in facts if not one.is_reduced]
-        if len(sides) == 1 and max(kept, default=0) <= max(sides):
-            side = max(sides)
-            off = [one.pair.name for one in reduced if reduced_size(*one.before, side, measure) != one.after]
-            notes = (
-                [f"the other side is rounded in another way in {len(off)} pairs, the first: {off[0]}"] if off else []
-            )
-            return side, measure, notes
-    shown = "; ".join(
-        f"{one.pair.name}: {one.before[0]}x{one.before[1]} to {one.after[0]}x{one.after[1]}" for one in facts[:4]
-    )
-    raise PlatformError(f"the pairs have no single longer side or width after the upload ({shown})")
+    sides = {measure: side for measure in MEASURES if (side := _side_along(facts, measure))}
+    if not sides:
+        sizes = "; ".join(
+            f"{one.pair.name}: {one.before[0]}x{one.before[1]} to {one.after[0]}x{one.after[1]}" for one in facts[:4]
+        )
+        raise PlatformError(f"the pairs have no single longer side or width after the upload ({sizes})")
+    measure, side = next(iter(sides.items()))
+    notes = []
+    if len(sides) > 1:
+        notes.append("no photograph is higher than wide, so the side may be that of the width")
+    off = [one.pair.name for one in reduced if reduced_size(*one.before, side, measure) != one.after]
+    if off:
+        notes.append(f"the other side is rounded in another way in {len(off)} pairs, the first: {off[0]}")
+    return side, measure, notes
+
+
+def _side_along(facts: Sequence[PairFacts], measure: str) -> int:
+    """The longer side, or the width, that all reduced photographs have and no other exceeds; 0 if there is none."""
+    after = {one: max(one.after) if measure == "longer" else one.after[0] for one in facts}
+    sides = {side for one, side in after.items() if one.is_reduced}
+    return max(sides) if len(sides) == 1 and max(after.values()) <= max(sides) else 0
 
 
 def _coding_rule(codings: Sequence[Coding]) -> tuple[Coding, list[str]]:
