@@ -268,10 +268,14 @@ def _ranked(scores: Scores) -> tuple[str, str]:
 
 
 def _kernel_fit(facts: Sequence[PairFacts], scores: Scores, kernel: str) -> KernelFit:
-    """The kernels compared, and the weights by least squares from the pair on which they differ most."""
-    spread = {name: own[kernel] - min(own.values()) for name, own in scores.items()}
-    clearest = max((one for one in facts if one.pair.name in spread), key=lambda one: spread[one.pair.name])
-    sent, received = _as_sent(clearest)
+    """The kernels compared, and the weights by least squares from the pair with the most detail.
+
+    A wrong kernel costs the most where there is detail.
+    """
+    worst = {name: min(own.values()) for name, own in scores.items()}
+    sent, received = _as_sent(
+        min((one for one in facts if one.pair.name in worst), key=lambda one: worst[one.pair.name])
+    )
     weights = fitted_weights(sent, received, kernel)
     distances = nearest_kernels(weights, sent.shape[1], received.shape[1]) if weights else {}
     return KernelFit(kernel, _ranked(scores)[1], _means(scores), weights, distances)
