@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 import counterforensics
-from counterforensics import attacks, detectors, manipulations
+from counterforensics import attacks, detectors, laundering, manipulations
 from counterforensics.outcome import ROW_COLUMNS
 from counterforensics.photos.remarks import PROFILE
 from tests.conftest import COZZOLINO, Command, picture
 
-COMMANDS = ("run", "evaluate", "photos", "list")
+COMMANDS = ("run", "evaluate", "photos", "launder", "fit-platform", "list")
 
 
 @pytest.fixture(scope="session")
@@ -95,9 +95,10 @@ def test_list_names_every_part(command: Command) -> None:
         "manipulations": sorted(manipulations.MANIPULATIONS),
         "detectors": sorted(detectors.DETECTORS),
         "attacks": sorted(attacks.ATTACKS),
-        "plug_ins": {"manipulations": [], "detectors": [], "attacks": []},
-        "plug_in_packages": {"manipulations": {}, "detectors": {}, "attacks": {}},
-        "broken_plug_ins": {"manipulations": {}, "detectors": {}, "attacks": {}},
+        "platforms": sorted(laundering.PLATFORMS),
+        "plug_ins": {"manipulations": [], "detectors": [], "attacks": [], "platforms": []},
+        "plug_in_packages": {"manipulations": {}, "detectors": {}, "attacks": {}, "platforms": {}},
+        "broken_plug_ins": {"manipulations": {}, "detectors": {}, "attacks": {}, "platforms": {}},
         "paper_manipulations": list(manipulations.PAPER),
         "studies": ["demo", "paper"],
         "shipped_detectors": detectors.zoo.shipped(),

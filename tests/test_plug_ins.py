@@ -511,11 +511,11 @@ def test_list_marks_plug_ins_and_names_the_broken_one_once(beside: Path) -> None
     answer = ask(beside, "list", "--json")
     assert answer.stderr == said_of(*THREE)
     listed = json.loads(answer.stdout)
-    assert listed["plug_ins"] == {group: list(parts) for group, parts in THREE.items()}
-    assert listed["plug_in_packages"] == {
-        group: dict.fromkeys(parts, "one-module 1.0") for group, parts in THREE.items()
-    }
-    assert listed["broken_plug_ins"] == {group: {"broken": BROKEN_LINES[group]} for group in THREE}
+    assert listed["plug_ins"] == {**{group: list(parts) for group, parts in THREE.items()}, "platforms": []}
+    packages = {group: dict.fromkeys(parts, "one-module 1.0") for group, parts in THREE.items()}
+    assert listed["plug_in_packages"] == {**packages, "platforms": {}}
+    broken = {group: {"broken": BROKEN_LINES[group]} for group in THREE}
+    assert listed["broken_plug_ins"] == {**broken, "platforms": {}}
     assert {"darken", "median"} <= set(listed["manipulations"])
     assert "broken" not in listed["attacks"]
 

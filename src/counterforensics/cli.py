@@ -56,6 +56,7 @@ def _count(option: str, most: int) -> Callable[[str | int], int]:
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the file if it is there already.")]
 StudyName = Annotated[
     str, typer.Argument(parser=_place, metavar="STUDY", help="A built-in study (demo, paper) or a YAML file.")
 ]
@@ -408,6 +409,91 @@ def _table_of_attacked(one: dict[str, Any]) -> Table:
     return table
 
 
+@app.command(epilog="Example: `counterforensics launder photo.jpg --platform telegram --out back.jpg`")
+def launder(
+    photo: Annotated[
+        Path, typer.Argument(parser=at_home, metavar="PHOTO", help="A photograph: a JPEG, PNG or TIFF file.")
+    ],
+    platform: Annotated[
+        str, typer.Option(help="A platform, a profile NAME.yaml, or a chain of them, such as telegram>whatsapp.")
+    ],
+    out: Annotated[
+        Path, typer.Option(parser=at_home, metavar="FILE.jpg", help="Where the photograph goes that comes back.")
+    ],
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """What comes back when a photograph is uploaded to a platform: a JPEG file without metadata."""
+    from counterforensics.laundering.files import launder_file
+
+    result = launder_file(photo, platform, out, force=force)
+    if as_json:
+        _print_lines([json.dumps(result, indent=2)])
+        return
+    sizes = (f"{result[side]['width']}x{result[side]['height']}" for side in ("sent", "received"))
+    console = _Screen()
+    _say(console, "Written", [f"{out}: {' to '.join(sizes)}, {filesize.decimal(result['bytes'])}"])
+    _say(console, "Settings", (f"{name}: {words}" for name, words in result["evidence"].items()))
+    _say(console, "Note", result["notes"])
+
+
+@app.command("fit-platform", epilog="Example: `counterforensics fit-platform sent received --out my-platform.yaml`")
+def fit_platform(
+    sent: Annotated[
+        Path, typer.Argument(parser=at_home, metavar="SENT", help="A folder of photographs that were sent, or one.")
+    ],
+    received: Annotated[
+        Path,
+        typer.Argument(parser=at_home, metavar="RECEIVED", help="A folder of what came back, with the same names."),
+    ],
+    out: Annotated[
+        Path, typer.Option(parser=at_home, metavar="PROFILE.yaml", help="Where the profile goes, for --platform.")
+    ],
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Measure what a platform does, from pairs of a sent photograph and the file that came back."""
+    from counterforensics.laundering.files import fit_to_file
+
+    result = fit_to_file(sent, received, out, force=force)
+    if as_json:
+        _print_lines([json.dumps(result, indent=2)])
+        return
+    console = _Screen()
+    for table in _tables_of_fit(result):
+        console.print(table)
+    _say(console, "Profile", [str(out)])
+    _say(console, "Note", result["notes"])
+    _say(console, "Left out", result["left_out"])
+
+
+def _tables_of_fit(result: dict[str, Any]) -> Iterator[Table]:
+    """What `fit-platform` found: the settings, how well each kernel fits, and the held-out pairs."""
+    table = Table("setting", "value", title="Settings", title_justify="left")
+    for name, value in result["settings"].items():
+        if value != "":
+            table.add_row(name, str(value))
+    yield table
+    if (found := result["kernel"]) is not None:
+        headings = ("kernel", "PSNR of the simulated file", "distance of the weights")
+        table = Table(*headings, title="Kernels", title_justify="left")
+        for name, psnr in sorted(found["psnr"].items(), key=lambda item: -item[1]):
+            distance = found["weight_distances"].get(name)
+            table.add_row(name, f"{psnr:.2f} dB", "" if distance is None else f"{distance:.3f} grey levels")
+        yield table
+    if result["held_out"]:
+        title = "Held out: each pair, simulated with what the other pairs say"
+        table = Table("pair", "PSNR", "equal pixels", "equal DCT coefficients", title=title, title_justify="left")
+        for one in result["held_out"]:
+            if one["pixels_equal"] is None:
+                table.add_row(printable(one["pair"]), "not reproduced", "", "")
+                continue
+            psnr = "identical" if one["psnr"] is None else f"{one['psnr']:.2f} dB"
+            shares = (f"{one[name]:.2%}" for name in ("pixels_equal", "coefficients_equal"))
+            table.add_row(printable(one["pair"]), psnr, *shares)
+        yield table
+
+
 @app.command(epilog="Example: `counterforensics photos ~/photos --json`")
 def photos(
     folder: Annotated[Path, typer.Argument(parser=at_home, metavar="DIR", help="Photographs in DIR/<device>/<photo>.")],
@@ -465,7 +551,7 @@ def status(
 
 @app.command("list", epilog="Example: `counterforensics list --json`")
 def list_parts(as_json: Json = False) -> None:
-    """Manipulations, detectors, attacks (plug-ins among them) and built-in studies."""
+    """Manipulations, detectors, attacks and platforms (plug-ins among them), and built-in studies."""
     from counterforensics import manipulations
     from counterforensics.detectors import zoo
     from counterforensics.study.settings import BUILT_IN
@@ -484,12 +570,13 @@ def list_parts(as_json: Json = False) -> None:
 
 
 def _registries() -> dict[str, names.Registry[Any]]:
-    from counterforensics import attacks, detectors, manipulations
+    from counterforensics import attacks, detectors, laundering, manipulations
 
     return {
         "manipulations": manipulations.MANIPULATIONS,
         "detectors": detectors.DETECTORS,
         "attacks": attacks.ATTACKS,
+        "platforms": laundering.PLATFORMS,
     }
 
 

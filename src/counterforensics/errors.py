@@ -43,6 +43,10 @@ class PlugInError(CounterforensicsError):
     """A plug-in cannot be used."""
 
 
+class PlatformError(CounterforensicsError):
+    """A platform's profile, or the pairs to measure it from, cannot be used."""
+
+
 class PixelError(CounterforensicsError, ValueError):
     """An array is not what a function takes: dtype, shape or range."""
 

@@ -1,0 +1,55 @@
+"""Reading photographs to upload and files that came back, and writing a file at once or not at all."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from counterforensics.errors import PhotoError, PlatformError, in_one_line
+from counterforensics.files import exists, read_regular
+from counterforensics.laundering.jpeg import Header, header_of
+from counterforensics.photos.folder import MAX_BYTES, decode
+from counterforensics.pixels import Pixels
+
+
+@dataclass(frozen=True, eq=False)
+class PictureFile:
+    """A photograph in a file: pixels uint8 [h, w, 3] as stored, and what its header says."""
+
+    path: Path
+    pixels: Pixels
+    header: Header
+
+
+def read_picture(path: Path) -> PictureFile:
+    """The photograph in a JPEG, PNG or TIFF file.  Raises PhotoError if it cannot be used."""
+    content = read_regular(path, MAX_BYTES, PhotoError)
+    if not content:
+        raise PhotoError(f"{path}: the file is empty (0 bytes)")
+    return PictureFile(path, decode(content, path), header_of(content, path))
+
+
+def check_free(path: Path, *, force: bool) -> None:
+    """Raise PlatformError if `path` is there already and may not be replaced, or is no place for a file."""
+    if path.is_dir():
+        raise PlatformError(f"{path} is a folder; give the path of a file")
+    if exists(path) and not force:
+        raise PlatformError(f"{path} is there already; give another file, or --force to replace it")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file beside its place and move it there, so that no part of it is ever seen.
+
+    Raises PlatformError if it cannot be written.
+    """
+    beside = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            beside.write_bytes(content)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        raise PlatformError(f"{path}: cannot be written ({in_one_line(error)}); give another file") from error
