@@ -126,8 +126,8 @@ def _exception(found: Verdicts, labels: Labels) -> Iterator[str]:
         name = manipulation_label(manipulation)
         count = sum(any(p.manipulation == manipulation for p in verdict.answered) for verdict in found)
         yield (
-            f"The exception is {name}, where the judge {_CLAUSES[word][0]} in {len(hidden)} of {count} pairs of attack and "
-            f"judge{_example(hidden, labels)}."
+            f"The exception is {name}, where the judge {_CLAUSES[word][0]} in {len(hidden)} of {count} pairs of attack "
+            f"and judge{_example(hidden, labels)}."
         )
         return
     mixed = [(verdict, part) for verdict in found if verdict.word is VerdictWord.MIXED for part in verdict.answered]

@@ -178,8 +178,12 @@ def _reasons(verdict: JudgeVerdict) -> Iterator[str]:
         start = "" if part.word is verdict.word else f"{part.word}: "
         reasons.setdefault(start + part.reason, []).append(part.manipulation)
     for reason, manipulations in reasons.items():
-        everywhere = len(manipulations) == len(verdict.parts)
-        yield reason if everywhere else f"{reason} on {_some(manipulations)}"
+        if len(manipulations) == len(verdict.parts):
+            yield reason
+        elif len(manipulations) == 1:
+            yield f"{reason} on {manipulation_label(manipulations[0])}"
+        else:
+            yield f"{reason} on {len(manipulations)} of {len(verdict.parts)}"
 
 
 def _some(manipulations: Sequence[str]) -> str:
