@@ -181,13 +181,14 @@ def _reasons(verdict: JudgeVerdict) -> Iterator[str]:
         if len(manipulations) == len(verdict.parts):
             yield reason
         elif len(manipulations) == 1:
-            yield f"{reason} on {manipulation_label(manipulations[0])}"
+            yield f"{reason} on {_some(manipulations)}"
         else:
             yield f"{reason} on {len(manipulations)} of {len(verdict.parts)}"
 
 
 def _some(manipulations: Sequence[str]) -> str:
-    names = [manipulation_label(name) for name in manipulations[:_MOST_NAMES]]
+    # A name stays on one line.
+    names = [manipulation_label(name).replace(" ", "\u00a0") for name in manipulations[:_MOST_NAMES]]
     rest = len(manipulations) - _MOST_NAMES
     return ", ".join(names) + (f" and {rest} more" if rest > 0 else "")
 
