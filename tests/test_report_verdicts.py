@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from counterforensics.report import report_tables
@@ -96,7 +97,7 @@ def test_an_attack_that_changed_nothing_has_failed_and_is_not_gentle() -> None:
 def test_losses_of_one_attack_share_a_line_and_the_worse_counts() -> None:
     gentle = attacked({"jpeg:70": 1.0})._frame
     harsh = attacked({"jpeg:70": 0.0}, contest=("mislnet", "fgsm:loss=cross-entropy"))._frame
-    results = Results(frame(*gentle.to_dict("records"), *harsh[harsh["attack"] != ""].to_dict("records")))
+    results = Results(pd.concat([gentle, harsh[harsh["attack"] != ""]], ignore_index=True))
     (group,) = attack_groups(results)
     verdict = group_verdict(results, group, "mislnet")
     assert verdict is not None

@@ -113,7 +113,8 @@ def _row(results: Results, contests: Sequence[Contest], contest: Contest, manipu
     part = results.labels.attack(contest[1]) if len(contests) > 1 else section(manipulation)
     grey = results.unlearned(manipulation, contest[0]) is not None
     label = manipulation_label(manipulation)
-    return Row(part, (marked(label, mark=grey),), tuple(cells), grey, Concerns(label))
+    about = Concerns(label, results.labels.attack(contest[1]) if len(contests) > 1 else "")
+    return Row(part, (marked(label, mark=grey),), tuple(cells), grey, about)
 
 
 def _cell(results: Results, manipulation: str, judge: str, contest: Contest) -> Cell:
