@@ -66,11 +66,13 @@ def test_attacks_on_what_has_not_learned_are_grey_and_marked() -> None:
     assert {one.labels[0]: one.grey for one in shown.rows} == {"Median 7 × 7": False, f"Resizing × 1.01 {MARK}": True}
     note = (
         f"{MARK} The target has not learned: Bayar2016 on Resizing × 1.01, AUC 0.55 on held-out photographs, "
-        "below 0.6. So near to chance there is nothing to conceal, and the figures say nothing of the attack."
+        "below 0.6. So near to chance there is nothing to conceal, and the figures do not measure the attack."
     )
     assert note in shown.notes
     assert f"| Resizing × 1.01 {MARK} |" in to_markdown(shown)
-    assert re.findall(r'<tr class="([^"]*)">\n<th scope="row">(?:Median|Resizing)', to_html(shown)) == [
+    assert re.findall(
+        r'<tr class="([^"]*)" data-manipulation="[^"]*">\n<th scope="row">(?:Median|Resizing)', to_html(shown)
+    ) == [
         "first",
         "first grey",
     ]
@@ -105,15 +107,16 @@ def test_one_seed_at_chance_is_enough() -> None:
     lines.loc[(lines["seed"] == 1) & (lines["manipulation"] == TWO[1]), "validation_auc"] = 0.52
     (line,) = not_learned(dataclasses.replace(outcome, trainings=lines))
     assert (
-        line == "Bayar2016 on Resizing × 1.01, AUC 0.52 on held-out photographs, below 0.6; attacks on it say nothing"
+        line
+        == "Bayar2016 on Resizing × 1.01, AUC 0.52 on held-out photographs, below 0.6; attacks on it measure nothing"
     )
 
 
 def test_findings_name_what_has_not_learned_and_praise_no_target_of_it() -> None:
     said = findings(Results.of(studied(0.5, easy=0.4)))
     (line,) = [one for one in said if "have not learned" in one]
-    assert line.endswith("say nothing: Bayar2016 on Median 7 × 7; Bayar2016 on Resizing × 1.01.")
-    assert not any("holds best" in one and "Bayar2016 under" in one for one in said)
+    assert line.endswith("measure nothing: Bayar2016 on Median 7 × 7; Bayar2016 on Resizing × 1.01.")
+    assert not any("keeps the highest TPR" in one and "Bayar2016 under" in one for one in said)
 
 
 # --- what the detectors have learned
@@ -184,8 +187,8 @@ def test_operating_points_stand_in_a_table_of_their_own() -> None:
     again = operating_points_table(Results(rows, few))
     assert again is not None
     assert again.notes == (
-        "Some thresholds come from 36 held-out pristine patches alone. Of fewer than 100 the threshold for 1 % lets "
-        "none through.",
+        "Some thresholds come from only 36 held-out pristine patches. With fewer than 100, the threshold for 1 % is "
+        "the largest logit of these patches, so none of them is a false alarm.",
     )
 
 
@@ -222,9 +225,7 @@ def test_run_ends_with_who_has_not_learned(
     monkeypatch.setattr("counterforensics.study.run.run_study", lambda *arguments, **settings: studied(0.5))
     answer = command("run", tiny_yaml, "--out", tmp_path)
     assert answer.status == 0
-    said = (
-        "Has not learned: Bayar2016 on Resizing × 1.01, AUC 0.50 on held-out photographs, below 0.6; attacks on it say"
-    )
+    said = "Has not learned: Bayar2016 on Resizing × 1.01, AUC 0.50 on held-out photographs, below 0.6; attacks on it"
     assert answer.out.index(said) < answer.out.index("Rows: ")
 
 

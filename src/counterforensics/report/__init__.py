@@ -18,6 +18,7 @@ import rich.table
 from counterforensics.errors import StudyError
 from counterforensics.files import at_home
 from counterforensics.outcome import Outcome
+from counterforensics.report.answer import answer
 from counterforensics.report.claims import Claim, find_claim, load_claims
 from counterforensics.report.figures import all_pictures
 from counterforensics.report.figures.style import Picture
@@ -34,6 +35,7 @@ from counterforensics.report.tables.model import Sample, Table
 __all__ = [
     "Claim",
     "Table",
+    "answer",
     "find_claim",
     "load_claims",
     "not_learned",

@@ -11,6 +11,7 @@ from counterforensics.outcome import LEARNED_AUC, take_apart
 from counterforensics.report import claims
 from counterforensics.report.labels import manipulation_label
 from counterforensics.report.results import Results
+from counterforensics.report.tables.failures import failed_manipulations, failed_notes
 from counterforensics.report.tables.learned import (
     contest_notes,
     target_label,
@@ -18,7 +19,8 @@ from counterforensics.report.tables.learned import (
     unlearned_targets,
     wholly_unlearned,
 )
-from counterforensics.report.tables.model import Column, Row, Table, number, percent, texts
+from counterforensics.report.tables.model import Cell, Column, Concerns, Row, Table, number, percent, texts
+from counterforensics.report.verdicts import tpr_before
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,13 @@ def overview_table(results: Results) -> Table | None:
         key="overview",
         number=None,
         title="The attacks at a glance",
-        caption="Mean TPR in percent over the manipulations (and seeds), before the attack and on concealed "
-        "patches, for the detector that was attacked and for all other kinds of detector. PSNR is the mean "
+        caption="Mean TPR in percent over the manipulations (and seeds), of the same patches before and after the "
+        "attack, for the detector that was attacked and for all other kinds of detector. PSNR is the mean "
         "over the same manipulations.",
         stubs=("Attack", "Target"),
         columns=tuple(columns),
         rows=tuple(rows),
-        notes=contest_notes(results),
+        notes=(*failed_notes(results, results.contests), *contest_notes(results)),
     )
 
 
@@ -79,13 +81,13 @@ def _accuracies(results: Results) -> Iterable[str]:
 
 
 def _not_learned(results: Results) -> Iterable[str]:
-    """Which detectors say nothing, and so the attacks on them."""
+    """Which detectors have not learned: attacks on them measure nothing."""
     pairs = unlearned_pairs(results)
     if pairs:
         named = "; ".join(f"{results.labels.detector(name)} on {manipulation_label(m)}" for m, name in pairs)
         yield (
-            f"By their own held-out photographs these have not learned (AUC below {LEARNED_AUC:g}), so attacks on them "
-            f"say nothing: {named}."
+            f"These detectors have not learned: their AUC on held-out photographs is below {LEARNED_AUC:g}, so attacks "
+            f"on them measure nothing: {named}."
         )
 
 
@@ -114,12 +116,12 @@ def _from_to(falls: Sequence[_Fall]) -> str:
 
 
 def _falls(results: Results, target: str, attack: str) -> list[_Fall]:
-    """Every judge and manipulation that has a TPR both before and after this attack."""
+    """Every judge and manipulation that has a TPR both before and after this attack, on the patches attacked."""
     return [
-        _Fall(manipulation, judge, before.mean, after.mean)
+        _Fall(manipulation, judge, before, after.mean)
         for manipulation in results.manipulations
         for judge in results.detectors
-        if (before := results.spread("tpr", manipulation, judge))
+        if (before := tpr_before(results, manipulation, judge, (target, attack))) is not None
         and (after := results.spread("tpr", manipulation, judge, target, attack))
     ]
 
@@ -139,9 +141,9 @@ def _survivor(results: Results) -> Iterable[str]:
     if own:
         after, before, manipulation, target, attack = max(own)
         yield (
-            f"A target that was attacked itself holds best on {manipulation_label(manipulation)}: "
-            f"{results.labels.detector(target)} under {results.labels.attack(attack)} keeps a TPR of "
-            f"{percent(after)} % (before: {percent(before)} %)."
+            f"Of all detectors that were attacked themselves, {results.labels.detector(target)} keeps the highest TPR: "
+            f"{percent(after)} % on {manipulation_label(manipulation)} under {results.labels.attack(attack)} "
+            f"(before: {percent(before)} %)."
         )
 
 
@@ -177,10 +179,13 @@ def _overview_row(results: Results, target: str, attack: str) -> Row:
     cells = [str(len(results.manipulations_of(target, attack)))]
     for part in (own, others):
         cells += [_mean([fall.before for fall in part]), _mean([fall.after for fall in part])]
-    cells.append(number(float(np.mean(qualities)) if qualities else None))
+    psnr = number(float(np.mean(qualities)) if qualities else None)
+    failed = ("attack failed",) if failed_manipulations(results, (target, attack)) else ()
     unlearned = bool(unlearned_targets(results, target, attack))
     shown = target_label(results.labels, target, mark=unlearned)
-    return Row("", (results.labels.attack(attack), shown), texts(cells), wholly_unlearned(results, target, attack))
+    name = results.labels.attack(attack)
+    grey = wholly_unlearned(results, target, attack)
+    return Row("", (name, shown), (*texts(cells), Cell((psnr, *failed))), grey, Concerns(attack=name))
 
 
 def _mean(rates: Sequence[float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 import textwrap
@@ -14,7 +15,7 @@ import jinja2
 import rich.table
 from rich.text import Text
 
-from counterforensics.report.tables.model import Cell, Row, Table
+from counterforensics.report.tables.model import Cell, Concerns, Row, Table
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -40,7 +41,7 @@ _LATEX = {
     "†": r"\textsuperscript{\textdagger}",
     "‡": r"\textsuperscript{\textdaggerdbl}",
 }
-TEMPLATES = ("page.html", "table.html")
+TEMPLATES = ("page.html", "answer.html", "table.html")
 _LATEX_HEADING = 16  # letters in a line of a heading
 _MARKDOWN = re.compile(r"([\\`*_|<>])")
 
@@ -49,18 +50,20 @@ def environment() -> jinja2.Environment:
     """The templates of this package: autoescaped, and an undefined name is an error."""
     folder = files("counterforensics.report").joinpath("templates")
     texts = {name: folder.joinpath(name).read_text("utf-8") for name in TEMPLATES}
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.DictLoader(texts),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["about"] = _about
+    return made
 
 
-def style_sheet() -> str:
-    """The style sheet of the page."""
-    return files("counterforensics.report").joinpath("templates", "style.css").read_text("utf-8")
+def template_text(name: str) -> str:
+    """A file of the templates that is no template: the style sheet or the script of the page."""
+    return files("counterforensics.report").joinpath("templates", name).read_text("utf-8")
 
 
 def to_markdown(table: Table) -> str:
@@ -89,7 +92,7 @@ def to_latex(table: Table) -> str:
 
 
 def to_html(table: Table) -> str:
-    """A <figure> with a caption, the table and its notes; every text in it is escaped."""
+    """A <details> with the heading, the caption, the table and its notes; every text in it is escaped."""
     pieces = [{"table": piece, **_html_context(piece)} for piece in table.pieces()]
     return environment().get_template("table.html").render(table=table, pieces=pieces)
 
@@ -134,7 +137,17 @@ def _html_context(table: Table) -> dict[str, object]:
         blocks = [list(block) for _, block in groupby(rows, key=lambda row: row.labels[0])]
         sections.append((part if table.has_sections else "", blocks))
     grouped = any(name for name, _ in table.groups)
-    return {"groups": table.groups if grouped else [], "starts": starts if grouped else set(), "sections": sections}
+    return {
+        "groups": table.groups if grouped else [],
+        "group_of": [place for place, (_, span) in enumerate(table.groups) for _ in range(span)],
+        "starts": starts if grouped else set(),
+        "sections": sections,
+    }
+
+
+def _about(about: Concerns) -> list[tuple[str, str]]:
+    """The manipulation, attack and judge of a row that are not all of them, by name."""
+    return [(name, value) for name, value in dataclasses.asdict(about).items() if value]
 
 
 def _md_table(table: Table) -> Iterator[str]:

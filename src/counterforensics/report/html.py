@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import base64
+import io
 import struct
 from collections.abc import Sequence
 
 import pandas as pd
 from markupsafe import Markup
+from PIL import Image
 
 from counterforensics.outcome import Outcome
+from counterforensics.report.answer import answer_of
 from counterforensics.report.figures.style import Picture
 from counterforensics.report.findings import findings, overview_table
-from counterforensics.report.formats import environment, style_sheet, to_html
+from counterforensics.report.first_screen import board
+from counterforensics.report.formats import environment, template_text, to_html
+from counterforensics.report.labels import whatever_the_loss
 from counterforensics.report.results import Results
 from counterforensics.report.tables.model import Table
+from counterforensics.report.verdicts import KEEPS_HALF, KEEPS_MOST
 
 GLOSSARY = (
     ("pristine", "A patch as the camera stored it, without any manipulation."),
@@ -27,6 +33,11 @@ GLOSSARY = (
     ("TPR", "True positive rate: the share of manipulated (or concealed) patches called manipulated."),
     ("ACC", "Accuracy: (TPR + 1 − FPR) / 2, so both kinds of patch count the same."),
     ("AUC", "Area under the ROC curve: 1 for a perfect ranking of the patches, 0.5 for chance."),
+    ("lead", "TPR − FPR of a judge: how much more often it calls manipulated patches manipulated than pristine ones."),
+    ("holds, weakened, fails", "Under an attack a judge keeps at least 90 % of its lead, at least 50 %, or less."),
+    ("mixed", "Fewer than three quarters of the manipulations share a verdict."),
+    ("no answer", "A detector has not learned, or its accuracy is below 60 % before the attack: nothing is concealed."),
+    ("attack failed", "The attack left at least half of its patches as they were."),
     ("held-out photographs", "Photographs of the training devices that a detector did not learn from."),
     ("has not learned", "Said of a detector with an AUC below 0.6 on held-out photographs; attacks on it are grey."),
     ("operating point", "A threshold, such as the one that 1 % of the held-out pristine patches lie above."),
@@ -40,33 +51,58 @@ _ROLES = ("train", "validation", "test")
 
 
 def render_report(outcome: Outcome, results: Results, tables: Sequence[Table], pictures: Sequence[Picture]) -> str:
-    """The page as text.  No script, no address outside it; every text of the outcome is escaped."""
+    """The page as text.  No address outside it; every text of the outcome is escaped."""
     overview = overview_table(results)
+    shown = [*([overview] if overview else []), *tables]
     return (
         environment()
         .get_template("page.html")
         .render(
             outcome=outcome,
-            # Ours, and not to be escaped: a style sheet is no HTML.
-            css=Markup(style_sheet()),
+            # Ours, and not to be escaped: neither is HTML.
+            css=Markup(template_text("style.css")),
+            script=Markup(template_text("page.js")),
+            most=KEEPS_MOST,
+            half=KEEPS_HALF,
+            answer=[_unbroken(text) for text in answer_of(results)],
+            board=board(outcome, results),
+            simulated="test" in outcome.simulated,
+            compared=results.compared,
+            filters=_filters(shown),
             scope=_scope(outcome, results),
-            # A figure and its percent sign stay on one line.
-            findings=[text.replace(" %", "\u00a0%") for text in findings(results)],
-            overview=Markup(to_html(overview)) if overview else "",
-            tables=[Markup(to_html(table)) for table in tables],
+            findings=[_unbroken(text) for text in findings(results)],
+            tables=[Markup(to_html(table)) for table in shown],
             shown=[_embedded(number, picture) for number, picture in enumerate(pictures, start=1)],
             split=_split(outcome.photos),
             shared_devices=_shared_devices(outcome.photos),
             photos=_photos(outcome.photos),
-            contents=_contents(outcome, tables, pictures),
+            contents=_contents(outcome, shown, pictures),
             glossary=GLOSSARY,
         )
     )
 
 
+def _unbroken(text: str) -> str:
+    """A figure and its percent sign stay on one line."""
+    return text.replace(" %", "\u00a0%")
+
+
+def _filters(tables: Sequence[Table]) -> list[tuple[str, str, list[str]]]:
+    """Each filter with its label and its values, in the order in which the tables have them."""
+    about = [row.about for table in tables for row in table.rows]
+    judges = [column.judge for table in tables for column in table.columns]
+    attacks = [attack for table in tables for attack in table.attacks]
+    values = {
+        "manipulation": [one.manipulation for one in about],
+        "attack": [*(one.attack for one in about), *attacks],
+        "judge": [*(one.judge for one in about), *judges],
+    }
+    return [(key, key.capitalize(), [v for v in dict.fromkeys(found) if v]) for key, found in values.items()]
+
+
 def _scope(outcome: Outcome, results: Results) -> str:
     """One line on the size of the study: only what its rows and its photographs say."""
-    attacks = {attack for _, attack in results.contests}
+    attacks = {whatever_the_loss(attack) for _, attack in results.contests}
     pieces = [
         _count(len(results.manipulations), "manipulation"),
         _count(len(results.detectors), "detector"),
@@ -91,10 +127,19 @@ def _embedded(number: int, picture: Picture) -> dict[str, object]:
         "key": picture.key,
         "title": picture.title,
         "caption": picture.caption,
-        "base64": base64.b64encode(picture.png).decode("ascii"),
+        "alt": picture.alt,
+        "base64": base64.b64encode(_webp(picture.png)).decode("ascii"),
         "width": round(wide * 0.65),
         "height": round(high * 0.65),
     }
+
+
+def _webp(png: bytes) -> bytes:
+    """The same pixels in a smaller file."""
+    file = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
+        image.convert("RGB").save(file, format="WEBP", lossless=True, quality=60, method=4)
+    return file.getvalue()
 
 
 def _split(photos: pd.DataFrame) -> list[tuple[str, str, str, str]]:
@@ -127,6 +172,7 @@ def _photos(photos: pd.DataFrame) -> list[tuple[str, ...]]:
 
 def _contents(outcome: Outcome, tables: Sequence[Table], pictures: Sequence[Picture]) -> list[tuple[str, str]]:
     entries = [
+        ("answer", "Verdicts", True),
         ("question", "Findings", True),
         ("tables", "Tables", bool(tables)),
         ("figures", "Figures", bool(pictures)),

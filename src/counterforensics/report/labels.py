@@ -173,9 +173,16 @@ def whatever_the_seed(attack: str) -> str:
     >>> whatever_the_seed("gan-vgg:seed=1,size=small"), whatever_the_seed("gan-vgg:seed=1")
     ('gan-vgg:size=small', 'gan-vgg')
     """
-    name, settings = take_apart(attack)
-    rest = ",".join(f"{key}={value}" if key else value for key, value in settings.items() if key != "seed")
-    return f"{name}:{rest}" if rest else name
+    return _without(attack, "seed")
+
+
+def whatever_the_loss(attack: str) -> str:
+    """The attack without the loss that it follows: one attack may be run with several.
+
+    >>> whatever_the_loss("fgsm:loss=cross-entropy,epsilon=2"), whatever_the_loss("fgsm:loss=logit")
+    ('fgsm:epsilon=2', 'fgsm')
+    """
+    return _without(attack, "loss")
 
 
 def predicts_spam(part: str) -> bool:
@@ -232,6 +239,13 @@ def distinct(names: Iterable[str]) -> list[str]:
 
 def _default(text: str) -> str:
     return default_labels([text])[text]
+
+
+def _without(attack: str, setting: str) -> str:
+    """The text form of the attack without one setting."""
+    name, settings = take_apart(attack)
+    rest = ",".join(f"{key}={value}" if key else value for key, value in settings.items() if key != setting)
+    return f"{name}:{rest}" if rest else name
 
 
 def _without_seed(label: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import pandas as pd
 
 from counterforensics.errors import StudyError
 from counterforensics.outcome import LEARNED_AUC, OPERATING_COLUMNS, PLANNED, ROW_COLUMNS, TRAINING_COLUMNS, Outcome
+from counterforensics.report.claims import find_claim
 from counterforensics.report.labels import DETECTORS, EASY, HARD, Contest, Labels, ordered
 
 _ROW_TEXTS = ("study", "manipulation", "detector", "target", "attack", "label", "target_label", "attack_label")
@@ -62,6 +64,12 @@ class Results:
     def of(cls, outcome: Outcome) -> Results:
         """Those of a finished study."""
         return cls(outcome.rows, outcome.trainings, Labels.of(outcome))
+
+    @functools.cached_property
+    def compared(self) -> bool:
+        """Whether the paper has a figure for any of the rows."""
+        keys = self._judged.keys()
+        return any(find_claim(m, detector, target, attack) for m, detector, target, attack in keys)
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

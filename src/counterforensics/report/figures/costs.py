@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from counterforensics.report.figures.alt import span, told
 from counterforensics.report.figures.style import (
     DETECTOR_MARKS,
     GRID_GREY,
@@ -64,7 +65,7 @@ def cost_pictures(found: Sequence[AttackCost], labels: Labels, detectors: Sequen
 
     detectors: all of the study, for their colours.
     """
-    shown = [cost for cost in found if cost.success is not None]
+    shown = [cost for cost in found if cost.success is not None and not cost.failed]
     if len(shown) < 2:
         return []
     targets = ordered((cost.target for cost in shown if cost.target), DETECTORS)
@@ -85,7 +86,20 @@ def cost_pictures(found: Sequence[AttackCost], labels: Labels, detectors: Sequen
 
     size = (WIDTH, sum(tile.height for tile in tiles) + 0.2)
     caption = _CAPTION + (_EDGE_CAPTION if any(colours[target].mark for target in targets) else "")
-    return [picture("attack-costs", "Success of the attacks against distortion and time", caption, size, draw)]
+    failed = dict.fromkeys(labels.contest((cost.target, cost.attack))[7:] for cost in found if cost.failed)
+    caption += f" Not drawn, because they left most patches as they were: {told(list(failed))}" if failed else ""
+    title = "Success of the attacks against distortion and time"
+    return [picture("attack-costs", title, (caption, _alt(shown, labels)), size, draw)]
+
+
+def _alt(shown: Sequence[AttackCost], labels: Labels) -> str:
+    """The success of each point, and the range of the horizontal axes."""
+    points = [
+        f"{labels.contest((cost.target, cost.attack))[7:]}: success {span([cost.success], '%')}" for cost in shown
+    ]
+    psnr = span([cost.psnr for cost in shown if _can_be_drawn(cost.psnr)], "dB", 1)
+    seconds = span([cost.seconds for cost in shown if _can_be_drawn(cost.seconds)], "seconds a patch", 3)
+    return f"Two panels of points: success against PSNR ({psnr}) and against time ({seconds}). {told(points)}"
 
 
 def _shapes(shown: Sequence[AttackCost]) -> dict[str, Look]:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from counterforensics.outcome import ALL, Curve, take_apart
+from counterforensics.report.figures.alt import span, told
 from counterforensics.report.figures.style import (
     DASHED,
     FAMILY_COLOURS,
@@ -129,7 +130,24 @@ def _picture(key: str, title: str, learners: Sequence[_Learner], below: Legend) 
 
     width = min(WIDTH, 2.6 * wide + 1)
     caption = _CAPTION + (_OF_SPAM if any(map(_predicts_spam, learners)) else "")
-    return picture(key, title, caption, (width, (_PANEL + LINE) * len(learners) + LINE + below.height), draw)
+    return picture(
+        key, title, (caption, _alt(learners)), (width, (_PANEL + LINE) * len(learners) + LINE + below.height), draw
+    )
+
+
+def _alt(learners: Sequence[_Learner]) -> str:
+    """What each training ended with, a panel after the other."""
+    lines = []
+    for learner in learners:
+        ends = [f"{column.replace('_', ' ')} {_ends(learner, column)}" for column in learner.columns]
+        lines.append(f"{learner.name}: {', '.join(ends)}")
+    return f"Curves of training, whose last values are: {told(lines)}"
+
+
+def _ends(learner: _Learner, column: str) -> str:
+    """The range of the last known values of one column."""
+    known = [np.asarray(curve.columns[column], dtype=np.float64) for curve in learner.curves if column in curve.columns]
+    return span([float(values[np.isfinite(values)][-1]) for values in known if np.isfinite(values).any()], "", 3)
 
 
 def _predicts_spam(learner: _Learner) -> bool:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from counterforensics.outcome import PatchStates
+from counterforensics.report.figures.alt import told
 from counterforensics.report.figures.style import Grid, Picture, picture, worth_drawing
 from counterforensics.report.labels import EASY, HARD, Contest, Labels, manipulation_label, ordered
 
@@ -50,7 +51,22 @@ def _picture(contest: Contest, patches: Sequence[PatchStates], labels: Labels, w
 
     caption = _caption(gain, restored, len(shown), len(patches)) + why
     size = (6.2 + 1.1 * restored, 1.27 * len(shown) + 0.3)
-    return picture(f"patches{labels.contest_slug(contest)}", f"Patches{labels.contest(contest)}", caption, size, draw)
+    return picture(
+        f"patches{labels.contest_slug(contest)}",
+        f"Patches{labels.contest(contest)}",
+        (caption, _alt(shown, changes)),
+        size,
+        draw,
+    )
+
+
+def _alt(shown: Sequence[PatchStates], changes: Sequence[Sequence[Change]]) -> str:
+    """Each line of the figure: the manipulation, the photograph and how much the attack changed."""
+    lines = [
+        f"{manipulation_label(patch.manipulation)}, {_short(patch.photo)}: {_noise_text(changed[-1])}"
+        for patch, changed in zip(shown, changes, strict=True)
+    ]
+    return f"A line for each patch, with its states side by side and the change amplified. {told(lines)}"
 
 
 def _caption(gain: int, restored: bool, shown: int, of: int) -> str:

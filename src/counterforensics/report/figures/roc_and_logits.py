@@ -17,6 +17,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from counterforensics.outcome import Scores
+from counterforensics.report.figures.alt import span, told
 from counterforensics.report.figures.style import (
     DASHED,
     GREY,
@@ -64,11 +65,12 @@ class _Shown:
         names = (s.manipulation for s in self.scores if self.contest is None or self.contest in s.concealed)
         return ordered(names, (*EASY, *HARD))
 
-    def picture(self, kind: str, title: str, caption: str, size: tuple[float, float], draw: Any) -> Picture:
-        """The figure under its title and the names of target and attack."""
+    def picture(self, kind: str, title: str, texts: tuple[str, str], size: tuple[float, float], draw: Any) -> Picture:
+        """The figure under its title and the names of target and attack; texts: as `style.picture`."""
+        caption, alt = texts
         caption = f"{caption}Seed {self.scores[0].seed}.{self.why}"
         title += self.labels.contest(self.contest)
-        return picture(f"{kind}{self.labels.contest_slug(self.contest)}", title, caption, size, draw)
+        return picture(f"{kind}{self.labels.contest_slug(self.contest)}", title, (caption, alt), size, draw)
 
     def groups(self, most: int) -> list[Sequence[str]]:
         """The detectors in groups of at most `most`."""
@@ -136,7 +138,7 @@ def _roc_picture(shown: _Shown, styles: Mapping[str, DetectorStyle]) -> Picture:
             below.draw(part)
 
     caption = _roc_caption(logarithmic, shown.contest is not None)
-    return shown.picture("roc", "ROC curves", caption, (WIDTH, sum(heights)), draw)
+    return shown.picture("roc", "ROC curves", (caption, _roc_alt(shown)), (WIDTH, sum(heights)), draw)
 
 
 def _roc_legend(detectors: Sequence[str], styles: Mapping[str, DetectorStyle], shown: _Shown) -> Legend:
@@ -161,6 +163,28 @@ def _roc_caption(logarithmic: bool, attacked: bool) -> str:
         caption += "The FPR axis is logarithmic, because most detectors reach a TPR of 90 % below an FPR of 10 %; "
         caption += "what a curve reaches at an FPR of 0 is drawn at its left end. "
     return caption
+
+
+def _roc_alt(shown: _Shown) -> str:
+    """The TPR of each detector at an FPR of 10 %, over the panels."""
+    lines = []
+    for name in shown.detectors:
+        own = [_states(judged, shown.contest) for judged in shown.scores if judged.detector == name]
+        reached = {
+            state: [
+                _tpr_at(states["pristine"], states[state]) for states in own if {"pristine", state} <= states.keys()
+            ]
+            for state in ("manipulated", "concealed")
+        }
+        found = [f"{state} {span(rates, '%')}" for state, rates in reached.items() if rates]
+        lines.append(f"{shown.labels.detector(name)}: {', '.join(found)}")
+    panels_of = ", ".join(map(manipulation_label, shown.manipulations))
+    return f"ROC curves, a panel each for {panels_of}. The TPR at an FPR of 10 % is: {told(lines)}"
+
+
+def _tpr_at(pristine: npt.ArrayLike, positive: npt.ArrayLike) -> float:
+    fpr, tpr = roc(pristine, positive)
+    return float(tpr[fpr <= 0.1].max())
 
 
 def _line(style: DetectorStyle) -> dict[str, Any]:
@@ -232,7 +256,20 @@ def _logit_picture(shown: _Shown) -> Picture:
         + "Every histogram has the same area within its panel; the outermost 0.5 % of the logits at either "
         "side are counted in the outermost bins. "
     )
-    return shown.picture("logits", "Logits", caption, (width, sum(heights)), draw)
+    return shown.picture("logits", "Logits", (caption, _logit_alt(shown)), (width, sum(heights)), draw)
+
+
+def _logit_alt(shown: _Shown) -> str:
+    """The share of logits above the threshold for each detector, over the panels."""
+    lines = []
+    for name in shown.detectors:
+        own = [_states(judged, shown.contest) for judged in shown.scores if judged.detector == name]
+        shares = {
+            state: [float((states[state] > 0).mean()) for states in own if state in states] for state in STATE_COLOURS
+        }
+        found = [f"{state} {span(rates, '%')}" for state, rates in shares.items() if rates]
+        lines.append(f"{shown.labels.detector(name)}: {', '.join(found)}")
+    return f"Histograms of logits, a row for each manipulation. The share above the threshold 0 is: {told(lines)}"
 
 
 def _logit_title(detector: str, shown: _Shown, width: float) -> str:

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from counterforensics.outcome import Spectra
+from counterforensics.report.figures.alt import span, told
 from counterforensics.report.figures.style import (
     DASHED,
     GREEN,
@@ -107,7 +108,27 @@ def _pictures(
             axes.set_ylabel("power (dB)")
         below.draw(figure)
 
-    yield picture(key, title, caption, (WIDTH, 1.75 * high + 0.35 + below.height), draw)
+    yield picture(
+        key, title, (caption, _alt(lines, manipulations, states)), (WIDTH, 1.75 * high + 0.35 + below.height), draw
+    )
+
+
+def _alt(lines: Sequence[_Lines], manipulations: Sequence[str], states: tuple[str, str]) -> str:
+    """The power at the highest frequency in each panel."""
+    panels_of = []
+    for manipulation in manipulations:
+        here = [line for line in lines if line.of.manipulation == manipulation]
+        ends = [_decibels(power[-1:]) for power in (here[0].of.pristine, here[0].before)]
+        after = span([float(_decibels(line.after[-1:])[0]) for line in here], "dB", 1)
+        panels_of.append(
+            f"{manipulation_label(manipulation)}: {states[0]} {ends[0][0]:.1f} dB, {states[1]} {ends[1][0]:.1f} dB, "
+            f"after the attacks {after}"
+        )
+    return f"Curves of power against frequency. At the highest frequency, {told(panels_of)}"
+
+
+def _decibels(power: Power) -> Power:
+    return 10 * np.log10(np.maximum(power, 1e-3))
 
 
 def _styles(lines: Sequence[_Lines]) -> dict[str, dict[str, Any]]:
@@ -121,7 +142,7 @@ def _styles(lines: Sequence[_Lines]) -> dict[str, dict[str, Any]]:
 
 
 def _draw(axes: Axes, frequencies: Power, power: Power, **style: Any) -> None:
-    axes.plot(frequencies, 10 * np.log10(np.maximum(power, 1e-3)), **style)
+    axes.plot(frequencies, _decibels(power), **style)
 
 
 def _label(attack: str, lines: Sequence[_Lines], labels: Labels) -> str:

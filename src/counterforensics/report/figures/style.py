@@ -27,7 +27,7 @@ from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
 
 from counterforensics.outcome import take_apart
-from counterforensics.report.labels import DETECTORS, Contest
+from counterforensics.report.labels import DETECTORS, Contest, whatever_the_loss
 
 # Okabe and Ito's palette, told apart by readers of any colour vision and, by its greys, in print.
 BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
@@ -78,6 +78,7 @@ class Picture:
     key: str
     title: str
     caption: str
+    alt: str  # what is seen, for a reader who does not see it
     png: bytes
     pdf: bytes
 
@@ -102,8 +103,13 @@ class Legend:
         figure.legend(handles=list(self.handles), loc="outside lower center", ncols=self.columns)
 
 
-def picture(key: str, title: str, caption: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> Picture:
-    """A figure of `size` inches that `draw` fills, as PNG (200 dpi) and PDF without any date."""
+def picture(
+    key: str, title: str, texts: tuple[str, str], size: tuple[float, float], draw: Callable[[Figure], None]
+) -> Picture:
+    """A figure of `size` inches that `draw` fills, as PNG (200 dpi) and PDF without any date.
+
+    texts: the caption, and the text for a reader who does not see the figure.
+    """
     with _style():
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
@@ -114,7 +120,7 @@ def picture(key: str, title: str, caption: str, size: tuple[float, float], draw:
         figure.set_layout_engine("none")
         figure.savefig(pdf, format="pdf", dpi=300, metadata={"CreationDate": None})
         figure.clear()
-    return Picture(key, title, caption, png.getvalue(), pdf.getvalue())
+    return Picture(key, title, *texts, png.getvalue(), pdf.getvalue())
 
 
 @contextmanager
@@ -222,16 +228,20 @@ def worth_drawing(contests: Sequence[Contest], restores: Callable[[str], bool]) 
 
     restores: whether an attack restores traces, as `Labels.restores` says.
     """
-    found = list(dict.fromkeys(contests))
+    everything = list(dict.fromkeys(contests))
+    # Of an attack that was run with several losses, the first stands for all.
+    first_loss = {(target, whatever_the_loss(attack)): (target, attack) for target, attack in reversed(everything)}
+    found = [contest for contest in everything if contest in first_loss.values()]
+    losses = " Of an attack with several losses, the first is drawn." if len(found) < len(everything) else ""
     if len(found) <= MOST_CONTESTS:
-        return found, ""
+        return found, losses
     first = [contest for contest in found if contest[1] == found[0][1]][:MOST_CONTESTS]
     # Of generators that differ in their settings, the first stands for all.
     restoring = {take_apart(attack)[0]: attack for _, attack in reversed(found) if restores(attack)}
     shown = [contest for contest in found if contest in first or contest[1] in restoring.values()]
     return shown, (
         f" Such figures are drawn for the first attack, on at most {MOST_CONTESTS} targets, and for one generator of "
-        f"each kind, because {len(found)} pairs of attack and target are too many to look at."
+        f"each kind, because {len(found)} pairs of attack and target are too many to look at.{losses}"
     )
 
 

@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from counterforensics.outcome import take_apart
+from counterforensics.report.figures.alt import span, told
 from counterforensics.report.figures.style import (
     INK,
     LINE,
@@ -26,7 +28,7 @@ from counterforensics.report.figures.style import (
     text_width,
     wrapped,
 )
-from counterforensics.report.labels import Contest, manipulation_label
+from counterforensics.report.labels import Contest, Labels, manipulation_label, whatever_the_loss
 from counterforensics.report.results import Results
 
 _LETTERS, _LONG = 22, 44  # in a line of a label, and in a label that needs two lines in any column
@@ -105,7 +107,7 @@ class _Map:
 
 
 def transfer_maps(results: Results) -> list[Picture]:
-    """One figure an attack: what TPR every judge keeps against every target, a panel a manipulation.
+    """One figure an attack, whatever the loss: what TPR every judge keeps against every target, a panel a manipulation.
 
     Attacks that see no detector share a figure, one line each.
     """
@@ -113,9 +115,11 @@ def transfer_maps(results: Results) -> list[Picture]:
     groups: dict[str, list[Contest]] = {}
     for target, attack in results.contests:
         if target:
-            groups.setdefault(attack, []).append((target, attack))
+            groups.setdefault(whatever_the_loss(attack), []).append((target, attack))
     labels = results.labels
-    pictures = [_picture(results, labels.attack(a), labels.attack_slug(a), rows) for a, rows in groups.items()]
+    pictures = [
+        _picture(results, labels.attack(rows[0][1]), labels.attack_slug(rows[0][1]), rows) for rows in groups.values()
+    ]
     if untargeted:
         pictures.append(_picture(results, "attacks without a target", "untargeted", untargeted))
     return pictures
@@ -144,12 +148,14 @@ def _picture(results: Results, name: str, stem: str, contests: Sequence[Contest]
             bar.set_label("TPR (%)")
             bar.set_ticks([0, 0.25, 0.5, 0.75, 1], labels=["0", "25", "50", "75", "100"])
 
-    return picture(f"transfer-{stem}", f"Transfer of {name}", _CAPTION, (shown.width, shown.height), draw)
+    return picture(
+        f"transfer-{stem}", f"Transfer of {name}", (_CAPTION, _alt(results, shown)), (shown.width, shown.height), draw
+    )
 
 
 def _map(results: Results, contests: Sequence[Contest]) -> _Map:
     labels = results.labels
-    named = [labels.detector(target) if target else labels.attack(attack) for target, attack in contests]
+    named = [_name(labels, contest, contests) for contest in contests]
     return _Map(
         contests=contests,
         manipulations=[m for m in results.manipulations if any(m in results.manipulations_of(*c) for c in contests)],
@@ -159,10 +165,35 @@ def _map(results: Results, contests: Sequence[Contest]) -> _Map:
     )
 
 
+def _name(labels: Labels, contest: Contest, contests: Sequence[Contest]) -> str:
+    """The target; with the loss where the map holds several attacks; or the attack where there is no target."""
+    target, attack = contest
+    if not target:
+        return labels.attack(attack)
+    several = attack != contests[0][1]
+    loss = take_apart(attack)[1].get("loss", "default")
+    return labels.detector(target) + (f" (loss = {loss})" if several else "")
+
+
+def _alt(results: Results, shown: _Map) -> str:
+    """The range of the TPRs in each line, over the panels and judges."""
+    lines = []
+    for name, contest in zip(shown.lines, [("", ""), *shown.contests], strict=True):
+        rates = [_rate(results, m, judge, contest) for m in shown.manipulations for judge in shown.judges]
+        lines.append(f"{name.replace(chr(10), ' ')}: {span(rates, '%')}")
+    panels_of = ", ".join(map(manipulation_label, shown.manipulations))
+    return f"Heat maps of the TPR, one each for {panels_of}, with {len(shown.judges)} judges. {told(lines)}"
+
+
+def _rate(results: Results, manipulation: str, judge: str, contest: Contest) -> float | None:
+    spread = results.spread("tpr", manipulation, judge, *contest)
+    return spread.mean if spread else None
+
+
 def _values(results: Results, manipulation: str, contests: Sequence[Contest]) -> npt.NDArray[np.float64]:
     rows = [("", ""), *contests]
-    spreads = [[results.spread("tpr", manipulation, judge, *row) for judge in results.detectors] for row in rows]
-    return np.array([[s.mean if s else np.nan for s in line] for line in spreads], dtype=np.float64)
+    rates = [[_rate(results, manipulation, judge, row) for judge in results.detectors] for row in rows]
+    return np.array(rates, dtype=np.float64)  # None becomes NaN
 
 
 def _write_values(axes: Axes, values: npt.NDArray[np.float64], decimals: int) -> None:

@@ -8,6 +8,7 @@ from counterforensics.report.results import Results
 from counterforensics.report.tables.attacks import attack_tables
 from counterforensics.report.tables.costs import attack_costs, cost_table
 from counterforensics.report.tables.detection import detection_table
+from counterforensics.report.tables.failures import failed_notes
 from counterforensics.report.tables.fine_tuning import fine_tuning_table
 from counterforensics.report.tables.learned import contest_notes
 from counterforensics.report.tables.learning import learning_table
@@ -31,7 +32,11 @@ def all_tables(results: Results, times: pd.DataFrame, sample: Sample = UNKNOWN) 
         restoration_table(results),
         trainings_table(results),
         learning_table(results),
-        cost_table(results.labels, attack_costs(results, times), contest_notes(results)),
+        cost_table(
+            results.labels,
+            attack_costs(results, times),
+            (*failed_notes(results, results.contests), *contest_notes(results)),
+        ),
         settings_table(results.labels),
     ]
     return [table for table in tables if table]

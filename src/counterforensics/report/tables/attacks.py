@@ -6,11 +6,22 @@ from collections.abc import Sequence
 
 from counterforensics.outcome import take_apart
 from counterforensics.report import claims
-from counterforensics.report.labels import Contest, Labels, manipulation_label, section
+from counterforensics.report.labels import Contest, Labels, manipulation_label, section, whatever_the_loss
 from counterforensics.report.results import Results
 from counterforensics.report.tables.cells import interval, quality_cell, seed_range
+from counterforensics.report.tables.failures import failed_notes
 from counterforensics.report.tables.learned import marked, target_notes
-from counterforensics.report.tables.model import UNKNOWN, Cell, Column, Row, Sample, Table, percent, points
+from counterforensics.report.tables.model import (
+    UNKNOWN,
+    Cell,
+    Column,
+    Concerns,
+    Row,
+    Sample,
+    Table,
+    percent,
+    points,
+)
 from counterforensics.report.tables.notes import certainty_notes, sample_text, unclaimed_detectors
 from counterforensics.report.tables.trainings import generator_notes
 
@@ -22,7 +33,7 @@ _QUALITIES = (
 )
 _QUALITY_NOTE = (
     "PSNR and MSE are of concealed against manipulated patches; unchanged: the share of patches that the "
-    "attack left as they were; zero grad.: the share of pixels at which its gradient is exactly zero."
+    "attack left as they were; zero grad.: the share of pixels at which the gradient of its loss is exactly zero."
 )
 _LIKENESS = (
     ("ssim", "SSIM"),
@@ -40,30 +51,33 @@ _STAND_IN_NOTE = (
     "training, and no test device."
 )
 _ENSEMBLE_NOTE = (
-    "The generator knows no judge, but learned towards the SPAM features of pristine patches, unless its "
-    "settings say otherwise: SPAM + SVM sees these, and Cozzolino2017 begins with them. Of the features of "
-    "other judges it knows nothing."
+    "The generator knows no judge. Unless its settings say otherwise, it learned to imitate the SPAM features of "
+    "pristine patches: SPAM + SVM uses these features, and Cozzolino2017 starts from them. The generator knows no "
+    "features of other judges."
 )
 
 
 def attack_tables(results: Results, sample: Sample = UNKNOWN) -> list[Table]:
-    """A table for each attack and target; both GANs of the paper share its Table V."""
+    """A table for each attack and target, whatever the loss; both GANs of the paper share its Table V."""
     tables: dict[tuple[str, ...], list[Contest]] = {}
-    for contest in results.contests:
-        shared = claims.table_number(*contest) == "V"
-        tables.setdefault(("V",) if shared else contest, []).append(contest)
+    for target, attack in results.contests:
+        shared = claims.table_number(target, attack) == "V"
+        key = ("V",) if shared else (target, whatever_the_loss(attack))
+        tables.setdefault(key, []).append((target, attack))
     return [attack_table(results, contests, sample) for contests in tables.values()]
 
 
 def attack_table(results: Results, contests: Sequence[Contest], sample: Sample = UNKNOWN) -> Table:
     """The TPR that every judge keeps on concealed patches, and what the attack did to these.
 
-    contests: the (target, attack) pairs of this table, several only where the paper prints them in one.
+    contests: the (target, attack) pairs of this table: one, or several that differ in the loss alone, or all that the
+    paper prints in one table.
     """
     target, attack = contests[0]
     number = claims.table_number(target, attack)
     likeness = results.labels.restores(attack)
-    columns = [Column(results.labels.detector(name), strong=name == target) for name in results.detectors]
+    names = {name: results.labels.detector(name) for name in results.detectors}
+    columns = [Column(shown, strong=name == target, judge=shown) for name, shown in names.items()]
     columns += [Column(heading, "Concealed patches") for _, heading in _qualities(results, attack)]
     rows = [_row(results, contests, contest, m) for contest in contests for m in results.manipulations_of(*contest)]
     return Table(
@@ -75,13 +89,15 @@ def attack_table(results: Results, contests: Sequence[Contest], sample: Sample =
         columns=tuple(columns),
         rows=tuple(rows),
         notes=(
-            *_comparison_notes(results, target, attack, number),
+            *_comparison_notes(results, contests, number),
+            *failed_notes(results, contests),
             *generator_notes(results, [attack for _, attack in contests]),
             *target_notes(results, [(m, c[0]) for c in contests for m in results.manipulations_of(*c)]),
             _QUALITY_NOTE,
             *([_LIKENESS_NOTE] if likeness else []),
             *certainty_notes(results, sample),
         ),
+        attacks=tuple(dict.fromkeys(results.labels.attack(attack) for _, attack in contests)),
     )
 
 
@@ -96,7 +112,9 @@ def _row(results: Results, contests: Sequence[Contest], contest: Contest, manipu
     cells += [quality_cell(results, name, manipulation, contest) for name in names]
     part = results.labels.attack(contest[1]) if len(contests) > 1 else section(manipulation)
     grey = results.unlearned(manipulation, contest[0]) is not None
-    return Row(part, (marked(manipulation_label(manipulation), mark=grey),), tuple(cells), grey)
+    label = manipulation_label(manipulation)
+    about = Concerns(label, results.labels.attack(contest[1]) if len(contests) > 1 else "")
+    return Row(part, (marked(label, mark=grey),), tuple(cells), grey, about)
 
 
 def _cell(results: Results, manipulation: str, judge: str, contest: Contest) -> Cell:
@@ -108,9 +126,8 @@ def _cell(results: Results, manipulation: str, judge: str, contest: Contest) -> 
     if ends:
         lines.append(interval(ends))
     lines.extend(seed_range(spread))
-    if claims.table_number(*contest):
-        printed = claim.tpr if claim else None
-        lines.append(f"paper {percent(printed)}" + (f" ({points(ours, printed)})" if claim and spread else ""))
+    if claim:
+        lines.append(f"paper {percent(claim.tpr)}" + (f" ({points(ours, claim.tpr)})" if spread else ""))
     return Cell(tuple(lines))
 
 
@@ -141,19 +158,36 @@ def _caption(results: Results, target: str, attack: str, sample: Sample) -> str:
     return first + lines + sample_text(results, target, attack, sample)
 
 
-def _comparison_notes(results: Results, target: str, attack: str, number: str | None) -> tuple[str, ...]:
-    name, settings = take_apart(attack)
+def _comparison_notes(results: Results, contests: Sequence[Contest], number: str | None) -> tuple[str, ...]:
+    target, attack = contests[0]
     notes = []
     if claims.as_claimed(attack) == "fgsm":
-        loss = settings.get("loss", "logit")
-        notes.append(f"The loss differentiated is the {loss}; the paper names none, its text suggests cross-entropy.")
+        notes.append(_loss_note([take_apart(one)[1].get("loss", "logit") for _, one in contests]))
     if number == "V":
         notes.append(_STAND_IN_NOTE)
-    if name == "gan-ensemble":
+    if take_apart(attack)[0] == "gan-ensemble":
         notes.append(_ENSEMBLE_NOTE)
     if number is None:
-        reason = "the paper has no table for this attack and target"
-        if claims.table_number("bayar2016", name) or results.labels.restores(attack):
-            reason = "with these settings or this target the attack is not one that the paper measured"
-        return (*notes, f"Compared with no claim: {reason}.")
+        return (*notes, *_not_in_the_paper(results, target, attack))
     return (*notes, *unclaimed_detectors(results.detectors, results.labels))
+
+
+def _loss_note(losses: Sequence[str]) -> str:
+    """Which loss FGSM followed."""
+    if len(losses) == 1:
+        return (
+            f"FGSM follows the gradient of the {losses[0]}. The paper names no loss; its text suggests cross-entropy."
+        )
+    return (
+        f"FGSM follows the gradient of the {' or the '.join(losses)}, each in a part of the table. The paper names no "
+        "loss; its text suggests cross-entropy."
+    )
+
+
+def _not_in_the_paper(results: Results, target: str, attack: str) -> tuple[str, ...]:
+    """Why figures of the paper are missing; nothing where the paper has no figure for any row."""
+    if not results.compared:
+        return ()
+    if claims.table_number("bayar2016", take_apart(attack)[0]) or results.labels.restores(attack):
+        return ("The paper did not measure this attack with these settings or against this target.",)
+    return ("The paper has no figures for this attack on this target.",)

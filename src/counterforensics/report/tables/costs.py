@@ -11,8 +11,11 @@ import pandas as pd
 from counterforensics.outcome import take_apart
 from counterforensics.report.labels import Labels
 from counterforensics.report.results import Results
+from counterforensics.report.tables.failures import failed_manipulations
 from counterforensics.report.tables.learned import target_label, unlearned_targets, wholly_unlearned
-from counterforensics.report.tables.model import NONE, Column, Row, Table, number, percent, texts
+from counterforensics.report.tables.model import NONE, Cell, Column, Concerns, Row, Table, number, percent, texts
+
+_PSNR = 4  # the column of the mean PSNR
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class AttackCost:
     changed: float | None
     seconds: float | None  # a patch
     device: str
+    failed: bool = False  # whether the attack left most patches as they were, on some manipulation
     unlearned: bool = False  # whether the target has not learned to find some of the manipulations
     grey: bool = False  # nor any other
 
@@ -54,8 +58,8 @@ def cost_table(labels: Labels, found: Sequence[AttackCost], notes: Sequence[str]
         title="What the attacks achieve, and what it costs",
         caption="Success: of the manipulated patches that a judge detects, the share that it calls pristine once they "
         "are concealed and stored; means over the manipulations and the worst of them. Already pristine: the "
-        "share of attacked patches that the target missed before the attack, which success leaves out. Others: judges "
-        "of another kind than the target, all of them where none was targeted.",
+        "share of attacked patches that the target already missed before the attack; success does not count them. "
+        "Others: judges of another kind than the target, or all judges where no detector was targeted.",
         stubs=("Attack", "Target"),
         columns=tuple(columns),
         rows=tuple(_row(labels, cost) for cost in found),
@@ -92,6 +96,7 @@ def _cost(results: Results, target: str, attack: str, taken: tuple[float | None,
         changed=_mean(qualities("changed")),
         seconds=taken[0],
         device=taken[1],
+        failed=bool(failed_manipulations(results, (target, attack))),
         unlearned=bool(unlearned_targets(results, target, attack)),
         grey=wholly_unlearned(results, target, attack),
     )
@@ -115,5 +120,9 @@ def _row(labels: Labels, cost: AttackCost) -> Row:
     cells = [percent(value) for value in (*aimed, cost.others)]
     cells += [number(cost.psnr), number(cost.least_psnr)]
     cells += [percent(cost.changed), NONE if cost.seconds is None else f"{cost.seconds:.3g}"]
+    shown = list(texts(cells))
+    if cost.failed:
+        shown[_PSNR] = Cell((cells[_PSNR], "attack failed"))
     target = target_label(labels, cost.target, mark=cost.unlearned)
-    return Row("", (labels.attack(cost.attack), target), texts(cells), cost.grey)
+    name = labels.attack(cost.attack)
+    return Row("", (name, target), tuple(shown), cost.grey, Concerns(attack=name))

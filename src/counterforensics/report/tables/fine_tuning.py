@@ -9,7 +9,7 @@ import numpy as np
 from counterforensics.report import claims
 from counterforensics.report.labels import EASY, HARD, Labels, manipulation_label, section
 from counterforensics.report.results import Results
-from counterforensics.report.tables.model import Cell, Column, Row, Table, percent, points
+from counterforensics.report.tables.model import Cell, Column, Concerns, Row, Table, percent, points
 
 TUNED, UNTUNED, HANDCRAFTED = "cozzolino2017", "cozzolino2017:steps=0", "spam-svm"
 _HEADINGS = {TUNED: "{}, fine-tuned", UNTUNED: "{}, not fine-tuned", HANDCRAFTED: "{}"}
@@ -62,7 +62,7 @@ def _figures(results: Results, manipulation: str, names: Sequence[str], compared
 
 
 def _rows(figures: Mapping[str, Figures], names: Sequence[str], compared: Sequence[str]) -> list[Row]:
-    rows = [Row(section(m), (manipulation_label(m),), _cells(values, len(names))) for m, values in figures.items()]
+    rows = [_row(manipulation, values, len(names)) for manipulation, values in figures.items()]
     for label, four in (("Easy", EASY), ("Challenging", HARD)):
         whole = [values for m in four if (values := figures.get(m)) and None not in values]
         if whole:
@@ -71,6 +71,11 @@ def _rows(figures: Mapping[str, Figures], names: Sequence[str], compared: Sequen
                 means[place] = _minus(means[names.index(TUNED)], means[names.index(name)])
             rows.append(Row("Means", (f"{label}, mean of {len(whole)} of 4",), _cells(means, len(names))))
     return rows
+
+
+def _row(manipulation: str, values: Figures, accuracies: int) -> Row:
+    label = manipulation_label(manipulation)
+    return Row(section(manipulation), (label,), _cells(values, accuracies), about=Concerns(label))
 
 
 def _cells(values: Sequence[float | None], accuracies: int) -> tuple[Cell, ...]:

@@ -36,7 +36,7 @@ def unlearned_pairs(results: Results) -> list[tuple[str, str]]:
 def unlearned_lines(results: Results) -> list[str]:
     """A line for each detector that has not learned."""
     return [
-        f"{_named(results, *pair)} on held-out photographs, below {LEARNED_AUC:g}; attacks on it say nothing"
+        f"{_named(results, *pair)} on held-out photographs, below {LEARNED_AUC:g}; attacks on it measure nothing"
         for pair in unlearned_pairs(results)
     ]
 
@@ -58,7 +58,7 @@ def target_notes(results: Results, targeted: Iterable[tuple[str, str]]) -> tuple
         return ()
     return (
         f"{MARK} The target has not learned: {'; '.join(named)} on held-out photographs, below {LEARNED_AUC:g}. So "
-        "near to chance there is nothing to conceal, and the figures say nothing of the attack.",
+        "near to chance there is nothing to conceal, and the figures do not measure the attack.",
     )
 
 

@@ -8,7 +8,7 @@ from counterforensics.outcome import ALL
 from counterforensics.report.labels import manipulation_label, predicts_spam, section
 from counterforensics.report.results import Results, Spread
 from counterforensics.report.tables.learned import NOT_LEARNED, detection_notes
-from counterforensics.report.tables.model import NONE, Cell, Column, Row, Table, percent
+from counterforensics.report.tables.model import ALL_OF_THEM, NONE, Cell, Column, Concerns, Row, Table, percent
 
 _STARTS = "Starts"
 
@@ -62,7 +62,8 @@ def _row(results: Results, role: str, manipulation: str, part: str) -> Row | Non
     )
     name = results.labels.trainings(part)
     where = _STARTS if role == "start" else section(manipulation)
-    return Row(where, (_learned(manipulation), f"start of {name}" if role == "start" else name), cells)
+    about = Concerns(_learned(manipulation), judge=name) if role == "detector" else ALL_OF_THEM
+    return Row(where, (_learned(manipulation), f"start of {name}" if role == "start" else name), cells, about=about)
 
 
 def _with_range(spread: Spread | None, text: Callable[[float], str]) -> tuple[str, ...]:

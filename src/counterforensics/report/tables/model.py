@@ -13,6 +13,18 @@ WIDEST_PIECE = 12
 
 
 @dataclass(frozen=True)
+class Concerns:
+    """Which manipulation, attack and judge a row, a column or a table is about, as labels; "" for all of them."""
+
+    manipulation: str = ""
+    attack: str = ""
+    judge: str = ""
+
+
+ALL_OF_THEM = Concerns()
+
+
+@dataclass(frozen=True)
 class Column:
     """A column of figures; neighbours with the same `group` share a heading, `strong` ones stand out."""
 
@@ -20,6 +32,7 @@ class Column:
     group: str = ""
     strong: bool = False
     words: bool = False  # holds words, which stand at the left and may be broken into lines
+    judge: str = ""  # the label of the judge that the column is about
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,7 @@ class Row:
     labels: tuple[str, ...]
     cells: tuple[Cell, ...]
     grey: bool = False
+    about: Concerns = ALL_OF_THEM
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = field(default=())
+    attacks: tuple[str, ...] = field(default=())  # the labels of the attacks that it is about; none for all of them
 
     @property
     def heading(self) -> str:

@@ -29,7 +29,7 @@ def certainty_notes(results: Results, sample: Sample) -> tuple[str, ...]:
     )
     if sample.photos:
         low, _ = wilson(1.0, sample.photos)
-        certainty += f" (at 100 from {percent(low, 1)} with n = {sample.photos:,})"
+        certainty += f". Of {sample.photos:,} photographs, a rate of 100 % has the interval [{percent(low, 1)}, 100.0]"
     certainty += "."
     if len(results.seeds) < 2:
         return (certainty,)
@@ -46,7 +46,7 @@ def unclaimed_detectors(detectors: Iterable[str], labels: Labels) -> tuple[str, 
     other = [labels.detector(name) for name in detectors if claims.detector_as_claimed(name) not in claimed]
     if not other:
         return ()
-    return (f"Compared with no claim, because the paper has no such detector: {', '.join(other)}.",)
+    return (f"The paper has no figures for these detectors: {', '.join(other)}.",)
 
 
 def left_over(results: Results) -> tuple[str, ...]:

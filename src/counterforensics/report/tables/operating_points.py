@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from counterforensics.report.labels import manipulation_label, section
 from counterforensics.report.results import Results
 from counterforensics.report.tables.cells import interval, seed_range
-from counterforensics.report.tables.model import NONE, Cell, Column, Row, Table, percent
+from counterforensics.report.tables.model import NONE, Cell, Column, Concerns, Row, Table, percent
 
 _AT = {"fpr_01": "At 1 % FPR", "fpr_05": "At 5 % FPR"}
 _FEW = 100  # held-out patches: of fewer, 1 % is less than one
@@ -42,8 +42,8 @@ def _few(results: Results) -> Iterator[str]:
     fewest = min((count.low for count in counts if count), default=_FEW)
     if fewest < _FEW:
         yield (
-            f"Some thresholds come from {fewest:.0f} held-out pristine patches alone. Of fewer than {_FEW} the "
-            "threshold for 1 % lets none through."
+            f"Some thresholds come from only {fewest:.0f} held-out pristine patches. With fewer than {_FEW}, the "
+            "threshold for 1 % is the largest logit of these patches, so none of them is a false alarm."
         )
 
 
@@ -56,7 +56,8 @@ def _row(results: Results, manipulation: str, detector: str) -> Row:
         cells.append(Cell((interval(results.interval(manipulation, detector, column=f"tpr_at_{name}")),)))
         cells.append(_rate(results, f"fpr_at_{name}", manipulation, detector))
     labels = (manipulation_label(manipulation), results.labels.detector(detector))
-    return Row(section(manipulation), labels, tuple(cells))
+    about = Concerns(manipulation=labels[0], judge=labels[1])
+    return Row(section(manipulation), labels, tuple(cells), about=about)
 
 
 def _rate(results: Results, name: str, manipulation: str, detector: str) -> Cell:

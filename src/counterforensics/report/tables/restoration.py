@@ -8,7 +8,7 @@ from counterforensics.report.labels import Contest, manipulation_label
 from counterforensics.report.results import Results
 from counterforensics.report.tables.cells import quality_cell
 from counterforensics.report.tables.learned import target_label, target_notes
-from counterforensics.report.tables.model import NONE, Cell, Column, Row, Table, percent, titled
+from counterforensics.report.tables.model import NONE, Cell, Column, Concerns, Row, Table, percent, titled
 
 _TARGET = "target"
 
@@ -24,16 +24,18 @@ def restoration_table(results: Results) -> Table | None:
     rows = [row for m in results.manipulations if m in restored for row in _rows(results, m)]
     if not rows:
         return None
-    columns = [Column(results.labels.detector(name), "TPR (%)") for name in results.detectors]
+    names = [results.labels.detector(name) for name in results.detectors]
+    columns = [Column(name, "TPR (%)", judge=name) for name in names]
     columns += [Column("manipulated", "PSNR to (dB)"), Column("pristine", "PSNR to (dB)")]
     return Table(
         key="noise-or-restoration",
         number=None,
         title=titled("Noise or restoration", rows),
         caption="True positive rate in percent of each judge, before and after each attack, for the manipulations that "
-        "a generator restores; below a figure, that the judge was the target. Noise made for one detector should "
-        "leave the others; what restores the traces should leave none. PSNR of concealed patches; before "
-        "an attack, of manipulated ones. Every line is of the same patches.",
+        "a generator restores. The word “target” stands below the figure of the judge that was attacked. Noise is made "
+        "against one detector, and other judges should still find the patches. An attack that restores the traces of "
+        "pristine patches should deceive every judge. PSNR compares concealed patches, and in the line without an "
+        "attack manipulated patches, with what the heading names. All lines of a part are about the same patches.",
         stubs=("Attack", "Target"),
         columns=tuple(columns),
         rows=tuple(rows),
@@ -62,7 +64,8 @@ def _before(results: Results, manipulation: str, contests: Sequence[Contest]) ->
         share = next((1 - spread.mean for spread in missed if spread), None)
         cells.append(Cell((percent(share),)))
     psnr = quality_cell(results, "psnr_before", manipulation, compared[0]) if compared else Cell((NONE,))
-    return Row(manipulation_label(manipulation), ("none", NONE), (*cells, Cell((NONE,)), psnr))
+    shown = manipulation_label(manipulation)
+    return Row(shown, ("none", NONE), (*cells, Cell((NONE,)), psnr), about=Concerns(shown))
 
 
 def _attacked(results: Results, manipulation: str, target: str, attack: str) -> Row:
@@ -74,4 +77,5 @@ def _attacked(results: Results, manipulation: str, target: str, attack: str) -> 
     cells += [quality_cell(results, name, manipulation, (target, attack)) for name in ("psnr", "psnr_pristine")]
     grey = results.unlearned(manipulation, target) is not None
     labels = (results.labels.attack(attack), target_label(results.labels, target, mark=grey))
-    return Row(manipulation_label(manipulation), labels, tuple(cells), grey)
+    shown = manipulation_label(manipulation)
+    return Row(shown, labels, tuple(cells), grey, Concerns(shown, results.labels.attack(attack)))

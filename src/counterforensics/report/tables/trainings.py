@@ -10,7 +10,7 @@ from counterforensics.outcome import COLLAPSED, DIVERGED, EARLY, PLANNED, take_a
 from counterforensics.report.labels import manipulation_label, whatever_the_seed
 from counterforensics.report.results import Results, together
 from counterforensics.report.tables.cells import with_range
-from counterforensics.report.tables.model import NONE, Cell, Column, Row, Table, percent, titled
+from counterforensics.report.tables.model import NONE, Cell, Column, Concerns, Row, Table, percent, titled
 
 _PERCEPTUAL_NETS = {"discriminator": "features of the discriminator when it had learned to detect the manipulation"}
 _ENDINGS = {
@@ -43,7 +43,8 @@ def trainings_table(results: Results) -> Table | None:
     if not rows:
         return None
     columns = [Column("trainings"), Column("as planned")]
-    columns += [Column(results.labels.detector(name), "TPR (%)") for name in results.detectors]
+    names = [results.labels.detector(name) for name in results.detectors]
+    columns += [Column(name, "TPR (%)", judge=name) for name in names]
     columns += [Column("pristine", "PSNR to (dB)"), Column("before", "PSNR to (dB)")]
     return Table(
         key="trainings",
@@ -108,7 +109,8 @@ def _repeated(results: Results, manipulation: str) -> Iterator[Row]:
     for attacks in kinds.values():
         cells = _trained(results, manipulation, attacks)
         if cells:
-            yield Row(manipulation_label(manipulation), (results.labels.trainings(attacks[0]),), tuple(cells))
+            name, shown = results.labels.trainings(attacks[0]), manipulation_label(manipulation)
+            yield Row(shown, (name,), tuple(cells), about=Concerns(shown))
 
 
 def _trained(results: Results, manipulation: str, attacks: list[str]) -> list[Cell]:
