@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 LONGEST_LINE = 2000  # letters of a message
 MOST_WORKERS = 10_000
+ANSWERS = 3  # sentences of the report's answer that the terminal repeats
 WIDTH = 140  # columns that the widest table needs; a narrower terminal wraps its lines
 
 
@@ -106,7 +107,7 @@ def run(
     gpu: Annotated[bool, typer.Option("--gpu", help="Stop unless a worker of the cluster offers a GPU.")] = False,
 ) -> None:
     """Run a study: rows.csv, report.html, tables and figures. Run it again and it resumes."""
-    from counterforensics.report import not_learned, terminal_tables, write_report
+    from counterforensics.report import answer, not_learned, terminal_tables, write_report
     from counterforensics.study.progress import Progress
     from counterforensics.study.run import run_study
     from counterforensics.study.settings import load_study
@@ -120,6 +121,7 @@ def run(
     console.width = max(console.width, WIDTH)
     for table in terminal_tables(outcome):
         console.print(table)
+    _say(console, "Answer", answer(outcome)[:ANSWERS])
     _say(console, "Has not learned", not_learned(outcome))
     _say(console, "Left out", outcome.left_out)
     _say(console, "Note", outcome.notes)
