@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -231,3 +232,20 @@ def test_photographs_of_devices_are_chosen_by_seed(cameras: Path) -> None:
     assert len(chosen) == 2
     assert chosen == [photo.name for photo in tool.from_folder(given)]
     assert {name[0] for name in chosen} == {"a", "b"}
+
+
+RESULTS = Path(__file__).parents[1] / "results" / "localisation"
+
+
+def test_the_results_are_those_of_their_rows() -> None:
+    with (RESULTS / "rows.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    shown = (RESULTS / "table.md").read_text(encoding="utf-8")
+    assert tool.table(tool.summarised(tool.read(RESULTS / "splices.csv"))) == shown
+    said = re.findall(r"\d\.\d{3}\s\(\d\.\d{3} to \d\.\d{3}\)", (RESULTS / "README.md").read_text(encoding="utf-8"))
+    assert len(said) > 10
+    assert [figure for figure in said if figure.replace("\n", " ") not in shown] == []
+    strong = [row for row in rows if row["detector"].split("/")[0] != "mislnet"]
+    found = [float(row["auc"]) for row in strong if row["manipulation"] in ("median:7", "blur:1.1")]
+    assert len(found) == 8
+    assert min(found) >= 0.95
