@@ -53,6 +53,12 @@ def test_the_python_of_the_page_on_attacks_runs(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out.startswith("torch.uint8 tensor([")
 
 
+def test_the_python_of_the_page_on_localisation_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks("docs/localisation.md", "python")
+    exec(compile(code, "localisation.md", "exec"), {})
+    assert "Localised(auc=0.9" in capsys.readouterr().out
+
+
 def test_make_has_every_target_that_the_documents_name() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))

@@ -99,16 +99,47 @@ def test_flat_patches_are_those_that_are_flat_alone(channels: int) -> None:
     assert np.array_equal(flat_at(planes, positions), alone)
 
 
-def test_a_map_is_the_mean_over_the_patches_that_cover_a_pixel() -> None:
+def test_a_map_shows_the_patches_that_cover_a_pixel() -> None:
     positions = Positions(np.array([0, 2]), np.array([0, 3]), 4)
     logits = np.array([[1, 2], [3, 4]], dtype=np.float32)
     found = Scan(positions, logits, np.array([[False, False], [False, True]]), 6, 7)
     heat, share = found.heat_map(0.5), found.flag_map(1.5)
     assert heat[0, 0] == 0.5  # one patch
-    assert heat[2, 3] == pytest.approx((1 + 2 + 3) / 3 - 0.5)  # all patches but the flat one
+    assert heat[2, 3] == 2.5  # all patches but the flat one: the largest of three
     assert np.isnan(heat[5, 6])  # the flat patch alone
     assert share[2, 3] == pytest.approx(2 / 3)
     assert found.flagged(1.5) == pytest.approx(2 / 3)
+
+
+@given(st.integers(128, 300), st.integers(128, 300), st.sampled_from([8, 16, 37, 64]), st.integers(0, 9))
+@settings(max_examples=25, deadline=None)
+def test_heat_is_the_upper_quartile_of_the_patches_over_a_pixel(
+    height: int, width: int, stride: int, seed: int
+) -> None:
+    random, positions = np.random.default_rng(seed), sliding(height, width, stride=stride, side=128)
+    logits = random.normal(size=positions.shape).astype(np.float32)
+    found = Scan(positions, logits, random.random(positions.shape) < 0.2, height, width)
+    heat, tops, lefts = found.heat_map(0.3), positions.tops, positions.lefts
+    assert heat.shape == (height, width)
+    for y, x in [(0, 0), (height - 1, width - 1), *random.integers(0, [height, width], (30, 2))]:
+        over = np.ix_((tops <= y) & (y < tops + 128), (lefts <= x) & (x < lefts + 128))
+        judged = logits[over][~found.flat[over]].astype(np.float64)
+        if not len(judged):
+            assert np.isnan(heat[y, x])
+        else:
+            expected = np.quantile(judged, 0.75, method="inverted_cdf") - 0.3
+            assert heat[y, x] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_map_of_a_fine_stride_takes_positions_of_eight_pixels() -> None:
+    random, fine = np.random.default_rng(0), sliding(150, 160, stride=2, side=128)
+    logits = random.normal(size=fine.shape).astype(np.float32)
+    coarse = sliding(150, 160, stride=8, side=128)
+    same = logits[np.ix_(np.searchsorted(fine.tops, coarse.tops), np.searchsorted(fine.lefts, coarse.lefts))]
+    not_flat, few = np.zeros(fine.shape, bool), np.zeros(coarse.shape, bool)
+    assert np.array_equal(
+        Scan(fine, logits, not_flat, 150, 160).heat_map(), Scan(coarse, same, few, 150, 160).heat_map()
+    )
 
 
 def test_a_manipulated_photograph_is_found_and_a_pristine_one_is_not(photo: np.ndarray) -> None:

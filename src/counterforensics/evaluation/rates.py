@@ -145,6 +145,17 @@ def auc_interval(
     return _honest(_interval(np.asarray(values, dtype=np.float64)), independent)
 
 
+def mean_interval(values: npt.NDArray[np.float64], *, seed: int) -> Interval:
+    """95 % interval of the mean of a figure over photographs, photographs resampled with replacement.
+
+    values: float64 [k], one of each photograph.  NaN twice where all photographs agree, as one photograph alone does:
+    every resample is then the same and says nothing about other photographs. `wilson` is for rates, not for means.
+    """
+    if not len(values) or np.ptp(values) < NO_WIDTH:
+        return float("nan"), float("nan")
+    return _interval(_resamples(len(values), seed) @ values / len(values))
+
+
 def _honest(interval: Interval, photos: int) -> Interval:
     """The interval itself if it has a width, else Wilson's for so many photographs that agree."""
     low, high = interval

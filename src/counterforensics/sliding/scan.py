@@ -12,11 +12,12 @@ from counterforensics.detectors.base import Network
 from counterforensics.manipulations.base import check_photo
 from counterforensics.photos.patches import MOST_NOISE_OF_FLAT, SIZE
 from counterforensics.pixels import Pixels, luma_of_photo
-from counterforensics.positions import Positions, sliding
+from counterforensics.positions import Indices, Positions, sliding
 
 # Pixels between two positions: of a detector that computes once what overlapping patches share, and of any other.
 STRIDE_SHARED, STRIDE_BY_PATCH = 16, 64
 _ROWS_AT_ONCE = 16  # of positions, while flat patches are looked for
+_FINEST = 8  # pixels between positions that a heat map takes; finer ones cost time and change nothing
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,21 @@ class Scan:
     def heat_map(self, threshold: float = 0.0) -> npt.NDArray[np.float32]:
         """How far above `threshold` the detector sees each pixel, float32 [h, w].
 
-        A pixel gets the mean logit of the patches that cover it, less the threshold; NaN where all of them are flat.
+        A pixel gets the upper quartile of the logits of the patches that cover it (the smallest logit that at least
+        three quarters of them do not exceed), less the threshold; NaN where all of them are flat. Patches that reach
+        over the edge of a manipulated region lie between both classes. The mean and the median therefore miss a rim of
+        the region, and the maximum adds a rim around it. Of the rules that were tried, the upper quartile finds regions
+        best at a fixed threshold, and ranks pixels better than the mean (docs/localisation.md). Of positions less than
+        8 pixels apart, the map takes every second, third and so on.
         """
-        return self._mean(self.logits.astype(np.float64) - threshold)
+        rows, columns = _thinned(self.positions.tops), _thinned(self.positions.lefts)
+        logits = np.where(self.flat, np.nan, self.logits.astype(np.float64) - threshold)[np.ix_(rows, columns)]
+        # Beyond the last position stands NaN, for cells that fewer patches cover than others.
+        padded = np.pad(logits, (0, 1), constant_values=np.nan)
+        above, heights = _covering(self.positions.tops[rows], self.positions.side, self.height)
+        beside, widths = _covering(self.positions.lefts[columns], self.positions.side, self.width)
+        cells = np.stack([_upper_quartile(padded[over][:, beside]) for over in above])
+        return np.repeat(np.repeat(cells.astype(np.float32), heights, axis=0), widths, axis=1)
 
     def _mean(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """For each pixel the mean of the values of the judged patches that cover it; NaN without any."""
@@ -72,6 +85,33 @@ class Scan:
         for down, right, sign in ((0, 0, 1), (side, side, 1), (side, 0, -1), (0, side, -1)):
             np.add.at(at, np.ix_(tops + down, lefts + right), sign * values)
         return np.asarray(at.cumsum(0).cumsum(1)[:-1, :-1])
+
+
+def _thinned(starts: Indices) -> Indices:
+    """Along one axis, the places of positions that are at least `_FINEST` pixels apart, and of the last: int64."""
+    step = -(-_FINEST // int(starts[1] - starts[0])) if len(starts) > 1 else 1
+    return np.unique([*range(0, len(starts), step), len(starts) - 1]).astype(np.int64)
+
+
+def _covering(starts: Indices, side: int, length: int) -> tuple[Indices, Indices]:
+    """Along one axis, the cells that the same patches cover.
+
+    Returns for each cell the places of these patches in `starts`, int64 [cells, most], filled up with the place after
+    the last one; and its length in pixels, int64 [cells].
+    """
+    edges = np.unique([0, *starts, *(starts + side), length])
+    first = np.searchsorted(starts, edges[:-1] - side, side="right")
+    end = np.searchsorted(starts, edges[:-1], side="right")
+    places = first[:, None] + np.arange((end - first).max())
+    return np.where(places < end[:, None], places, len(starts)), np.diff(edges)
+
+
+def _upper_quartile(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Of each cell in a row of cells, [k, cells, l] logits, the upper quartile of those that are not NaN: [cells]."""
+    values = np.sort(logits.transpose(1, 0, 2).reshape(logits.shape[1], -1))  # NaN comes last
+    known = (~np.isnan(values)).sum(1)
+    rank = np.maximum(-(-3 * known // 4) - 1, 0)
+    return np.asarray(values[np.arange(len(values)), rank])
 
 
 class Subject:
