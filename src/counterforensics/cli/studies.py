@@ -1,0 +1,157 @@
+"""Studies: `run`, `plan` and `status`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import filesize
+
+from counterforensics.cli.options import (
+    Json,
+    Out,
+    Photos,
+    StorePlace,
+    StudyName,
+    Workers,
+)
+from counterforensics.cli.screen import (
+    Screen,
+    print_lines,
+    say,
+    say_broken_plug_ins,
+    table_of_tasks,
+)
+from counterforensics.errors import CounterforensicsError, printable
+from counterforensics.files import at_home
+
+commands = typer.Typer()
+
+
+ANSWERS = 3  # sentences of the report's answer that the terminal repeats
+
+WIDTH = 140  # columns that the widest table needs; a narrower terminal wraps its lines
+
+
+@commands.command(
+    epilog="Examples: `counterforensics run` · `counterforensics run paper --photos ~/photos` · "
+    "`counterforensics run studies/cameras.yaml --out runs/cameras`"
+)
+def run(
+    study: StudyName = "demo",
+    photos: Photos = None,
+    out: Out = None,
+    workers: Workers = None,
+    store: StorePlace = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler, or `local`: a worker process per core or GPU.")
+    ] = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Stop unless a worker of the cluster offers a GPU.")] = False,
+) -> None:
+    """Run a study: rows.csv, report.html, tables and figures. Run it again and it resumes."""
+    from counterforensics.report import answer, not_learned, terminal_tables, write_report
+    from counterforensics.study.progress import Progress
+    from counterforensics.study.run import run_study
+    from counterforensics.study.settings import load_study
+
+    settings = load_study(study, photos=photos or [])
+    say_broken_plug_ins()
+    folder = out or Path("runs") / settings.name
+    outcome = run_study(settings, folder, workers=workers, progress=Progress(), store=store, cluster=cluster, gpu=gpu)
+    report = write_report(outcome, folder)
+    console = Screen()
+    console.width = max(console.width, WIDTH)
+    for table in terminal_tables(outcome):
+        console.print(table)
+    say(console, "Answer", answer(outcome)[:ANSWERS])
+    say(console, "Has not learned", not_learned(outcome))
+    say(console, "Left out", outcome.left_out)
+    say(console, "Note", outcome.notes)
+    say(console, "Failed", outcome.failures)
+    say(console, "Rows", [str(folder / "rows.csv")])
+    say(console, "Report", [str(report)])
+    if outcome.failures:
+        failed, them = ("1 task", "it") if len(outcome.failures) == 1 else (f"{len(outcome.failures)} tasks", "them")
+        raise CounterforensicsError(f"{failed} failed; run the same command again to retry {them}")
+
+
+@commands.command(epilog="Example: `counterforensics plan studies/cameras.yaml --out runs/cameras`")
+def plan(
+    study: StudyName = "demo",
+    photos: Photos = None,
+    out: Out = None,
+    workers: Workers = None,
+    store: StorePlace = None,
+    as_json: Json = False,
+) -> None:
+    """What a run would do and cost: tasks, patches, disk, memory, and time as measured earlier."""
+    from counterforensics.study.estimate import estimate_study
+    from counterforensics.study.progress import Progress
+    from counterforensics.study.settings import load_study
+
+    settings = load_study(study, photos=photos or [])
+    say_broken_plug_ins()
+    folder = out or Path("runs") / settings.name
+    found = estimate_study(settings, folder, workers=workers, store=store, progress=Progress(quiet=as_json))
+    if as_json:
+        print_lines([json.dumps(dataclasses.asdict(found), indent=2)])
+        return
+    table = table_of_tasks("total", "done", "patches", "disk", "memory of one", "time on one core")
+    table.title = printable(f"{found.study}, what is left to do")
+    for kind, cost in found.kinds.items():
+        time = _duration(cost.seconds) + (" and more" if cost.unknown else "")
+        sizes = (filesize.decimal(cost.disk), filesize.decimal(cost.memory))
+        table.add_row(kind, str(cost.tasks), str(cost.done), str(cost.patches), *sizes, time)
+    console = Screen()
+    console.print(table)
+    room = "" if found.room is None else f" of {filesize.decimal(found.room)} that are free"
+    lines = [
+        f"Disk: {filesize.decimal(found.disk)}{room} in {found.store}",
+        f"Time: {_duration(found.seconds)} with {found.workers} workers; the durations of {found.measured_here} of "
+        f"{found.left} tasks were measured in this store, the others come with the package",
+    ]
+    for line in lines:
+        console.print(printable(line), soft_wrap=True)
+    unknown = (f"{kind} {name}" for kind, cost in found.kinds.items() for name in cost.unknown)
+    say(console, "No duration is known of", unknown)
+    say(console, "Left out", found.left_out)
+    say(console, "Note", found.notes)
+
+
+def _duration(seconds: float) -> str:
+    """A time that a person would plan with."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+@commands.command(epilog="Example: `counterforensics status runs/cameras`")
+def status(
+    folder: Annotated[
+        Path, typer.Argument(parser=at_home, metavar="DIR", help="The --out of a run, wherever that is running.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """How far a run is: tasks done, running and failed, and the time that is left at this pace."""
+    from counterforensics.study.status import status_of
+
+    found = status_of(folder)
+    if as_json:
+        print_lines([json.dumps(dataclasses.asdict(found), indent=2)])
+        return
+    ended = f"ended {found.ended}" if found.ended else "has not ended"
+    console = Screen()
+    console.print(f"Began {found.began}, {ended}")
+    table = table_of_tasks("total", "done", "running", "failed")
+    for kind, counts in found.kinds.items():
+        table.add_row(kind, *(str(counts[name]) for name in ("total", "done", "running", "failed")))
+    console.print(table)
+    if found.seconds_left is not None:
+        console.print(f"About {found.seconds_left / 60:.0f} min left at the pace so far")
+    for heading, notes in (("Running", found.running), ("Failed", found.failed)):
+        lines = (f"{note['label']} on {note['host']}, {note['seconds']:.0f} s; {note['said']}" for note in notes)
+        say(console, heading, (line.rstrip("; ") for line in lines))
