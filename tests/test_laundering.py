@@ -407,7 +407,7 @@ def test_launder_refuses_in_one_line(photo_file: Path, tmp_path: Path, command: 
         (photo_file, "telegram", tmp_path / "a.png", "a.png: a platform gives a JPEG file"),
         (photo_file, "telgram", tmp_path / "a.jpg", "unknown platform 'telgram'; did you mean 'telegram'?"),
         (photo_file, "none", tmp_path / "a.jpg", "'none' stores no file: the photograph comes back as it was sent"),
-        (text, "telegram", tmp_path / "a.jpg", f"{text}: not a JPEG, PNG or TIFF file, whatever its name says"),
+        (text, "telegram", tmp_path / "a.jpg", f"{text}: not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file, whatever its name says"),
         (tmp_path / "b.jpg", "x", tmp_path / "a.jpg", "b.jpg: cannot be read (No such file or directory)"),
         (photo_file, "x", photo_file / "a.jpg", "a.jpg: cannot be written"),
     ]
