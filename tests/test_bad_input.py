@@ -116,7 +116,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "bomb.png": (bomb(), "pixels, refused as a bomb"),
     "cut.webp": (encoded(picture(56), "WEBP")[:-100], "truncated or damaged (it has "),
     "text.HEIC": (b"hello", "not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file, whatever its name says"),
-    "film.mov": (b"film", ".mov is not read; JPEG, PNG, TIFF, WebP, AVIF and HEIF photographs work"),
+    "film.mov": (b"film", ".mov is not read; JPEG, PNG, TIFF, WebP, AVIF or HEIF photographs work"),
 }
 GOOD: dict[str, bytes] = {
     "grey.jpg": encoded(picture(60), "JPEG", "L"),

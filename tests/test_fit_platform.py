@@ -281,8 +281,8 @@ def test_files_without_a_partner_are_named(scenes: list[Pixels], folders: tuple[
     said = sorted(line.removeprefix(str(folders[0].parent)) for line in found.left_out)
     assert said == [
         f"/received/only-received.jpg: no partner in {folders[0]}",
-        "/sent/broken.png: not a JPEG, PNG or TIFF file, whatever its name says",
-        "/sent/notes.txt: not a JPEG, PNG or TIFF file by its name",
+        "/sent/broken.png: not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file, whatever its name says",
+        "/sent/notes.txt: not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file by its name",
         f"/sent/only-sent.png: no partner in {folders[1]}",
         "/sent/twice.png: another file has the same name",
     ]

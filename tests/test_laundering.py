@@ -27,6 +27,7 @@ from counterforensics.laundering.kernels import KERNELS, box_runs, resized
 from counterforensics.laundering.orientation import upright
 from counterforensics.laundering.profile import BUILT_IN, JpegPlatform, profile_class
 from counterforensics.names import check_part
+from counterforensics.photos.folder import READABLE
 from tests.conftest import Command, picture
 
 MEASURED_PAIRS = Path(__file__).parents[2] / "shared" / "platforms" / "telegram"
@@ -394,7 +395,7 @@ def test_launder_says_when_a_photograph_is_only_recompressed(
     answer = command("launder", photo_file, "--platform", "telegram", "--out", tmp_path / "back.jpeg")
     assert answer.status == 0
     assert "160x120 to 120x160" in answer.out
-    assert "Note: telegram: 120x160 has no longer side above 2560; it was only recompressed" in answer.out
+    assert "Note: telegram: the longer side of 120x160 is within 2560, so it was only recompressed" in answer.out
 
 
 def test_launder_refuses_in_one_line(photo_file: Path, tmp_path: Path, command: Command) -> None:
@@ -407,7 +408,12 @@ def test_launder_refuses_in_one_line(photo_file: Path, tmp_path: Path, command: 
         (photo_file, "telegram", tmp_path / "a.png", "a.png: a platform gives a JPEG file"),
         (photo_file, "telgram", tmp_path / "a.jpg", "unknown platform 'telgram'; did you mean 'telegram'?"),
         (photo_file, "none", tmp_path / "a.jpg", "'none' stores no file: the photograph comes back as it was sent"),
-        (text, "telegram", tmp_path / "a.jpg", f"{text}: not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file, whatever its name says"),
+        (
+            text,
+            "telegram",
+            tmp_path / "a.jpg",
+            f"{text}: not a {READABLE} file, whatever",
+        ),
         (tmp_path / "b.jpg", "x", tmp_path / "a.jpg", "b.jpg: cannot be read (No such file or directory)"),
         (photo_file, "x", photo_file / "a.jpg", "a.jpg: cannot be written"),
     ]

@@ -28,9 +28,7 @@ commands = typer.Typer()
 
 @commands.command(epilog="Example: `counterforensics launder photo.jpg --platform telegram --out back.jpg`")
 def launder(
-    photo: Annotated[
-        Path, typer.Argument(parser=at_home, metavar="PHOTO", help="A photograph: a JPEG, PNG or TIFF file.")
-    ],
+    photo: Annotated[Path, typer.Argument(parser=at_home, metavar="PHOTO", help="The file of a photograph.")],
     platform: Annotated[
         str, typer.Option(help="A platform, a profile NAME.yaml, or a chain of them, such as telegram>whatsapp.")
     ],

@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from counterforensics.errors import PhotoError
+from counterforensics.photos.folder import FORMATS, READABLE
 from counterforensics.pixels import Pixels
 
 MOST_PIXELS = 65_500  # along a side, as libjpeg has it
@@ -101,7 +102,9 @@ def header_of(content: bytes, path: Path) -> Header:
                     return Header(orientation, None, f"it is no JPEG file but {image.format}")
                 return _jpeg_header(image, orientation)
     except UnidentifiedImageError as error:
-        raise PhotoError(f"{path}: not a JPEG, PNG or TIFF file, whatever its name says") from error
+        if FORMATS.get(path.suffix.lower()) in ("AVIF", "HEIF"):  # their readers take the rotation out
+            return Header(1, None, "it is no JPEG file")
+        raise PhotoError(f"{path}: not a {READABLE} file, whatever its name says") from error
     except (OSError, ValueError, SyntaxError, EOFError, KeyError, Image.DecompressionBombError) as error:
         raise PhotoError(f"{path}: not a picture whose headers can be read ({error})") from error
 

@@ -13,7 +13,7 @@ from counterforensics.errors import CounterforensicsError, PlatformError
 from counterforensics.laundering.jpeg import Coding
 from counterforensics.laundering.orientation import upright
 from counterforensics.laundering.upload import PictureFile, read_picture
-from counterforensics.photos.folder import FORMATS
+from counterforensics.photos.folder import FORMATS, READABLE
 from counterforensics.pixels import Pixels, luma_of_photo
 
 _THUMBNAIL = 96  # pixels of the longer side at which two photographs are compared
@@ -88,7 +88,7 @@ def _photographs(folder: Path, left_out: list[str]) -> Mapping[str, list[Path]]:
             if path.suffix.lower() in FORMATS and path.is_file():
                 found.setdefault(path.stem, []).append(path)
             else:
-                left_out.append(f"{path}: not a JPEG, PNG or TIFF file by its name")
+                left_out.append(f"{path}: not a {READABLE} file by its name")
     except OSError as error:
         raise PlatformError(f"cannot list {folder}: {error.strerror}") from error
     return found

@@ -97,7 +97,9 @@ class JpegPlatform(Platform):
         notes = []
         if self.side and after == (width, height):
             what = "longer side" if self.measure == "longer" else "width"
-            notes.append(f"{self.source}: {width}x{height} has no {what} above {self.side}; it was only recompressed")
+            notes.append(
+                f"{self.source}: the {what} of {width}x{height} is within {self.side}, so it was only recompressed"
+            )
         return Laundered(decode_file(content), content, tuple(notes))
 
 

@@ -23,7 +23,7 @@ class PictureFile:
 
 
 def read_picture(path: Path) -> PictureFile:
-    """The photograph in a JPEG, PNG or TIFF file.  Raises PhotoError if it cannot be used."""
+    """The photograph in a file.  Raises PhotoError if it cannot be used."""
     content = read_regular(path, MAX_BYTES, PhotoError)
     if not content:
         raise PhotoError(f"{path}: the file is empty (0 bytes)")

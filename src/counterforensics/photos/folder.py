@@ -41,7 +41,8 @@ FORMATS = {
     ".avif": "AVIF",
     **dict.fromkeys((".heic", ".heif", ".hif"), "HEIF"),
 }
-_WORKING = "JPEG, PNG, TIFF, WebP, AVIF and HEIF photographs work"
+READABLE = "JPEG, PNG, TIFF, WebP, AVIF or HEIF"
+_WORKING = f"{READABLE} photographs work"
 _CHECKS = {
     **dict.fromkeys(("JPEG", "MPO"), check_jpeg),
     "PNG": check_png,
@@ -248,7 +249,7 @@ def examine(content: bytes, path: Path) -> tuple[Pixels, tuple[str, ...]]:
     except Image.DecompressionBombError as error:
         raise PhotoError(f"{path}: {_BOMB}") from error
     except UnidentifiedImageError as error:
-        raise PhotoError(f"{path}: not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file, whatever its name says") from error
+        raise PhotoError(f"{path}: not a {READABLE} file, whatever its name says") from error
     except PhotoError as error:
         raise PhotoError(f"{path}: {error}") from error
     except _DAMAGED as error:
