@@ -332,14 +332,6 @@ def _table_of_findings(one: dict[str, Any]) -> Table:
     return table
 
 
-def _region(given: str) -> tuple[int, int, int, int]:
-    """Four whole numbers.  Raises StudyError for anything else."""
-    with contextlib.suppress(ValueError):
-        x, y, width, height = (names.whole_number(part) for part in given.split(","))
-        return x, y, width, height
-    raise StudyError(f"--region must be X,Y,WIDTH,HEIGHT in whole pixels, got {shown(given)}")
-
-
 @app.command(
     epilog="Example: `counterforensics attack photo.jpg --detector cozzolino2017/median:7 --attack pgd:epsilon=1 "
     "--manipulate median:7 --out concealed.png`"
@@ -364,10 +356,11 @@ def attack(
 ) -> None:
     """Hide the traces in a photograph from a detector, wherever it looks."""
     from counterforensics.sliding.attacking import attack_all
+    from counterforensics.sliding.concealing import Region
     from counterforensics.study.progress import Progress
 
     progress = Progress(quiet=as_json)
-    place = None if region is None else _region(region)
+    place = None if region is None else Region.read(region, "--region")
     with progress.stage("photographs", len(photos)) as advance:
         found, left_out = attack_all(
             photos,
@@ -404,6 +397,18 @@ def _table_of_attacked(one: dict[str, Any]) -> Table:
         target = " (target)" if name == one["target"] else ""
         table.add_row(printable(name) + target, *("" if share is None else f"{share:.1%}" for share in (before, after)))
     return table
+
+
+@app.command("app", epilog="Example: `counterforensics app --port 7860`")
+def serve_app(
+    port: Annotated[
+        int, typer.Option(parser=_count("--port", 65_535), metavar="N", help="Where the page is on this computer.")
+    ] = 7860,
+) -> None:
+    """A page for a browser: detect and attack one photograph. Needs the extra `app`."""
+    from counterforensics.app import serve
+
+    serve(port, say=lambda line: _print_lines([line]))
 
 
 @app.command(epilog="Example: `counterforensics photos ~/photos --json`")
