@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import threading
@@ -58,7 +59,9 @@ class Clients:
     def _forget(self, uploads: set[Path]) -> None:
         """Delete uploads; one that another client sent as well stays until that client leaves."""
         for upload in uploads - set().union(*self._uploads.values()):
-            shutil.rmtree(upload.parent, ignore_errors=True)
+            upload.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the same bytes under another name lie in the same folder
+                upload.parent.rmdir()
 
     @staticmethod
     def _token(session: str) -> str:

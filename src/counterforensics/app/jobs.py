@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Generic, TypeVar
 
 from counterforensics.errors import CounterforensicsError
@@ -28,7 +28,7 @@ class Job(Generic[Result]):
         self._results: list[Result] = []
         self._errors: list[BaseException] = []
 
-    def lines(self) -> Iterator[str]:
+    def lines(self) -> Generator[str, None, None]:
         """Do the work, and yield each line about its progress.  Whoever closes the iterator stops the work."""
         thread = threading.Thread(target=self._run, name="work of a client", daemon=True)
         thread.start()

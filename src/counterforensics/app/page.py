@@ -204,7 +204,11 @@ def _attacking(actions: Actions, upload: gr.File) -> None:
             label="Only in a region: left,top,width,height", placeholder="everywhere", elem_id="region", min_width=220
         )
     target.change(
-        lambda name: (_attack_on(name), _question_of(name)), target, [attack, manipulate], queue=False, api_name=False
+        lambda name: (_attack_on(name), _question_of(name)),
+        target,
+        [attack, manipulate],
+        queue=False,
+        api_visibility="private",
     )
     start = _start_and_stop(actions, "Hide traces", "attack")
     status = _html("attack-status")
@@ -230,7 +234,7 @@ def _start_and_stop(actions: Actions, label: str, name: str) -> gr.Button:
     with gr.Row():
         start = gr.Button(label, variant="primary", scale=4, min_width=160, elem_id=name)
         stop = gr.Button("Stop", scale=1, min_width=80, elem_id=f"{name}-stop")
-    stop.click(actions.stop, queue=False, show_progress="hidden", api_name=False)
+    stop.click(actions.stop, queue=False, show_progress="hidden", api_visibility="private")
     return start
 
 

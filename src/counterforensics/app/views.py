@@ -27,7 +27,7 @@ CSS = """
 .cf-status {padding: .6em .8em; border-left: 4px solid var(--border-color-primary); overflow-wrap: anywhere}
 .cf-status.cf-error {border-color: #c2410c; font-weight: 600}
 .cf-table {overflow-x: auto; font-size: .9em}
-.cf-table table {border-collapse: collapse; width: 100%}
+.cf-table table {border-collapse: collapse; width: 100%; border: 0 !important; margin: 0}
 .cf-table tr > * {text-align: left; padding: .3em .5em !important; border: 0 !important}
 .cf-table tr {border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important}
 .cf-table tr.cf-found td {font-weight: 600}
@@ -149,7 +149,7 @@ def smaller(found: Scan, factor: int) -> Scan:
 
 def _factor(photo: Pixels) -> int:
     height, width = photo.shape[:2]
-    return max(-(-height // LARGEST_SIDE), -(-width // LARGEST_SIDE))
+    return int(-(-max(height, width) // LARGEST_SIDE))
 
 
 def _picture(pixels: Pixels, caption: str) -> str:
