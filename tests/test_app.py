@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -25,15 +26,14 @@ import pytest
 from PIL import Image
 
 from counterforensics import attack_photo
-from counterforensics.app import serve
 from counterforensics.app.clients import Clients
 from counterforensics.app.jobs import Job, StoppedError
-from counterforensics.errors import StudyError
 from counterforensics.manipulations import parse
 from counterforensics.photos.simulated import simulated_photos
 from counterforensics.positions import sliding
 from counterforensics.sliding.scan import Scan
-from tests.conftest import picture
+from tests.conftest import Command, picture
+from tests.test_documents import blocks
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE = 120_000  # ms: a guard against hanging, on a machine that has other work
@@ -41,6 +41,19 @@ needs_gradio = pytest.mark.skipif(find_spec("gradio") is None, reason="gradio is
 needs_browser = pytest.mark.skipif(
     find_spec("playwright") is None or CHROMIUM is None, reason="playwright or chromium is not installed"
 )
+
+
+# Notes every host that the process connects to, or looks up.
+WATCHER = """
+import sys
+def note(event, values):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        at = values[1] if event == "socket.connect" else values
+        if isinstance(at, tuple):
+            with open({log!r}, "a") as log:
+                log.write(str(at[0]) + chr(10))
+sys.addaudithook(note)
+"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +80,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     kept = tmp_path_factory.mktemp("kept")
-    environment = {**os.environ, "TMPDIR": str(kept), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    watched = tmp_path_factory.mktemp("watched")
+    (watched / "sitecustomize.py").write_text(WATCHER.format(log=str(watched / "log")), encoding="utf-8")
+    environment = {
+        **os.environ,
+        "TMPDIR": str(kept),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": os.pathsep.join([str(watched), *filter(None, [os.environ.get("PYTHONPATH")])]),
+    }
     command = [sys.executable, "-m", "counterforensics", "app", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
@@ -76,6 +97,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield Served(f"http://127.0.0.1:{port}", process, kept)
         process.send_signal(signal.SIGINT)
         process.wait(60)
+    assert set((watched / "log").read_text(encoding="utf-8").splitlines()) <= {"127.0.0.1", "localhost"}
     assert [place for place in kept.iterdir() if place.name.startswith("counterforensics-app-")] == []
 
 
@@ -233,7 +255,7 @@ def test_what_cannot_be_used_gets_one_clear_sentence(client: Any, photo_file: Pa
     with (tmp_path / "large.png").open("wb") as large:
         large.truncate(200_000_000)
     client.set_input_files("#upload input[type=file]", str(tmp_path / "large.png"))
-    client.wait_for_function("document.body.innerText.includes('maximum allowed size of 64')")
+    client.wait_for_function("document.body.innerText.includes('maximum allowed size of 64.0')")
 
 
 @needs_gradio
@@ -306,6 +328,33 @@ def test_a_port_that_is_taken_is_named(served: Served, tmp_path: Path) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE / 1000)
     assert ended.returncode == 2
     assert ended.stderr == f"counterforensics: cannot serve on port {port}: it is taken; give another one with --port\n"
+
+
+@needs_gradio
+def test_the_commands_of_the_page_on_one_photograph_work(
+    command: Command, photo_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photo_file.rename("photo.png")
+    serving: list[int] = []
+    monkeypatch.setattr("counterforensics.app.serve", lambda port, **_: serving.append(port))
+    lines = [line.split("#")[0] for block in blocks("docs/one-photograph.md", "sh") for line in block.splitlines()]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("counterforensics ")]
+    assert [words[0] for words in commands] == ["detect", "detect", "attack", "app"]
+    for words in commands:
+        answer = command(*words)
+        assert answer.status == 0, (words, answer)
+    assert {place.name for place in tmp_path.iterdir()} >= {"maps", "concealed.png"}
+    assert serving == [7860]
+    (code,) = blocks("docs/one-photograph.md", "python")
+    exec(compile(code, "one-photograph.md", "exec"), {})
+    assert (tmp_path / "hidden.png").exists()
+
+
+@pytest.mark.parametrize("name", ["detect", "attack"])
+def test_the_pictures_of_the_page_on_one_photograph_are_shown(name: str) -> None:
+    page = Path(__file__).parents[1] / "docs" / "one-photograph.md"
+    assert f"(images/one-photograph-{name}.png)" in page.read_text(encoding="utf-8")
 
 
 def test_a_job_says_how_far_it_is_and_stops_when_told() -> None:
@@ -381,10 +430,3 @@ def test_names_are_shown_and_not_obeyed() -> None:
     from counterforensics.app import views
 
     assert "<script>" not in views.status("<script>alert(1)</script>\x1b", wrong=True)
-
-
-def test_the_page_needs_a_port_that_is_free_or_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "gradio", None)
-    monkeypatch.delitem(sys.modules, "counterforensics.app.page", raising=False)
-    with pytest.raises(StudyError, match="extra app"):
-        serve(1)

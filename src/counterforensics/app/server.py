@@ -69,7 +69,7 @@ def _launched(port: int, folder: Path) -> Any:
             share=False,
             quiet=True,
             ssr_mode=False,
-            max_file_size=MOST_MEGABYTES * 10**6,
+            max_file_size=MOST_MEGABYTES * 2**20,
             footer_links=[],
             run_history=False,
             enable_monitoring=False,

@@ -45,7 +45,7 @@ def _check_size(place: Path) -> None:
         pixels = MOST_PIXELS + 1
     except (OSError, ValueError, SyntaxError):  # the reader of photographs says what is wrong
         pixels = 0
-    if size > MOST_MEGABYTES * 10**6:
-        raise PhotoError(f"{place}: the file has {size / 1e6:.0f} MB; this page takes at most {MOST_MEGABYTES} MB")
+    if size > MOST_MEGABYTES * 2**20:
+        raise PhotoError(f"{place}: the file has {size / 2**20:.0f} MB; this page takes at most {MOST_MEGABYTES} MB")
     if pixels > MOST_PIXELS:
         raise PhotoError(f"{place}: more than {MOST_PIXELS // 10**6} megapixels, the most that this page takes")
