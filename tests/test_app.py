@@ -13,6 +13,8 @@ import struct
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +29,7 @@ from PIL import Image
 
 from counterforensics import attack_photo
 from counterforensics.app.clients import Clients
-from counterforensics.app.jobs import Job, StoppedError
+from counterforensics.app.work import StoppableWork, StoppedError
 from counterforensics.manipulations import parse
 from counterforensics.photos.simulated import simulated_photos
 from counterforensics.positions import sliding
@@ -321,16 +323,25 @@ def test_without_the_extra_one_line_says_what_to_install(
     assert "--port must be a whole number from 1 to 65,535, got '0'" in refused("app", "--port", "0")
 
 
-@needs_gradio
-def test_a_port_that_is_taken_is_named(served: Served, tmp_path: Path) -> None:
-    port = served.address.rsplit(":", 1)[1]
-    command = [sys.executable, "-m", "counterforensics", "app", "--port", port]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE / 1000)
-    assert ended.returncode == 2
-    assert ended.stderr == f"counterforensics: cannot serve on port {port}: it is taken; give another one with --port\n"
+def test_a_port_that_is_taken_is_named(refused: Callable[..., str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert refused("app", "--port", port) == (
+            f"cannot serve on port {port} (Address already in use); give another one with --port"
+        )
 
 
 @needs_gradio
+def test_a_name_that_leads_here_is_no_way_in(served: Served) -> None:
+    request = urllib.request.Request(served.address, headers={"Host": "elsewhere.example"})
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(request, timeout=PATIENCE / 1000)
+    with urllib.request.urlopen(served.address, timeout=PATIENCE / 1000) as answer:
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'self'")
+
+
 def test_the_commands_of_the_page_on_one_photograph_work(
     command: Command, photo_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,7 +374,7 @@ def test_a_job_says_how_far_it_is_and_stops_when_told() -> None:
             say(f"step {number}")
         return 7
 
-    job = Job(work, threading.Event())
+    job = StoppableWork(work, threading.Event())
     assert list(job.lines())[-3:] == ["step 0", "step 1", "step 2"]
     assert job.result() == 7
     stop = threading.Event()
@@ -372,13 +383,13 @@ def test_a_job_says_how_far_it_is_and_stops_when_told() -> None:
         while True:
             say("on and on")
 
-    stopped = Job(endless, stop)
+    stopped = StoppableWork(endless, stop)
     for line in stopped.lines():
         if line == "on and on":
             stop.set()
     with pytest.raises(StoppedError):
         stopped.result()
-    closed = Job(endless, threading.Event())
+    closed = StoppableWork(endless, threading.Event())
     lines = closed.lines()
     next(lines)
     with contextlib.closing(lines):

@@ -11,8 +11,8 @@ import gradio as gr
 from counterforensics import manipulations
 from counterforensics.app import views
 from counterforensics.app.clients import Clients
-from counterforensics.app.jobs import Job
 from counterforensics.app.uploads import MOST_MEGABYTES, MOST_PIXELS, open_upload
+from counterforensics.app.work import StoppableWork
 from counterforensics.detectors import zoo
 from counterforensics.errors import CounterforensicsError
 from counterforensics.pixels import Pixels
@@ -121,7 +121,7 @@ class Actions:
         self, work: Callable[[Callable[[str], None]], Result], request: gr.Request, found: list[Result]
     ) -> Iterator[str]:
         """Do the work, and yield a line now and then; what it returns goes into `found`, an error into a last line."""
-        job = Job(work, self.clients.begin(_session(request)))
+        job = StoppableWork(work, self.clients.begin(_session(request)))
         for line in job.lines():
             yield views.status(f"{line} ...")
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ def serve(port: int, *, wait: bool = True, say: Callable[[str], None] = print) -
     lie in a temporary folder, which is deleted at the end.
     Raises StudyError without the extra `app`, or if the port is taken.
     """
+    _check_free(port)
     folder = tempfile.TemporaryDirectory(prefix="counterforensics-app-", ignore_cleanup_errors=True)
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=folder.name, HF_HUB_DISABLE_TELEMETRY="1")
     try:
@@ -51,6 +53,7 @@ def _launched(port: int, folder: Path) -> Any:
     """The page, served by a thread."""
     try:
         from starlette.middleware import Middleware
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
 
         from counterforensics.app.page import THEME, build
     except ImportError as error:
@@ -61,25 +64,35 @@ def _launched(port: int, folder: Path) -> Any:
 
     page = build(Clients(folder))
     page.queue(max_size=MOST_WAITING)
-    try:
-        page.launch(
-            server_name=HOST,
-            server_port=port,
-            prevent_thread_lock=True,
-            share=False,
-            quiet=True,
-            ssr_mode=False,
-            max_file_size=MOST_MEGABYTES * 2**20,
-            footer_links=[],
-            run_history=False,
-            enable_monitoring=False,
-            theme=THEME,
-            css=CSS,
-            app_kwargs={"middleware": [Middleware(OwnHostOnly)]},
-        )
-    except OSError as error:
-        raise StudyError(f"cannot serve on port {port}: it is taken; give another one with --port") from error
+    # A page of somebody else cannot ask this server through a name that leads here.
+    only_here = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
+    page.launch(
+        server_name=HOST,
+        server_port=port,
+        prevent_thread_lock=True,
+        share=False,
+        quiet=True,
+        ssr_mode=False,
+        max_file_size=MOST_MEGABYTES * 2**20,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        theme=THEME,
+        css=CSS,
+        app_kwargs={"middleware": [only_here, Middleware(OwnHostOnly)]},
+    )
     return page
+
+
+def _check_free(port: int) -> None:
+    """Raise StudyError if nothing can be served on `port`: the libraries of the page take seconds to load."""
+    try:
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((HOST, port))
+    except OSError as error:
+        reason = error.strerror or error
+        raise StudyError(f"cannot serve on port {port} ({reason}); give another one with --port") from error
 
 
 class OwnHostOnly:

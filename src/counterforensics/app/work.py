@@ -16,7 +16,7 @@ class StoppedError(CounterforensicsError):
     """The client stopped the work."""
 
 
-class Job(Generic[Result]):
+class StoppableWork(Generic[Result]):
     """`work`, which calls what it is given with a line about its progress now and then.
 
     stop: once it is set, the next such call ends the work with a StoppedError.
