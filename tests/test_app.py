@@ -97,7 +97,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         line = process.stdout.readline()
         assert f"http://127.0.0.1:{port} " in line
         yield Served(f"http://127.0.0.1:{port}", process, kept)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         process.wait(60)
     assert set((watched / "log").read_text(encoding="utf-8").splitlines()) <= {"127.0.0.1", "localhost"}
     assert [place for place in kept.iterdir() if place.name.startswith("counterforensics-app-")] == []

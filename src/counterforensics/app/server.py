@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -42,10 +44,14 @@ def serve(port: int, *, wait: bool = True, say: Callable[[str], None] = print) -
 
     say(f"The page is at http://{HOST}:{port} until you press Ctrl-C; nothing leaves this computer, nothing is kept")
     if wait:
+        before = signal.signal(
+            signal.SIGTERM, lambda number, _: sys.exit(128 + number)
+        )  # the folder is deleted then, too
         try:
             page.server.thread.join()
         finally:
             close()
+            signal.signal(signal.SIGTERM, before)
     return close
 
 
