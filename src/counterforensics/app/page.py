@@ -179,7 +179,8 @@ def _detecting(actions: Actions, upload: gr.File) -> None:
     )
 
 
-def _attacking(actions: Actions, upload: gr.File) -> None:
+def _attack_fields() -> list[gr.components.Component]:
+    """The target, the attack, the manipulation and the region; the first sets the next two to what suits it."""
     with gr.Row():
         target = gr.Dropdown(
             zoo.shipped(), value=FIRST_TARGET, label="Hide from this detector", elem_id="target", min_width=220
@@ -210,6 +211,11 @@ def _attacking(actions: Actions, upload: gr.File) -> None:
         queue=False,
         api_visibility="private",
     )
+    return [target, attack, manipulate, region]
+
+
+def _attacking(actions: Actions, upload: gr.File) -> None:
+    fields = _attack_fields()
     start = _start_and_stop(actions, "Hide traces", "attack")
     status = _html("attack-status")
     slider = gr.ImageSlider(
@@ -219,7 +225,7 @@ def _attacking(actions: Actions, upload: gr.File) -> None:
     figures, changes = _html("figures"), _html("difference")
     start.click(
         actions.attack,
-        [upload, target, attack, manipulate, region],
+        [upload, *fields],
         [status, slider, changes, figures, download],
         concurrency_limit=1,
         concurrency_id="work",
