@@ -1,8 +1,7 @@
-"""Photographs and detectors: `photos`, `evaluate`, `detect` and `attack`."""
+"""Photographs and detectors: `photos`, `evaluate`, `detect`, `attack` and `app`."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from counterforensics import names
 from counterforensics.cli.options import (
     Json,
     count,
@@ -23,7 +21,7 @@ from counterforensics.cli.screen import (
     print_lines,
     say,
 )
-from counterforensics.errors import StudyError, printable, shown
+from counterforensics.errors import printable
 from counterforensics.files import at_home
 
 commands = typer.Typer()
@@ -212,14 +210,6 @@ def _table_of_findings(one: dict[str, Any]) -> Table:
     return table
 
 
-def _region(given: str) -> tuple[int, int, int, int]:
-    """Four whole numbers.  Raises StudyError for anything else."""
-    with contextlib.suppress(ValueError):
-        x, y, width, height = (names.whole_number(part) for part in given.split(","))
-        return x, y, width, height
-    raise StudyError(f"--region must be X,Y,WIDTH,HEIGHT in whole pixels, got {shown(given)}")
-
-
 @commands.command(
     epilog="Example: `counterforensics attack photo.jpg --detector cozzolino2017/median:7 --attack pgd:epsilon=1 "
     "--manipulate median:7 --out concealed.png`"
@@ -244,10 +234,11 @@ def attack(
 ) -> None:
     """Hide the traces in a photograph from a detector, wherever it looks."""
     from counterforensics.sliding.attacking import attack_all
+    from counterforensics.sliding.concealing import Region
     from counterforensics.study.progress import Progress
 
     progress = Progress(quiet=as_json)
-    place = None if region is None else _region(region)
+    place = None if region is None else Region.read(region, "--region")
     with progress.stage("photographs", len(photos)) as advance:
         found, left_out = attack_all(
             photos,
@@ -284,3 +275,15 @@ def _table_of_attacked(one: dict[str, Any]) -> Table:
         target = " (target)" if name == one["target"] else ""
         table.add_row(printable(name) + target, *("" if share is None else f"{share:.1%}" for share in (before, after)))
     return table
+
+
+@commands.command("app", epilog="Example: `counterforensics app --port 7860`")
+def serve_app(
+    port: Annotated[
+        int, typer.Option(parser=count("--port", 65_535), metavar="N", help="Where the page is on this computer.")
+    ] = 7860,
+) -> None:
+    """A page for a browser: detect and attack one photograph. Needs the extra `app`."""
+    from counterforensics.app import serve
+
+    serve(port, say=lambda line: print_lines([line]))

@@ -30,9 +30,11 @@ class AttackedPhoto:
     """A concealed photograph, and the shares (0..1) of its patches that each detector flags before and after.
 
     A detector flags a patch above its own threshold for 1 % false alarms; the share is None where every patch is flat.
+    manipulated: the photograph before the attack, uint8 [h, w, 3].
     """
 
     target: str
+    manipulated: Pixels
     concealed: ConcealedPhoto
     before: dict[str, float | None]
     after: dict[str, float | None]
@@ -72,7 +74,9 @@ def attack_photo(
     photo: the path of a file, or uint8 [h, w, 3], RGB.  detector: the name of a shipped one, or a folder.
     attack, manipulate: text forms, such as `pgd:epsilon=1` and `median:7`; the photograph is manipulated first.
     region: (x, y, width, height) in pixels; nothing outside is manipulated, nor changed by the attack.
-    stride, seed, say: as `conceal_photo` has them.  Other shipped detectors of the same manipulation judge, too.
+    stride, seed: as `conceal_photo` has them.  say: gets a line for each sweep, and for each detector that judges the
+    photograph before and after; what it raises ends the work.
+    Other shipped detectors of the same manipulation judge, too.
     Raises an error of counterforensics for a photograph, a name or a region that cannot be, and for an attack that
     cannot attack this detector.
     """
@@ -86,8 +90,8 @@ def attack_photo(
         manipulated, target.network, part, originals=known, region=place, stride=stride, seed=seed, say=say
     )
     judges = [target, *_others(target)]
-    before, after = (_shares(Subject(pixels), judges) for pixels in (manipulated, result.photo))
-    return AttackedPhoto(target.name, result, before, after)
+    before, after = (_shares(Subject(pixels), judges, say) for pixels in (manipulated, result.photo))
+    return AttackedPhoto(target.name, manipulated, result, before, after)
 
 
 def ready(attack: Attack) -> Attack:
@@ -131,9 +135,10 @@ def _others(target: NamedDetector) -> list[NamedDetector]:
     return [load_named(name) for name in zoo.shipped() if name.split("/")[1] == asked and name != target.name]
 
 
-def _shares(subject: Subject, judges: list[NamedDetector]) -> dict[str, float | None]:
+def _shares(subject: Subject, judges: list[NamedDetector], say: Callable[[str], None]) -> dict[str, float | None]:
     found = {}
     for judge in judges:
+        say(f"{judge.name} judges the photograph")
         scan = subject.scan(judge.network)
         found[judge.name] = scan.flagged(threshold_of(judge.network)) if scan.patches else None
     return found

@@ -6,6 +6,7 @@ flagged, and so on. Patches that are not flagged are left alone, so pixels chang
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -19,9 +20,10 @@ from torch import Tensor
 from counterforensics.attacks import Attack
 from counterforensics.attacks.base import PATCHES_AT_ONCE, PreparedAttack
 from counterforensics.detectors.base import LinearInSpam, Network, ScoredBySpam
-from counterforensics.errors import AttackError
+from counterforensics.errors import AttackError, StudyError, shown
 from counterforensics.evaluation import mse, psnr_of, ssim
 from counterforensics.learning.accelerator import device_of
+from counterforensics.names import whole_number
 from counterforensics.photos.patches import Indices, Pairs, Patches
 from counterforensics.pixels import Pixels
 from counterforensics.sliding.findings import threshold_of
@@ -40,6 +42,18 @@ class Region(NamedTuple):
     y: int
     width: int
     height: int
+
+    @classmethod
+    def read(cls, given: str, name: str) -> Region:
+        """Four whole numbers with commas between them.  Raises StudyError, which begins with `name`, for anything else.
+
+        >>> Region.read("10, 20,130,140", "--region")
+        Region(x=10, y=20, width=130, height=140)
+        """
+        with contextlib.suppress(ValueError):
+            x, y, width, height = (whole_number(part) for part in given.split(","))
+            return cls(x, y, width, height)
+        raise StudyError(f"{name} must be X,Y,WIDTH,HEIGHT in whole pixels, got {shown(given)}")
 
     def mask(self, height: int, width: int) -> npt.NDArray[np.bool_]:
         """Which pixels of a photograph lie in it, bool [h, w].  Raises AttackError if it leaves the photograph."""
