@@ -150,6 +150,17 @@ def test_a_manipulated_photograph_is_found_and_a_pristine_one_is_not(photo: np.n
     assert after.agreement() == {"median:7": {"manipulated": 2}}
 
 
+def test_a_manipulated_part_is_pointed_at(photo: np.ndarray) -> None:
+    spliced = manipulated_in(photo, manipulation("median:7"), Region(0, 0, 200, 200))
+    (found,) = detect(spliced, detectors=["spam-svm"], manipulations=["median:7"]).findings
+    assert found.verdict == "pristine"
+    assert found.flagged is not None
+    assert 0.1 < found.flagged < 0.5
+    assert found.why.endswith("A part of the photograph may be manipulated: look at the map")
+    (before,) = detect(photo, detectors=["spam-svm"], manipulations=["median:7"]).findings
+    assert "look at the map" not in before.why
+
+
 def test_a_question_without_an_answer_says_why(photo: np.ndarray) -> None:
     detector = load_detector("spam-svm/jpeg:70")
 

@@ -19,6 +19,8 @@ MANIPULATED, PRISTINE, NO_ANSWER = "manipulated", "pristine", "no answer"
 # A photograph is called manipulated where more than this share of its patches is flagged. A detector's threshold flags
 # 1 % of pristine patches on average. Patches of one photograph fail together, so the limit is far above that share.
 MOST_FLAGGED = 0.5
+# Of a photograph that is not manipulated as a whole: a larger share says that a part of it may be [ours].
+MOST_OF_A_WHOLE = 0.1
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def question_of(
     share = found.flagged(threshold)
     verdict = MANIPULATED if share > MOST_FLAGGED else PRISTINE
     why = f"{share:.1%} of {found.patches} patches are flagged; above {MOST_FLAGGED:.0%} it counts as manipulated"
+    if MOST_OF_A_WHOLE < share <= MOST_FLAGGED:
+        why += ". A part of the photograph may be manipulated: look at the map"
     return Finding(manipulation, detector, found.patches, share, threshold, verdict, why, false_alarms, found)
 
 
