@@ -562,7 +562,10 @@ NO_PIXELS: dict[str, tuple[Any, str]] = {
     "one patch": (ZEROS[0], r"got torch.float32 of shape \(1, 128, 128\)"),
     "two channels": (ZEROS.expand(1, 2, 128, 128), r"got torch.float32 of shape \(1, 2, 128, 128\)"),
     "no rows": (ZEROS[:, :, :0], r"got torch.float32 of shape \(1, 1, 0, 128\)"),
-    "shares of white": (ZEROS + 0.5, "whose values all lie in 0..1; multiply them by 255"),
+    "shares of white": (
+        ZEROS + 0.5,
+        "got torch.float32 of shape .* whose values all lie in 0..1; multiply them by 255",
+    ),
     "NaN": (ZEROS + math.nan, "got torch.float32 of shape .* that holds NaN or infinity"),
     "infinity": (ZEROS - math.inf, "got torch.float32 of shape .* that holds NaN or infinity"),
 }

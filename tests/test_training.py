@@ -456,7 +456,8 @@ def test_a_projected_filter_predicts_its_centre_from_its_neighbours(seed: int, s
     assert (outer - 1).abs().max() <= 1e-6 * max(1.0, float(weights.abs().max()))
     before = layer.weight.detach().clone()
     layer.project()
-    torch.testing.assert_close(layer.weight, before, rtol=1e-5, atol=1e-6)
+    # The rounding of the sum, which the largest weight decides, is a factor of all weights.
+    torch.testing.assert_close(layer.weight, before, rtol=1e-5 + 1e-6 * float(before.abs().max()), atol=1e-6)
 
 
 def test_a_zero_filter_becomes_the_mean_of_its_neighbours() -> None:

@@ -111,6 +111,9 @@ def test_the_line_of_a_detector_says_what_few_false_alarms_cost_and_whether_it_h
     new = {"measured": found | points, "training": {"validation_auc": 0.55}}
     assert line_of_page("a/b:1", new).startswith("| `a/b:1` has not learned | 1.00 |")
     assert line_of_page("a/b:1", new).endswith("| 50.00 (40.00 to 60.00) | 2.00 |")
+    whole = {"photographs": 9, "pristine_flagged": 1, "manipulated": 8, "manipulated_flagged": 7}
+    whole_too = {"measured": found | points | {"whole": whole}, "training": {}}
+    assert line_of_page("a/b:1", whole_too).endswith("| 2.00 | 1 of 9 | 7 of 8 |")
 
 
 @pytest.mark.parametrize("name", ["spam-svm/resize:1.01", "cozzolino2017/median:3", "mislnet/jpeg:70"])

@@ -99,10 +99,15 @@ def line_of_page(name: str, record: Mapping[str, Any]) -> str:
 
     area = record["training"].get("validation_auc")
     verdict = " has not learned" if area is not None and area < LEARNED_AUC else ""
-    whole = found["whole"]
+    # Cards of earlier versions hold no figures of whole photographs.
+    whole = found.get("whole")
     photographs = (
-        f"{whole['pristine_flagged']} of {whole['photographs']}",
-        f"{whole['manipulated_flagged']} of {whole['manipulated']}",
+        []
+        if whole is None
+        else [
+            f"{whole['pristine_flagged']} of {whole['photographs']}",
+            f"{whole['manipulated_flagged']} of {whole['manipulated']}",
+        ]
     )
     cells = [f"`{name}`{verdict}", rate("fpr"), with_interval("tpr"), rate("acc"), f"{found['auc']:.4f}"]
     at_threshold = [with_interval("tpr_at_fpr_01"), rate("fpr_at_fpr_01")]
