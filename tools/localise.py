@@ -163,7 +163,7 @@ def measure_all(photos: Sequence[FolderPhoto | SimulatedPhoto], question: Questi
         )
     summary = summarised(read(path))
     write(out / "rows.csv", list(summary[0]) if summary else GROUP, summary)
-    write_whole(out / "table.md", table(summary).encode(), PhotoError)
+    put(out / "table.md", table(summary))
     return left_out
 
 
@@ -220,7 +220,15 @@ def write(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
-    write_whole(path, text.getvalue().encode(), PhotoError)
+    put(path, text.getvalue())
+
+
+def put(path: Path, text: str) -> None:
+    """Write a text file as a whole.  Raises PhotoError if it cannot be written."""
+    try:
+        write_whole(path, text.encode())
+    except OSError as error:
+        raise PhotoError(f"cannot write {path}: {error.strerror}") from error
 
 
 def cell(value: object) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import stat
 import tempfile
@@ -78,14 +77,11 @@ def check_new(path: Path, error: type[CounterforensicsError]) -> None:
         raise error(f"cannot write to {path.parent}: {problem.strerror}") from problem
 
 
-def write_whole(path: Path, content: bytes, error: type[CounterforensicsError]) -> None:
-    """Write a file as a whole or not at all.  Raises an `error` if it cannot be written."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file beside its place and rename it there: a reader never sees half of it.  Raises OSError."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
-        with beside.open("xb") as file:
-            file.write(content)
+        beside.write_bytes(content)
         beside.replace(path)
-    except OSError as problem:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise error(f"cannot write {path}: {problem.strerror}") from problem
+    finally:
+        beside.unlink(missing_ok=True)

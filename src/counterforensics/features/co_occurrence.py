@@ -27,7 +27,7 @@ ROWS, COLUMNS = 3, 2  # the dimension of [n, 5, h, w] along which a run of four 
 # Memberships below this count as 0 in a product: the shares move by less than their float32 rounding, and
 # products of four stay above 1.2e-38, under which a processor multiplies a hundred times slower. The gradient
 # with respect to such a membership is still computed, so no pixel loses its gradient here.
-_NEGLIGIBLE = np.float32(1e-9)
+NEGLIGIBLE = np.float32(1e-9)
 
 # Positions at a time.
 _BLOCK = 256
@@ -107,7 +107,7 @@ def _lay_out(levels: Any, line: Any) -> None:
         for i in range(height):
             row = line[a, i * (width + 1) : (i + 1) * (width + 1) - 1]
             for j in range(width):
-                row[j] = np.float32(0) if levels[a, i, j] < _NEGLIGIBLE else levels[a, i, j]
+                row[j] = np.float32(0) if levels[a, i, j] < NEGLIGIBLE else levels[a, i, j]
 
 
 @compiled(nogil=True)

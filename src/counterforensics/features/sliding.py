@@ -16,18 +16,17 @@ import numpy.typing as npt
 import torch
 
 from counterforensics.compiled import compiled
-from counterforensics.features.co_occurrence import PAIRS
+from counterforensics.features.co_occurrence import NEGLIGIBLE, PAIRS
 from counterforensics.features.memberships import memberships
 from counterforensics.features.merging import BIN_OF_CODE, BINS, LEVELS
 from counterforensics.features.soft import Quantiser, filtered
-from counterforensics.features.spam import DIMENSION, LARGEST_RESIDUAL, LEVEL_OF_RESIDUAL, check_side
+from counterforensics.features.spam import DIMENSION, LEVEL_OF_RESIDUAL, check_side, quantise
 from counterforensics.pixels import Pixels
 from counterforensics.positions import Positions
 
 _BORDER = 4  # pixels by which a plane of residuals is smaller than its patch, along both axes
 _MORE = 3  # residuals after the first of a run
 _PADDED = 32  # floats of a row of 25 pairs: two registers of 16
-_NEGLIGIBLE = np.float32(1e-9)  # as in `co_occurrence`
 
 Edges = npt.NDArray[np.int64]  # of cells or windows along an axis
 Sums = npt.NDArray[np.float64]
@@ -48,7 +47,7 @@ def sliding_s3_spam14hv(plane: Pixels, positions: Positions) -> Iterator[npt.NDA
     def of_cells(top: int, bottom: int, along: Edges, down: Edges) -> tuple[Sums, Sums]:
         rows = np.ascontiguousarray(_rows(plane, top, bottom))
         levels = np.empty((2, rows.shape[0] - _BORDER, rows.shape[1] - _BORDER), np.uint8)
-        _levels(rows, LEVEL_OF_RESIDUAL, levels)
+        quantise(rows, LEVEL_OF_RESIDUAL, levels)
         sums = tuple(np.zeros((len(edges) - 1, DIMENSION)) for edges in (along, down))
         _count_cells(levels, True, bottom - top, along, BIN_OF_CODE, sums[0])
         _count_cells(levels, False, _rows_down(bottom - top, levels.shape[1]), down, BIN_OF_CODE, sums[1])
@@ -146,18 +145,6 @@ class _Windows:
 
 
 @compiled(nogil=True)
-def _levels(plane: Any, level_of: Any, levels: Any) -> None:
-    """Quantised residuals R and U of a plane, uint8 [2, h - 4, w - 4]."""
-    for i in range(levels.shape[1]):
-        for j in range(levels.shape[2]):
-            centre = 3 * np.int32(plane[i + 2, j + 2])
-            right = np.int32(plane[i + 2, j + 1]) - centre + 3 * np.int32(plane[i + 2, j + 3]) - plane[i + 2, j + 4]
-            down = np.int32(plane[i + 3, j + 2]) - centre + 3 * np.int32(plane[i + 1, j + 2]) - plane[i, j + 2]
-            levels[0, i, j] = level_of[right + LARGEST_RESIDUAL]
-            levels[1, i, j] = level_of[down + LARGEST_RESIDUAL]
-
-
-@compiled(nogil=True)
 def _count_cells(levels: Any, in_rows: bool, height: int, edges: Any, bin_of_code: Any, counts: Any) -> None:
     """Count the runs that begin in each cell of one row of cells; counts: float64 [cells, 338], zeros."""
     down, right = (0, 1) if in_rows else (1, 0)
@@ -205,7 +192,7 @@ def _sum_cells(shares: Any, in_rows: bool, height: int, edges: Any, bin_of_code:
 
 @numba.njit(inline="always")
 def _plain(membership: Any) -> Any:
-    return np.float32(0) if membership < _NEGLIGIBLE else membership
+    return np.float32(0) if membership < NEGLIGIBLE else membership
 
 
 @numba.njit(inline="always")

@@ -58,6 +58,18 @@ def check_side(height: int, width: int) -> None:
 
 
 @compiled(nogil=True)
+def quantise(plane: Any, level_of: Any, levels: Any) -> None:
+    """Write the quantised residuals R and U of a plane, uint8 [h, w], to levels, uint8 [2, h - 4, w - 4]."""
+    for i in range(levels.shape[1]):
+        for j in range(levels.shape[2]):
+            centre = 3 * np.int32(plane[i + 2, j + 2])
+            right = np.int32(plane[i + 2, j + 1]) - centre + 3 * np.int32(plane[i + 2, j + 3]) - plane[i + 2, j + 4]
+            down = np.int32(plane[i + 3, j + 2]) - centre + 3 * np.int32(plane[i + 1, j + 2]) - plane[i, j + 2]
+            levels[0, i, j] = level_of[right + LARGEST_RESIDUAL]
+            levels[1, i, j] = level_of[down + LARGEST_RESIDUAL]
+
+
+@compiled(nogil=True)
 def count_codes(patch: Any, level_of: Any, counts: Any) -> None:
     """Count the four co-occurrences of one patch.
 
@@ -65,15 +77,9 @@ def count_codes(patch: Any, level_of: Any, counts: Any) -> None:
     U along rows, R along columns.
     """
     height, width = patch.shape[0] - 4, patch.shape[1] - 4
-    r = np.empty((height, width), np.uint16)
-    u = np.empty((height, width), np.uint16)
-    for i in range(height):
-        for j in range(width):
-            centre = 3 * np.int32(patch[i + 2, j + 2])
-            right = np.int32(patch[i + 2, j + 1]) - centre + 3 * np.int32(patch[i + 2, j + 3]) - patch[i + 2, j + 4]
-            down = np.int32(patch[i + 3, j + 2]) - centre + 3 * np.int32(patch[i + 1, j + 2]) - patch[i, j + 2]
-            r[i, j] = level_of[right + LARGEST_RESIDUAL]
-            u[i, j] = level_of[down + LARGEST_RESIDUAL]
+    levels = np.empty((2, height, width), np.uint8)
+    quantise(patch, level_of, levels)
+    r, u = levels[0], levels[1]
     counts[:] = 0
     for i in range(height):
         for j in range(width - 3):

@@ -9,7 +9,7 @@ from counterforensics.errors import PlatformError, shown
 from counterforensics.files import at_home
 from counterforensics.laundering import fit_platform, parse, text_form
 from counterforensics.laundering.profile import SUFFIXES
-from counterforensics.laundering.upload import check_free, read_picture, write_whole
+from counterforensics.laundering.upload import check_free, read_picture, write_file
 
 _JPEG = (".jpg", ".jpeg")
 
@@ -30,7 +30,7 @@ def launder_file(photo: Path, platform: str, out: Path, *, force: bool = False) 
     came = found(sent.pixels, orientation=sent.header.orientation)
     if came.file is None:
         raise PlatformError(f"{shown(platform)} stores no file: the photograph comes back as it was sent")
-    write_whole(out, came.file)
+    write_file(out, came.file)
     return {
         "photo": str(photo),
         "platform": text_form(found),
@@ -55,5 +55,5 @@ def fit_to_file(sent: Path, received: Path, out: Path, *, force: bool = False) -
         raise PlatformError(f"{out}: a profile is a YAML file; end the name in {' or '.join(SUFFIXES)}")
     check_free(out, force=force)
     found = fit_platform(sent, received, name=str(out))
-    write_whole(out, found.profile)
+    write_file(out, found.profile)
     return {"profile": str(out), **found.record()}

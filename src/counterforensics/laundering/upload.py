@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from counterforensics.errors import PhotoError, PlatformError, in_one_line
-from counterforensics.files import exists, read_regular
+from counterforensics.errors import PlatformError, in_one_line
+from counterforensics.files import exists, write_whole
 from counterforensics.laundering.jpeg import Header, header_of
-from counterforensics.photos.folder import MAX_BYTES, decode
+from counterforensics.photos.folder import content_of, decode
 from counterforensics.pixels import Pixels
 
 
@@ -24,9 +23,7 @@ class PictureFile:
 
 def read_picture(path: Path) -> PictureFile:
     """The photograph in a file.  Raises PhotoError if it cannot be used."""
-    content = read_regular(path, MAX_BYTES, PhotoError)
-    if not content:
-        raise PhotoError(f"{path}: the file is empty (0 bytes)")
+    content = content_of(path)
     return PictureFile(path, decode(content, path), header_of(content, path))
 
 
@@ -38,18 +35,10 @@ def check_free(path: Path, *, force: bool) -> None:
         raise PlatformError(f"{path} is there already; give another file, or --force to replace it")
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there, so that no part of it is ever seen.
-
-    Raises PlatformError if it cannot be written.
-    """
-    beside = path.with_name(f".{secrets.token_hex(8)}.part")
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file as a whole or not at all, and the folders above it.  Raises PlatformError if that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            beside.write_bytes(content)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_whole(path, content)
     except (OSError, ValueError) as error:
         raise PlatformError(f"{path}: cannot be written ({in_one_line(error)}); give another file") from error

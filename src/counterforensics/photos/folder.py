@@ -75,7 +75,7 @@ class FolderPhoto:
         """How many pixels the file says that it has; 0 where it cannot be told, which decoding will say."""
         try:
             if format_of(self) == "HEIF":
-                return heif_file.pixels_in(_content(self.path))
+                return heif_file.pixels_in(content_of(self.path))
             if not self.path.is_file():
                 return 0
             with warnings.catch_warnings():
@@ -101,7 +101,7 @@ class FolderPhoto:
             raise PhotoError(f"{self.path}: not a picture whose headers can be read ({in_one_line(error)})") from error
 
     def _content(self) -> bytes:
-        content = _content(self.path)
+        content = content_of(self.path)
         if hashlib.sha256(content).hexdigest() != self.digest:
             raise PhotoError(f"{self.path} changed while it was in use; run again to start from the new file")
         return content
@@ -112,7 +112,7 @@ def photo_at(path: str | Path) -> FolderPhoto:
     place = at_home(path, PhotoError)
     if place.suffix.lower() not in FORMATS:
         raise PhotoError(f"{place}: {place.suffix or 'a file without a suffix'} is not read; {_WORKING}")
-    return FolderPhoto(place.parent.name, place, hashlib.sha256(_content(place)).hexdigest())
+    return FolderPhoto(place.parent.name, place, hashlib.sha256(content_of(place)).hexdigest())
 
 
 def format_of(photo: Photo) -> str:
@@ -147,7 +147,7 @@ def find_photos(folders: Sequence[Path]) -> Found:
         left_out += others
         for path in paths:
             try:
-                digest = hashlib.sha256(_content(path)).hexdigest()
+                digest = hashlib.sha256(content_of(path)).hexdigest()
             except PhotoError as error:
                 left_out.append(str(error))
             else:
@@ -202,7 +202,8 @@ def _why_empty(folder: Path, others: Sequence[str]) -> str:
     return f"{folder} holds {what}; photographs stand in {folder}/<device>/<photo>.{{jpg,png,tif,...}}{found}"
 
 
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """All bytes of the file of a photograph.  Raises PhotoError if it is empty, too large, or no regular file."""
     content = read_regular(path, MAX_BYTES, PhotoError)
     if not content:
         raise PhotoError(f"{path}: the file is empty (0 bytes)")
@@ -218,7 +219,7 @@ def read_photo(path: str | Path) -> Pixels:
     photographs would leave out: docs/photographs.md lists the reasons.
     """
     where = at_home(path, PhotoError)
-    return decode(_content(where), where)
+    return decode(content_of(where), where)
 
 
 def decode(content: bytes, path: Path) -> Pixels:

@@ -7,7 +7,6 @@ Everything is made from an `Outcome`; neither torch nor a detector is needed.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TypeVar
 import rich.table
 
 from counterforensics.errors import StudyError
-from counterforensics.files import at_home
+from counterforensics.files import at_home, write_whole
 from counterforensics.outcome import Outcome
 from counterforensics.report.answer import answer
 from counterforensics.report.claims import Claim, find_claim, load_claims
@@ -125,11 +124,6 @@ def _sample(outcome: Outcome) -> Sample:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write beside, then rename into place: a reader never sees half a file."""
+    """Write a file as a whole, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_whole(path, content)

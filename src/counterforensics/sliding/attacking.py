@@ -198,4 +198,7 @@ def write_png(photo: Pixels, path: Path) -> None:
     """Write a photograph, uint8 [h, w, 3], whole or not at all, without metadata.  Raises PhotoError."""
     content = io.BytesIO()
     Image.fromarray(photo).save(content, "PNG")
-    write_whole(path, content.getvalue(), PhotoError)
+    try:
+        write_whole(path, content.getvalue())
+    except OSError as error:
+        raise PhotoError(f"cannot write {path}: {error.strerror}") from error

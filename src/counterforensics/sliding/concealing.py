@@ -252,14 +252,17 @@ def side_by_side(found: Scan, flagged: npt.NDArray[np.bool_]) -> list[tuple[int,
 
 
 def _grids(starts: Indices, side: int) -> Iterator[list[int]]:
-    """Every way to choose positions that do not overlap, as close as they go: from each of the first ones onwards, and
-    from the last one backwards."""
-    for order in (list(range(len(starts))), list(range(len(starts)))[::-1]):
+    """Every way to choose positions that do not overlap, as close as they go.
+
+    Each of the first ones begins a grid onwards, and each of the last ones a grid backwards.
+    """
+    for order in (range(len(starts)), range(len(starts))[::-1]):
         for first in order:
             if abs(starts[first] - starts[order[0]]) >= side:
                 break
             grid = [first]
-            for index in order[order.index(first) + 1 :]:
-                if abs(starts[index] - starts[grid[-1]]) >= side:
+            for index in order:
+                is_further = abs(index - order[0]) > abs(grid[-1] - order[0])
+                if is_further and abs(starts[index] - starts[grid[-1]]) >= side:
                     grid.append(index)
             yield sorted(grid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def select(names: Sequence[str] = (), questions: Sequence[str] = ()) -> list[Nam
     asked = {manipulations.text_form(manipulations.parse(question)) for question in questions}
     found: dict[str, NamedDetector] = {}
     for name in names or sorted({one.split("/")[0] for one in zoo.shipped()}):
-        for one in _of_family(name):
+        for one in _of_family(name, asked):
             if one.network.trained_for in asked or not asked:
                 found.setdefault(one.name, one)
     if not found:
@@ -81,12 +81,14 @@ def _order(one: NamedDetector) -> tuple[int, str]:
     return (known.index(asked) if asked in known else len(known), one.name)
 
 
-def _of_family(name: str) -> Iterator[NamedDetector]:
+def _of_family(name: str, asked: Collection[str]) -> Iterator[NamedDetector]:
+    """The detectors behind a name; of a shipped family those of the manipulations that are asked, where any are."""
     shipped = zoo.shipped()
     family = [one for one in shipped if one.split("/")[0] == name]
     if family and not exists(at_home(name)):
         for one in family:
-            yield load_named(one)
+            if one.split("/")[1] in asked or not asked:
+                yield load_named(one)
     elif "://" in name or exists(at_home(name)) or name in shipped:
         yield load_named(name)
     else:

@@ -17,10 +17,10 @@ from typing import Any
 import pandas as pd
 
 from counterforensics.errors import StudyError, printable
-from counterforensics.files import read_regular
+from counterforensics.files import read_regular, write_whole
 from counterforensics.study.plan import Plan
 from counterforensics.study.settings import Study
-from counterforensics.study.store.folder import Store, write_whole
+from counterforensics.study.store.folder import Store
 from counterforensics.study.yaml_file import MOST_BYTES, MOST_VALUES, parse_yaml
 
 ROWS, TRAININGS, LABELS = "rows.csv", "trainings.csv", "labels.csv"
@@ -45,7 +45,7 @@ def claim(out: Path, study: Study) -> None:
                 raise StudyError(f"{out} belongs to the study {owner!r}, not {study.name!r}; give another with --out")
         elif any(path.name != "store" and not path.name.startswith(".") for path in out.iterdir()):
             raise StudyError(f"{out} holds other files and no study; give an empty or new folder with --out")
-        write_whole(settings, study.as_yaml())
+        write_whole(settings, study.as_yaml().encode())
     except OSError as error:
         raise StudyError(f"cannot write to {out} ({error.strerror}); give another folder with --out") from error
 
@@ -85,7 +85,7 @@ def _write(columns: Iterable[str], lines: Iterable[Iterable[Any]], path: Path) -
     writer.writerow(columns)
     writer.writerows(lines)
     try:
-        write_whole(path, content.getvalue())
+        write_whole(path, content.getvalue().encode())
     except OSError as error:
         raise StudyError(f"cannot write {path} ({error.strerror}); finished work is kept") from error
 

@@ -16,11 +16,12 @@ import dask.threaded
 from dask.callbacks import Callback
 
 from counterforensics.errors import CounterforensicsError, StudyError
+from counterforensics.files import write_whole
 from counterforensics.study.plan import Plan
 from counterforensics.study.progress import Progress
 from counterforensics.study.schedulers.journal import DONE, FAILED, FOUND, RUNNING, STOPPED, Attempt, now
 from counterforensics.study.schedulers.memory import peak_of_task
-from counterforensics.study.store.folder import Store, write_whole
+from counterforensics.study.store.folder import Store
 from counterforensics.study.tasks import Task, run_task
 from counterforensics.study.tasks.files import is_readable
 
@@ -182,6 +183,6 @@ def _recorded(jobs: JobList, plan: Plan, out: Path) -> Iterator[None]:
 
 def _write(record: Mapping[str, Any], out: Path) -> None:
     try:
-        write_whole(out / RUN, json.dumps(record, indent=1))
+        write_whole(out / RUN, json.dumps(record, indent=1).encode())
     except OSError as error:
         raise StudyError(f"cannot write {out / RUN} ({error.strerror}); finished work is kept") from error

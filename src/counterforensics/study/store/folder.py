@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 
 from counterforensics import records
 from counterforensics.errors import StudyError
+from counterforensics.files import write_whole
 from counterforensics.study.store.unfinished import UnfinishedFolders
 
 ENTRY = "entry.json"
@@ -190,7 +191,7 @@ class FolderStore(Store):
         """As `Store.note`."""
         place = self.root / "log" / name
         place.parent.mkdir(exist_ok=True)
-        write_whole(place, json.dumps(record))
+        write_whole(place, json.dumps(record).encode())
 
     def notes(self) -> Iterator[Mapping[str, Any]]:
         """As `Store.notes`."""
@@ -221,16 +222,6 @@ def files_in(record: Any) -> Mapping[str, str]:
         if name != Path(name).name or not isinstance(digest, str):
             raise ValueError("an entry holds files, each with its digest, and nothing outside of it")
     return files
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file beside its place and rename it there."""
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def digest_of(path: Path) -> str:
