@@ -40,16 +40,16 @@ Power = npt.NDArray[np.float64]
 _COLOURS = (INK, GREEN, PINK, RED, SKY, GREY)
 _DASHES: tuple[Any, ...] = ("-", DASHED, "dotted", "dashdot", (0, (6, 2)), (0, (3, 1, 1, 1, 1, 1)))
 _CAPTION = (
-    "Mean power of the attacked test patches at each frequency, in decibels over one grey level squared, before "
-    "the manipulation, after it, and after each attack. Where a thin line runs along the orange one, the attack "
-    "hides the traces without undoing what made them; where it runs along the blue one, as much came back as was "
-    "lost. Only frequencies on a ring are averaged: a line says nothing of directions. Of an attack on several "
-    "targets, or with a generator that was trained several times, the first is drawn."
+    "Mean power of the attacked test patches at each frequency, in decibels over one grey level squared. Blue: before the "
+    "manipulation. Orange: after it. Thin lines: after each attack. A thin line along the orange one shows an attack that "
+    "hides the traces without giving the lost signal back. A thin line along the blue one has as much power as was lost. "
+    "The power is the mean over all directions. Of an attack on several targets, or with a generator that was trained "
+    "several times, the first is drawn."
 )
 _RESIDUAL_CAPTION = (
-    "Mean power, as in the figure before, of the difference to the pristine patches: orange is what the "
-    "manipulation took, a thin line what is still missing, or too much, after an attack. Under the orange line, "
-    "what came back is what was lost; over it, it is something else, however like the pristine patches' its power."
+    "Mean power of the difference to the pristine patches. Orange: what the manipulation changed. Thin lines: what still "
+    "differs after an attack. A thin line below the orange one shows that the attack brought a part of the lost signal "
+    "back. Above it, the attack added another signal, even if its power is that of the pristine patches."
 )
 
 
