@@ -40,16 +40,16 @@ Power = npt.NDArray[np.float64]
 _COLOURS = (INK, GREEN, PINK, RED, SKY, GREY)
 _DASHES: tuple[Any, ...] = ("-", DASHED, "dotted", "dashdot", (0, (6, 2)), (0, (3, 1, 1, 1, 1, 1)))
 _CAPTION = (
-    "Mean power of the attacked test patches at each frequency, in decibels over one grey level squared. Blue: before the "
-    "manipulation. Orange: after it. Thin lines: after each attack. A thin line along the orange one shows an attack that "
-    "hides the traces without giving the lost signal back. A thin line along the blue one has as much power as was lost. "
-    "The power is the mean over all directions. Of an attack on several targets, or with a generator that was trained "
-    "several times, the first is drawn."
+    "Mean power of the attacked test patches at each frequency, in decibels over one grey level squared. Blue: before "
+    "the manipulation. Orange: after it. Thin lines: after each attack. A thin line along the orange one shows an "
+    "attack that hides the traces without giving the lost signal back. A thin line along the blue one has as much "
+    "power as was lost. The power is the mean over all directions. Of an attack on several targets, or with a "
+    "generator that was trained several times, the first is drawn."
 )
 _RESIDUAL_CAPTION = (
-    "Mean power of the difference to the pristine patches. Orange: what the manipulation changed. Thin lines: what still "
-    "differs after an attack. A thin line below the orange one shows that the attack brought a part of the lost signal "
-    "back. Above it, the attack added another signal, even if its power is that of the pristine patches."
+    "Mean power of the difference to the pristine patches. Orange: what the manipulation changed. Thin lines: what "
+    "still differs after an attack. A thin line below the orange one shows that the attack brought a part of the lost "
+    "signal back. Above it, the attack added another signal, even if its power is that of the pristine patches."
 )
 
 
