@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from counterforensics import outcome
-from counterforensics.detectors import training
+from counterforensics.detectors import parse, training
 from counterforensics.detectors.base import Network
 from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
 from counterforensics.detectors.training import DetectorTraining, TrainingSchedule, fit
@@ -497,6 +497,24 @@ def test_bfloat16_is_used_where_the_hardware_has_it_alone() -> None:
         for has in (True, False):
             patch.setattr(accelerator, "is_fast_in_bfloat16", lambda _, has=has: has)
             assert accelerator.precision_on(processor, "bfloat16") == ("bfloat16" if has else "float32")
+
+
+@pytest.mark.parametrize("text", ["bayar2016:start_filters=random", "mislnet", "xception"])
+def test_the_first_filters_see_grey_levels_in_full_precision(text: str) -> None:
+    """A filter whose weights sum to 0 is blind to brightness; its sum after rounding to bfloat16 is not 0."""
+    recipe = parse(text)
+    network = recipe.build()
+    recipe.initialise(network, 0)
+    seen: list[torch.Tensor] = []
+    first = next(module for module in network.modules() if isinstance(module, torch.nn.Conv2d))
+    first.register_forward_hook(lambda _, __, maps: seen.append(maps))
+    grey = torch.randint(0, 256, (2, 1, 128, 128), generator=torch.Generator().manual_seed(0))
+    pixels = to_pixels(grey.to(torch.uint8))
+    for enabled in (False, True):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            network.outputs(pixels)
+    assert seen[1].dtype == torch.float32
+    assert torch.equal(*seen)
 
 
 def test_a_training_on_a_gpu_leaves_the_settings_of_torch_as_they_were() -> None:

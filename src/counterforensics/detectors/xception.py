@@ -14,6 +14,7 @@ from counterforensics.detectors.deep import DeepNetwork, DeepRecipe
 from counterforensics.detectors.imagenet import HUB, check_legacy_xception, check_source_name, load_legacy_xception
 from counterforensics.detectors.training import TrainingSchedule
 from counterforensics.errors import PixelError, StudyError
+from counterforensics.learning.accelerator import exact
 from counterforensics.learning.filters import remove_means
 from counterforensics.learning.layers import GhostBatchNorm2d
 from counterforensics.names import check_choice
@@ -93,7 +94,10 @@ class XceptionNetwork(DeepNetwork):
             pixels = luma(pixels).expand(-1, 3, -1, -1)
         elif pixels.shape[1] != 3:
             raise PixelError(f"this Xception reads RGB, got {pixels.shape[1]} channel; channels=luma reads one")
-        features: Tensor = self.exit(self.middle(self.entry(pixels / 127.5 - 1)))
+        # In bfloat16 the first filters would see grey levels rounded to halves.
+        with exact(pixels.device):
+            residuals = self.entry[0](pixels / 127.5 - 1)
+        features: Tensor = self.exit(self.middle(self.entry[1:](residuals)))
         return features
 
     def initialise(self, generator: torch.Generator) -> None:

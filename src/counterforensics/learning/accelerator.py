@@ -24,8 +24,17 @@ def best_device() -> torch.device:
 
 
 def placed(network: Placed) -> Placed:
-    """`network` on the GPU, if there is one and it can use it."""
-    return network.to(best_device()) if network.accelerated else network
+    """`network` on the GPU, if there is one and it can use it.
+
+    From then on float32 means float32 on the GPU: TensorFloat-32 would round each factor of a convolution to 10 bits.
+    """
+    if not network.accelerated:
+        return network
+    device = best_device()
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+    return network.to(device)
 
 
 def device_of(module: object) -> torch.device:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from counterforensics.learning.accelerator import exact
 from counterforensics.learning.filters import prediction_filters
 
 # A constrained filter whose outer taps sum to less than this is shifted to the constraint, not divided by its sum.
@@ -14,11 +15,17 @@ _SMALLEST_SUM = 0.1
 class ConstrainedConv2d(nn.Conv2d):
     """Prediction-error filters (Bayar & Stamm 2016): centre -1, the other taps sum to 1; no bias.
 
-    `project` brings the weights back to the constraint; training calls it after every step.
+    `project` brings the weights back to the constraint; training calls it after every step. Within `autocast` the
+    filters stay in float32: rounded to bfloat16 they would miss the constraint, and let brightness through.
     """
 
     def __init__(self, filters: int, size: int = 5) -> None:
         super().__init__(1, filters, size, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """float [n, 1, h, w] -> [n, filters, h - size + 1, w - size + 1]."""
+        with exact(input.device):
+            return super().forward(input.to(self.weight.dtype))
 
     @torch.no_grad()
     def initialise(self, start: str, generator: torch.Generator) -> None:
