@@ -503,6 +503,7 @@ def test_bfloat16_is_used_where_the_hardware_has_it_alone() -> None:
 def test_the_first_filters_see_grey_levels_in_full_precision(text: str) -> None:
     """A filter whose weights sum to 0 is blind to brightness; its sum after rounding to bfloat16 is not 0."""
     recipe = parse(text)
+    assert isinstance(recipe, DeepRecipe)
     network = recipe.build()
     recipe.initialise(network, 0)
     seen: list[torch.Tensor] = []

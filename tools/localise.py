@@ -268,7 +268,7 @@ def table(rows: Sequence[Row]) -> str:
         "detector",
         "photographs",
         "pixel AUC",
-        "F1, stored threshold",
+        "F1, own threshold",
         "F1, best threshold",
         "IoU",
         "side",

@@ -29,7 +29,7 @@ SUFFIX = ".png"
 class AttackedPhoto:
     """A concealed photograph, and the shares (0..1) of its patches that each detector flags before and after.
 
-    A detector flags a patch above its own threshold for 1 % false alarms; the share is None where every patch is flat.
+    A detector flags a patch above its threshold, as `detect` does; the share is None where every patch is flat.
     manipulated: the photograph before the attack, uint8 [h, w, 3].
     """
 

@@ -103,7 +103,7 @@ def localise(
     """How well a detector's heat map finds the manipulated pixels.
 
     subject: the spliced photograph.  mask: bool [h, w], True where it was manipulated.  stride: as `scan` has it.
-    The threshold is the detector's own, for 1 % false alarms.  Errors as for `scan` and `measure_heat`.
+    The threshold is the one by which `detect` flags a patch.  Errors as for `scan` and `measure_heat`.
     """
     return measure_heat(subject.scan(network, stride=stride).heat_map(threshold_of(network)), mask)
 
