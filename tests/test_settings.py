@@ -71,9 +71,12 @@ def test_folders_on_the_command_line_replace_the_study_s_photographs(tiny_yaml: 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"detektors": []}, "'detektors'; did you mean 'detectors'? Known: attacks, detectors, manipulations, name,"),
+        ({"detektors": []}, "'detektors'; did you mean 'detectors'? Known: attacks, detectors, laundering,"),
         ({"split": {"tests": 3}}, "'tests'; did you mean 'test'? Known: test, train, validation"),
-        ({"patches": {"perphoto": 3}}, "'perphoto'; did you mean 'per_photo'? Known: attacked_per_device, channels,"),
+        (
+            {"patches": {"perphoto": 3}},
+            "'perphoto'; did you mean 'per_photo'? Known: attacked_per_device, attacked_photos,",
+        ),
         ({"photos": {"folder": ["a"]}}, "'folder'; did you mean 'folders'? Known: folders, simulated"),
         ({"photos": {"simulated": {"devises": 3}}}, "'devises'; did you mean 'devices'? Known: devices, height"),
         ({"attacks": [{"attack": "fgsm", "target": ["x"]}]}, "'target'; did you mean 'targets'? Known: attack,"),

@@ -23,6 +23,20 @@ OPERATING_COLUMNS = (
 # A detector whose AUC on held-out photographs is below this has not learned: at chance there is nothing to conceal.
 LEARNED_AUC = 0.6
 
+# Of rows.csv, the figures of studies on whole photographs.
+WHOLE_COLUMNS = (
+    # At the threshold that 1 % of the held-out pristine patches exceed once they passed the platform, too.
+    *(f"tpr_at_laundered_01{bound}" for bound in ("", "_low", "_high")),
+    "fpr_at_laundered_01",
+    # Of an attack on whole photographs: the TPR at positions that the attack cleared, and how much higher (0..1) the
+    # TPR is at the cells, most of which lie between these positions.
+    "tpr_at_cleared",
+    "tpr_between",
+)
+
+# The platform that leaves photographs as they are.
+NOT_LAUNDERED = "none"
+
 # rows.csv, one line per measurement; an empty field is a figure that does not exist.
 ROW_COLUMNS = (
     "study",
@@ -31,6 +45,7 @@ ROW_COLUMNS = (
     "detector",
     "target",
     "attack",
+    "laundering",  # the platform that all photographs passed before they were cut and judged; `none` without an upload
     "label",  # how the study calls the detector, the target and the attack in tables and figures
     "target_label",
     "attack_label",
@@ -57,6 +72,7 @@ ROW_COLUMNS = (
     "ssim_pristine",
     "psnr_before",  # of manipulated and pristine ones, before the attack
     "ssim_before",
+    *WHOLE_COLUMNS,
 )
 
 # trainings.csv, one line per training; an empty field is a fact that does not exist.

@@ -39,6 +39,18 @@ class Positions:
     def _patch(self, photo: Pixels, top: int, left: int) -> Pixels:
         return photo[:, top : top + self.side, left : left + self.side]
 
+    def nearest(self, corners: Indices) -> Indices:
+        """The position nearest to each of `corners`, int64 [n, 2] of (top, left): int64 [n, 2].
+
+        >>> sliding(200, 300, stride=64, side=128).nearest(np.array([[70, 30], [10, 40]])).tolist()
+        [[72, 0], [0, 64]]
+        """
+        near = [
+            starts[np.abs(starts[:, None] - corners[:, axis]).argmin(0)]
+            for axis, starts in enumerate((self.tops, self.lefts))
+        ]
+        return np.stack(near, axis=1)
+
     def bands(self, count: int) -> list[Positions]:
         """The same positions in at most `count` bands, from top to bottom."""
         parts = np.array_split(self.tops, min(count, len(self.tops)))

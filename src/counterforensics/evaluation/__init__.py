@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from counterforensics.evaluation.operating_points import best_threshold, operating_points
+from counterforensics.evaluation.operating_points import best_threshold, operating_points, rates_at
 from counterforensics.evaluation.quality import changed, mse, psnr_of, ssim
 from counterforensics.evaluation.rates import Rates, VerdictRates, auc_interval, rates, verdict_rates
 from counterforensics.evaluation.spectrum import frequencies, radial_spectrum, residual_spectrum
@@ -21,6 +21,7 @@ __all__ = [
     "psnr_of",
     "radial_spectrum",
     "rates",
+    "rates_at",
     "residual_spectrum",
     "ssim",
     "verdict_rates",

@@ -52,8 +52,23 @@ def operating_points(
         best = best_threshold(pristine, manipulated)
         found = verdict_rates(_above(pristine, best), _above(manipulated, best), *photos, seed=seed)
         figures |= {"best_acc": found.acc, "best_acc_low": found.acc_low, "best_acc_high": found.acc_high}
+    return figures | rates_at(pristine, manipulated, *photos, thresholds=thresholds, seed=seed)
+
+
+def rates_at(
+    pristine: Logits,
+    manipulated: Logits,
+    photo_of_pristine: Photos,
+    photo_of_manipulated: Photos,
+    *,
+    thresholds: Mapping[str, float],
+    seed: int,
+) -> dict[str, float]:
+    """TPR with its interval and FPR at each of `thresholds`; arguments as for `operating_points`."""
+    figures: dict[str, float] = {}
     for name, at in thresholds.items():
-        found = verdict_rates(_above(pristine, at), _above(manipulated, at), *photos, seed=seed)
+        verdicts = _above(pristine, at), _above(manipulated, at)
+        found = verdict_rates(*verdicts, photo_of_pristine, photo_of_manipulated, seed=seed)
         figures |= {f"tpr_at_{name}": found.tpr, f"fpr_at_{name}": found.fpr}
         figures |= {f"tpr_at_{name}_low": found.tpr_low, f"tpr_at_{name}_high": found.tpr_high}
     return figures

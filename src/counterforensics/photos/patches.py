@@ -65,7 +65,11 @@ def cut(photo: Pixels, cells: Indices, *, channels: Channels = "luma", size: int
     photo: uint8 [h, w, 3].  Returns uint8 [n, 1 or 3, size, size]: BT.601 luma or RGB.
     A manipulation that changes the photograph's size moves the grid with it.
     """
-    corners = grid_corners(*photo.shape[:2], size=size).reshape(-1, 2)[cells]
+    return cut_at(photo, grid_corners(*photo.shape[:2], size=size).reshape(-1, 2)[cells], channels=channels, size=size)
+
+
+def cut_at(photo: Pixels, corners: Indices, *, channels: Channels = "luma", size: int = SIZE) -> Pixels:
+    """The patches whose top-left corners are `corners`, int64 [n, 2] of (top, left); else as `cut`."""
     if channels == "luma":
         plane = luma_of_photo(photo)
         return np.stack([plane[None, top : top + size, left : left + size] for top, left in corners])

@@ -12,11 +12,23 @@ import numpy as np
 import pandas as pd
 
 from counterforensics.errors import StudyError
-from counterforensics.outcome import LEARNED_AUC, OPERATING_COLUMNS, PLANNED, ROW_COLUMNS, TRAINING_COLUMNS, Outcome
+from counterforensics.outcome import (
+    LEARNED_AUC,
+    NOT_LAUNDERED,
+    OPERATING_COLUMNS,
+    PLANNED,
+    ROW_COLUMNS,
+    TRAINING_COLUMNS,
+    WHOLE_COLUMNS,
+    Outcome,
+)
 from counterforensics.report.claims import find_claim
 from counterforensics.report.labels import DETECTORS, EASY, HARD, Contest, Labels, ordered
 
-_ROW_TEXTS = ("study", "manipulation", "detector", "target", "attack", "label", "target_label", "attack_label")
+_ROW_TEXTS = (
+    *("study", "manipulation", "detector", "target", "attack", "laundering"),
+    *("label", "target_label", "attack_label"),
+)
 _TRAINING_TEXTS = (
     *("study", "manipulation", "role", "name", "label", "part", "device", "precision", "augmentation"),
     *("ended", "reason", "start", "start_manipulation", "perceptual_net"),
@@ -26,6 +38,8 @@ _YOUNGER = (
     *("label", "target_label", "attack_label", "changed", "already", "success"),
     *("ssim", "psnr_pristine", "ssim_pristine", "psnr_before", "ssim_before"),
     *OPERATING_COLUMNS,
+    "laundering",
+    *WHOLE_COLUMNS,
 )
 
 
@@ -40,17 +54,34 @@ class Spread:
 
 
 class Results:
-    """A study's rows by (manipulation, detector, target, attack); the last two are "" without an attack."""
+    """A study's rows by (manipulation, detector, target, attack); the last two are "" without an attack.
 
-    def __init__(self, rows: pd.DataFrame, trainings: pd.DataFrame | None = None, labels: Labels | None = None) -> None:
+    They are the rows of one laundering: of the first one in the rows, unless another is asked for.
+    """
+
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        trainings: pd.DataFrame | None = None,
+        labels: Labels | None = None,
+        *,
+        laundering: str = "",
+    ) -> None:
         """rows, trainings: the columns of rows.csv and of trainings.csv; rates 0..1.
 
-        labels: those of the rows by default.  Raises StudyError where a column of the rows is missing.
+        labels: those of the rows by default.  laundering: whose rows these are; "" for the first one.
+        Raises StudyError where a column of the rows is missing.
         """
         missing = [name for name in ROW_COLUMNS if name not in rows.columns and name not in _YOUNGER]
         if missing:
             raise StudyError(f"rows lack the column(s) {', '.join(missing)}; they need {', '.join(ROW_COLUMNS)}")
-        self._frame = frame = _typed(rows, ROW_COLUMNS, _ROW_TEXTS)
+        whole = _typed(rows, ROW_COLUMNS, _ROW_TEXTS)
+        # Rows of older versions knew no upload.
+        whole["laundering"] = whole["laundering"].replace("", NOT_LAUNDERED)
+        self._all = whole, trainings
+        self.launderings = list(dict.fromkeys(whole["laundering"]))
+        self.laundering = laundering or next(iter(self.launderings), NOT_LAUNDERED)
+        self._frame = frame = whole[whole["laundering"] == self.laundering]
         self._judged = _grouped(frame, ["manipulation", "detector", "target", "attack"])
         self._concealed = _grouped(frame, ["manipulation", "target", "attack"])
         self._trainings = _typed(pd.DataFrame() if trainings is None else trainings, TRAINING_COLUMNS, _TRAINING_TEXTS)
@@ -59,6 +90,11 @@ class Results:
         self.manipulations = ordered(frame["manipulation"], (*EASY, *HARD))
         self.detectors = ordered(frame["detector"], DETECTORS)
         self.seeds = sorted({int(seed) for seed in frame["seed"].dropna()})
+
+    def under(self, laundering: str) -> Results:
+        """The rows after another laundering of the study."""
+        rows, trainings = self._all
+        return Results(rows, trainings, self.labels, laundering=laundering)
 
     @classmethod
     def of(cls, outcome: Outcome) -> Results:

@@ -24,9 +24,10 @@ from counterforensics.errors import AttackError, StudyError, shown
 from counterforensics.evaluation import mse, psnr_of, ssim
 from counterforensics.learning.accelerator import device_of
 from counterforensics.names import whole_number
-from counterforensics.photos.patches import Indices, Pairs, Patches
+from counterforensics.photos.patches import SIZE, Indices, Pairs, Patches
 from counterforensics.pixels import Pixels
-from counterforensics.sliding.findings import threshold_of
+from counterforensics.positions import sliding
+from counterforensics.sliding.findings import stored_threshold
 from counterforensics.sliding.scan import Scan, Subject
 
 # Pixels between the positions that an attack clears: of detectors that share overlaps, and of the others.
@@ -143,8 +144,8 @@ def conceal_photo(
     """
     begin = time.perf_counter()
     attack.check_target(detector)
-    stride = stride or (STRIDE_SHARED if detector.shares_overlap else STRIDE_BY_PATCH)
-    limit = min(0.0, threshold_of(detector))
+    stride = stride or attack_stride(detector)
+    limit = min(0.0, stored_threshold(detector))
     mask = None if region is None else region.mask(*photo.shape[:2])
     sweeper = _Sweeper(detector, attack, limit, mask, None if originals is None else Subject(originals), seed)
     subject = Subject(photo)
@@ -161,6 +162,48 @@ def conceal_photo(
         if flagged.sum() < fewest:
             fewest, best, best_scan = int(flagged.sum()), subject.photo, current
     return ConcealedPhoto(best, before, best_scan, limit, *likeness(photo, best), number, time.perf_counter() - begin)
+
+
+def attack_stride(detector: Network) -> int:
+    """Pixels between the positions that an attack on this detector clears."""
+    return STRIDE_SHARED if detector.shares_overlap else STRIDE_BY_PATCH
+
+
+def conceal_without_target(
+    photo: Pixels, prepared: PreparedAttack, *, at_once: bool, originals: Pixels | None = None, rgb: bool = False
+) -> Pixels:
+    """Hide the traces in a photograph by an attack that knows no detector.
+
+    photo, originals: as `conceal_photo` has them.  at_once: the attack takes patches of any size, as generators do, and
+    the photograph is one of them; otherwise patches lie side by side, and the last ones touch the right and lower edge.
+    rgb: the attack sees red, green and blue; otherwise luma, and all three move alike.
+    Returns uint8 [h, w, 3].  Raises AttackError or PixelError.
+    """
+    planes = _planes(photo, rgb)
+    known = None if originals is None else _planes(originals, rgb)
+    after = planes.copy()
+    tiles = [(slice(None), slice(None))] if at_once else _tiles(*photo.shape[:2])
+    for rows, columns in tiles:
+        given = None if known is None else _one(known[:, rows, columns], prepared.device)
+        concealed = prepared(_one(planes[:, rows, columns], prepared.device), given)
+        after[:, rows, columns] = concealed[0].cpu().numpy()
+    return after.transpose(1, 2, 0).copy() if rgb else _with_luma(photo, planes, after)
+
+
+def _planes(photo: Pixels, rgb: bool) -> Pixels:
+    """The photograph as an attack sees it: uint8 [3 or 1, h, w]."""
+    return Subject(photo).rgb if rgb else Subject(photo).luma
+
+
+def _tiles(height: int, width: int) -> list[tuple[slice, slice]]:
+    """Rows and columns of the patches side by side."""
+    grid = sliding(height, width, stride=SIZE, side=SIZE)
+    return [(slice(top, top + SIZE), slice(left, left + SIZE)) for top in grid.tops for left in grid.lefts]
+
+
+def _one(planes: Pixels, device: torch.device) -> Tensor:
+    """A patch alone, uint8 [1, c, h, w]."""
+    return torch.from_numpy(np.ascontiguousarray(planes))[None].to(device)
 
 
 def likeness(before: Pixels, after: Pixels) -> tuple[float, float, int, float]:

@@ -31,7 +31,10 @@ from counterforensics.study.settings import Named, Study
 from counterforensics.study.store.folder import Store
 from counterforensics.study.tasks.files import BATCH, CURVE, LOGITS, ROW, SPECTRA, TIME, patches_of, record_in
 
-_NAMED = ("seed", "manipulation", "detector", "target", "attack", "label", "target_label", "attack_label")
+_NAMED = (
+    *("seed", "manipulation", "detector", "target", "attack", "laundering"),
+    *("label", "target_label", "attack_label"),
+)
 
 
 def rows(study: Study, plan: Plan, store: Store) -> pd.DataFrame:
@@ -109,16 +112,18 @@ def times(plan: Plan, store: Store) -> pd.DataFrame:
     """How long each attack took on the patches of a manipulation, where it is done."""
     records = []
     for concealment in plan.concealments:
-        taken = record_in(store.folder(concealment.key) / TIME)
-        if taken is not None:
-            records.append({name: getattr(concealment, name) for name in TIME_COLUMNS[:4]} | taken)
+        parts = [record_in(store.folder(key) / TIME) for key in concealment.made]
+        if taken := [part for part in parts if part is not None]:
+            totals = {name: sum(part[name] for part in taken) for name in ("patches", "seconds")}
+            named = {name: getattr(concealment, name) for name in TIME_COLUMNS[:4]}
+            records.append({**named, **totals, "device": taken[0]["device"]})
     return pd.DataFrame.from_records(records, columns=list(TIME_COLUMNS))
 
 
-def scores(plan: Plan, store: Store) -> Iterator[Scores]:
-    """Every judge's logits, where they exist."""
+def scores(study: Study, plan: Plan, store: Store) -> Iterator[Scores]:
+    """Every judge's logits, where they exist: of photographs as the first platform of the study leaves them."""
     by_judge: dict[tuple[int, str, str], list[Measurement]] = {}
-    for measurement in plan.measurements:
+    for measurement in (one for one in plan.measurements if one.laundering == study.launderings[0]):
         by_judge.setdefault((measurement.seed, measurement.manipulation, measurement.detector), []).append(measurement)
     for (seed, manipulation, detector), measurements in by_judge.items():
         logits = {}
@@ -161,7 +166,7 @@ def _states(concealment: Concealment, position: int, store: Store) -> PatchState
         photo=printable(concealment.photos[int(pristine.photo[position])].name),
         pristine=pristine[index][0],
         manipulated=patches_of(concealment.manipulated, store)[index][0],
-        concealed=patches_of((concealment.key,), store)[index][0],
+        concealed=patches_of(concealment.concealed, store)[index][0],
         aligned=concealment.aligned,
     )
 

@@ -21,6 +21,7 @@ class Measurement:
     detector: str
     target: str
     attack: str
+    laundering: str
     label: str
     target_label: str
     attack_label: str
@@ -58,9 +59,10 @@ class Concealment:
     attack: str
     aligned: bool  # whether the manipulation leaves every pixel in its place
     photos: tuple[Photo, ...]
-    pristine: tuple[str, ...]
+    pristine: tuple[str, ...]  # crops, as the two that follow; an attack on patches writes its own
     manipulated: tuple[str, ...]
-    key: str
+    concealed: tuple[str, ...]
+    made: tuple[str, ...]  # what the attack wrote
     likeness: str
 
 

@@ -16,7 +16,7 @@ from counterforensics.detectors import DETECTORS, Recipe, Start, text_form
 from counterforensics.errors import StudyError
 from counterforensics.manipulations import MANIPULATIONS, Manipulation
 from counterforensics.names import Part, Registry
-from counterforensics.outcome import ALL
+from counterforensics.outcome import ALL, NOT_LAUNDERED
 from counterforensics.photos.base import Photo
 from counterforensics.photos.folder import format_of
 from counterforensics.photos.inspection import Inspection
@@ -24,12 +24,14 @@ from counterforensics.photos.patches import choose_cells
 from counterforensics.photos.simulated import SimulatedPhoto
 from counterforensics.photos.splits import Split
 from counterforensics.seeds import seed_for
+from counterforensics.sliding.concealing import attack_stride
 from counterforensics.study.plan import Concealment, Measurement, Plan, PlannedTraining
 from counterforensics.study.settings import Contest, Named, Study
 from counterforensics.study.store.folder import digest_of
 from counterforensics.study.tasks import (
     COMPARE,
     CONCEAL,
+    CONCEAL_PHOTO,
     CROP,
     JUDGE,
     LEARN,
@@ -39,10 +41,28 @@ from counterforensics.study.tasks import (
     Task,
     Worker,
 )
+from counterforensics.study.tasks.photographs import upload
 
 Keys = tuple[str, ...]
 
 MOST_TASKS = 1_000_000  # planning takes about 0.1 ms for each
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A platform that the test photographs pass before they are cut: its text form, and what a crop owes to it."""
+
+    text: str
+    settings: Mapping[str, Any]
+
+
+NO_UPLOAD = Upload(NOT_LAUNDERED, {})
+
+
+def _uploads(study: Study) -> list[Upload]:
+    """The platforms of `study`, in its order."""
+    named = zip(study.launderings, study.laundering, strict=True)
+    return [NO_UPLOAD if text == NOT_LAUNDERED else Upload(text, upload(text, platform)) for text, platform in named]
 
 
 def plan_study(study: Study, splits: Mapping[int, Split], found: Mapping[str, Inspection]) -> Plan:
@@ -66,59 +86,99 @@ def check_size(study: Study, photos: int, simulated: int) -> None:
     # A judge of a manipulation is trained, judges two states, and is measured once. Starts and generators are few.
     without_attack = len(study.named_manipulations) * 4 * judges
     # An attack on a manipulation conceals and is compared, and each judge judges and is measured once.
-    attacked = sum(len(contest.manipulations) for contest in study.contests) * (2 + 2 * judges)
-    tasks = simulated + photos * states + len(study.seeds) * (without_attack + attacked)
+    contests = sum(len(contest.manipulations) for contest in study.contests)
+    attacked = contests * (2 + 2 * judges)
+    # Whole photographs are concealed one by one, and cut at two kinds of positions after each upload.
+    uploads, whole = len(study.laundering), photos * contests if study.patches.attacked_photos else 0
+    of_photos = simulated + photos * states * uploads + len(study.seeds) * whole * (1 + 2 * uploads)
+    tasks = of_photos + len(study.seeds) * (without_attack + attacked) * uploads
     if tasks > MOST_TASKS:
         raise StudyError(f"the study would have about {tasks:,} tasks; at most {MOST_TASKS:,} work")
 
 
 def _plan_manipulation(study: Study, trainings: _Trainings, manipulation: Named[Manipulation]) -> None:
     """Train the detectors of one manipulation, and let all of them judge it before and after each attack."""
-    crops, split = trainings.crops, trainings.split
-    pristine, manipulated = crops.of(split.test, None), crops.of(split.test, manipulation)
     trained = {judge.text: trainings.of_judge(judge, manipulation) for judge in study.judges}
-    judging = _Judging(trainings, manipulation, trained, pristine)
-    for judge in study.judges:
-        judging.measure(judge, None, manipulated, manipulated)
-    for contest in study.contests:
-        if manipulation in contest.manipulations:
-            concealed = _plan_contest(trainings, manipulation, contest, trained)
+    contests = [contest for contest in study.contests if manipulation in contest.manipulations]
+    attacks = _WholeAttacks if study.patches.attacked_photos else _PatchAttacks
+    concealed = [(contest, attacks(trainings, manipulation, trained).plan(contest)) for contest in contests]
+    for platform in _uploads(study):
+        judging = _Judging(trainings, manipulation, trained, platform)
+        for judge in study.judges:
+            judging.measure(judge)
+        for contest, concealment in concealed:
             for judge in study.judges:
-                judging.measure(judge, contest, (concealed.key,), concealed.manipulated, concealed.likeness)
+                judging.measure_attack(judge, contest, concealment)
 
 
-def _plan_contest(
-    trainings: _Trainings, manipulation: Named[Manipulation], contest: Contest, trained: Mapping[str, str]
-) -> Concealment:
-    """Plan one attack on one manipulation, and what compares patches before and after."""
-    plan, crops, photos = trainings.plan, trainings.crops, trainings.split.test
-    before, attacked = crops.of(photos, None, attacked=True), crops.of(photos, manipulation, attacked=True)
-    task = _conceal_task(trainings, manipulation, contest, trained, attacked, before)
-    key = plan.add(dataclasses.replace(task, patches=plan.patches(attacked), patch_bytes=crops.patch_bytes))
-    aligned = not manipulation.part.moves_pixels
-    compare = Task(
-        COMPARE,
-        {"aligned": aligned},
-        {"pristine": before, "manipulated": attacked, "concealed": (key,)},
-        f"compare {manipulation.text} concealed by {contest.attack.text}",
-        patches=plan.patches(attacked),
-    )
-    target = contest.target.text if contest.target else ""
-    named = (trainings.seed, manipulation.text, target, contest.attack.text, aligned)
-    concealed = Concealment(*named, photos, before, attacked, key, plan.add(compare))
-    plan.concealments.append(concealed)
-    return concealed
+@dataclass(frozen=True)
+class _PatchAttacks:
+    """The attacks on one manipulation, each on the patches of the test devices together."""
+
+    trainings: _Trainings
+    manipulation: Named[Manipulation]
+    trained: Mapping[str, str]
+
+    @property
+    def photos(self) -> tuple[Photo, ...]:
+        """Those whose patches are attacked."""
+        return self.trainings.split.test
+
+    def plan(self, contest: Contest) -> Concealment:
+        """Plan an attack, and what compares patches before and after."""
+        plan, crops, hidden = self.trainings.plan, self.trainings.crops, self.manipulation
+        before = crops.of(self.photos, None, attacked=True)
+        attacked = crops.of(self.photos, hidden, attacked=True)
+        made, concealed = self._conceal(contest, before, attacked)
+        aligned = not hidden.part.moves_pixels
+        compare = Task(
+            COMPARE,
+            {"aligned": aligned},
+            {"pristine": before, "manipulated": attacked, "concealed": concealed},
+            f"compare {hidden.text} concealed by {contest.attack.text}",
+            patches=plan.patches(attacked),
+        )
+        target = contest.target.text if contest.target else ""
+        named = (self.trainings.seed, hidden.text, target, contest.attack.text, aligned)
+        concealment = Concealment(*named, self.photos, before, attacked, concealed, made, plan.add(compare))
+        plan.concealments.append(concealment)
+        return concealment
+
+    def _conceal(self, contest: Contest, before: Keys, attacked: Keys) -> tuple[Keys, Keys]:
+        """Plan the attack itself; what it writes, and where the concealed patches are."""
+        plan = self.trainings.plan
+        task = _conceal_task(self.trainings, self.manipulation, contest, self.trained)
+        needs = {"patches": attacked, **task.needs}
+        if contest.attack.part.needs_originals:
+            needs["originals"] = before
+        key = plan.add(
+            dataclasses.replace(
+                task, needs=needs, patches=plan.patches(attacked), patch_bytes=self.trainings.crops.patch_bytes
+            )
+        )
+        return (key,), (key,)
+
+
+class _WholeAttacks(_PatchAttacks):
+    """The attacks on one manipulation, each on whole photographs of the test devices, one by one."""
+
+    @property
+    def photos(self) -> tuple[Photo, ...]:
+        """As `_PatchAttacks.photos`: the first ones of each device."""
+        return self.trainings.crops.attacked_photos
+
+    def _conceal(self, contest: Contest, before: Keys, attacked: Keys) -> tuple[Keys, Keys]:
+        """As `_PatchAttacks._conceal`: one task for each photograph, and the crops of what it writes."""
+        crops, hidden = self.trainings.crops, self.manipulation
+        about_attack = _conceal_task(self.trainings, hidden, contest, self.trained)
+        made = tuple(crops.concealed_photo(photo, hidden, about_attack) for photo in self.photos)
+        return made, crops.of_concealed(self.photos, hidden, made)
 
 
 def _conceal_task(
-    trainings: _Trainings,
-    manipulation: Named[Manipulation],
-    contest: Contest,
-    trained: Mapping[str, str],
-    attacked: Keys,
-    before: Keys,
+    trainings: _Trainings, manipulation: Named[Manipulation], contest: Contest, trained: Mapping[str, str]
 ) -> Task:
-    """The task that conceals `attacked`; its settings and needs are what the result owes to the attack."""
+    """A task that conceals, without its patches; settings and needs are what the result owes to the attack."""
     attack = contest.attack.part
     text = contest.attack.text
     if isinstance(attack, LearnedAttack):
@@ -128,7 +188,7 @@ def _conceal_task(
         "attack": workers["attack"].depends_on,
         "seed": seed_for(trainings.seed, "attack", ATTACKS.seed_name(attack), manipulation.text),
     }
-    needs = {"patches": attacked}
+    needs: dict[str, Keys] = {}
     if contest.target is not None:
         needs["target"] = (trained[contest.target.text],)
         workers["target"] = trainings.workers.of(DETECTORS, contest.target.part, contest.target.text)
@@ -138,8 +198,6 @@ def _conceal_task(
     elif attack.needs_pairs:
         needs |= trainings.pairs(manipulation)
         settings["held_out"] = trainings.held_out
-    if attack.needs_originals:
-        needs["originals"] = before
     label = f"conceal {manipulation.text} by {text}"
     return Task(CONCEAL, settings, needs, label, workers)
 
@@ -349,7 +407,8 @@ class _Crops:
     study: Study
     split: Split
     found: Mapping[str, Inspection]
-    planned: dict[tuple[str, str, int], str] = field(default_factory=dict)  # keys, by photograph, state and share
+    # Keys, by photograph, state, share and upload.
+    planned: dict[tuple[str, str, int, str], str] = field(default_factory=dict)
 
     @cached_property
     def _per_photo(self) -> Mapping[str, int]:
@@ -358,7 +417,12 @@ class _Crops:
     @cached_property
     def _attacked(self) -> Mapping[str, int]:
         """As `_per_photo`, of the patches that are attacked: the first of those cells."""
-        most = patches_per_photo(self.study, self.split, self.study.patches.attacked_per_device)
+        budget, whole = self.study.patches.attacked_per_device, self.study.patches.attacked_photos
+        most = patches_per_photo(self.study, self.split, budget)
+        if whole and budget:
+            # Fewer photographs share the budget of a device.
+            counts = Counter(photo.device for photo in self.attacked_photos)
+            most = {**most, **{device: max(1, budget // count) for device, count in counts.items()}}
         return {device: min(count, self._per_photo[device]) for device, count in most.items()}
 
     @property
@@ -366,46 +430,135 @@ class _Crops:
         """Bytes of one patch."""
         return self.study.patches.size**2 * (3 if self.study.patches.channels == "rgb" else 1)
 
-    def of(self, photos: Iterable[Photo], manipulation: Named[Manipulation] | None, *, attacked: bool = False) -> Keys:
-        """Keys of the crops of `photos` (pristine without a manipulation), in their order."""
-        per_photo = self._attacked if attacked else self._per_photo
-        return tuple(self._once(photo, manipulation, per_photo[photo.device]) for photo in photos)
+    @cached_property
+    def attacked_photos(self) -> tuple[Photo, ...]:
+        """Of each test device the first photographs, as many as attacks conceal as a whole."""
+        taken: Counter[str] = Counter()
+        chosen = []
+        for photo in self.split.test:
+            taken[photo.device] += 1
+            if taken[photo.device] <= (self.study.patches.attacked_photos or 0):
+                chosen.append(photo)
+        return tuple(chosen)
 
-    def _once(self, photo: Photo, manipulation: Named[Manipulation] | None, per_photo: int) -> str:
+    def of(
+        self,
+        photos: Iterable[Photo],
+        manipulation: Named[Manipulation] | None,
+        *,
+        attacked: bool = False,
+        upload: Upload = NO_UPLOAD,
+    ) -> Keys:
+        """Keys of the crops of `photos` (pristine without a manipulation), in their order.
+
+        attacked: of the patches that are attacked alone.  upload: which the photographs pass before they are cut.
+        """
+        per_photo = self._attacked if attacked else self._per_photo
+        return tuple(self._once(photo, manipulation, per_photo[photo.device], upload) for photo in photos)
+
+    def of_concealed(
+        self,
+        photos: Iterable[Photo],
+        manipulation: Named[Manipulation],
+        made: Keys,
+        *,
+        upload: Upload = NO_UPLOAD,
+        cleared: int = 0,
+    ) -> Keys:
+        """Keys of the crops of concealed photographs, `made` of each of `photos`.
+
+        cleared: cut at positions of this stride, which an attack cleared; 0 cuts at the cells.
+        """
+        return tuple(
+            self._crop(photo, manipulation, self._attacked[photo.device], upload, concealed=key, cleared=cleared)
+            for photo, key in zip(photos, made, strict=True)
+        )
+
+    def concealed_photo(self, photo: Photo, manipulation: Named[Manipulation], about_attack: Task) -> str:
+        """Plan the concealment of a whole photograph by the attack of `about_attack`; its key."""
+        manipulated = self.workers.of(MANIPULATIONS, manipulation.part, manipulation.text)
+        settings = {
+            **about_attack.settings,
+            "photo": photo.digest,
+            "manipulation": manipulated.depends_on,
+            "made by": self._libraries(photo),
+            "channels": self.study.patches.channels,
+            "seed": seed_for(about_attack.settings["seed"], "photo", photo.digest),
+        }
+        found = self.found[photo.digest]
+        task = Task(
+            CONCEAL_PHOTO,
+            settings,
+            {**about_attack.needs, **self._simulated(photo)},
+            f"{about_attack.label} in {photo.name}",
+            {**about_attack.workers, "manipulation": manipulated},
+            photo,
+            pixels=manipulation.part.pixels_after(found.width * found.height),
+            patches=count_patches(found, self._attacked[photo.device], self.study.patches.size),
+        )
+        return self.plan.add(task)
+
+    def _once(self, photo: Photo, manipulation: Named[Manipulation] | None, per_photo: int, upload: Upload) -> str:
         """The key of a crop, planned when it is first asked for."""
-        which = (photo.digest, manipulation.text if manipulation else "", per_photo)
+        which = (photo.digest, manipulation.text if manipulation else "", per_photo, upload.text)
         if which not in self.planned:
-            self.planned[which] = self._crop(photo, manipulation, per_photo)
+            self.planned[which] = self._crop(photo, manipulation, per_photo, upload)
         return self.planned[which]
 
-    def _crop(self, photo: Photo, manipulation: Named[Manipulation] | None, per_photo: int) -> str:
+    def _libraries(self, photo: Photo) -> dict[str, str]:
+        """The versions of all that decides the pixels of a photograph."""
+        return {**versions.PIXELS, **versions.readers_of(format_of(photo))}
+
+    def _simulated(self, photo: Photo) -> dict[str, Keys]:
+        """Where a photograph of a simulated camera comes from; nothing for another one."""
+        if not isinstance(photo, SimulatedPhoto):
+            return {}
+        found = self.found[photo.digest]
+        settings, pixels = {"photo": photo.digest}, found.width * found.height
+        task = Task(SIMULATE, settings, label=f"simulate {photo.name}", photo=photo, pixels=pixels)
+        return {"simulated": (self.plan.add(task),)}
+
+    def _crop(
+        self,
+        photo: Photo,
+        manipulation: Named[Manipulation] | None,
+        per_photo: int,
+        upload: Upload,
+        *,
+        concealed: str = "",
+        cleared: int = 0,
+    ) -> str:
         workers = {}
         if manipulation is not None:
             workers["manipulation"] = self.workers.of(MANIPULATIONS, manipulation.part, manipulation.text)
         settings = {
             "photo": photo.digest,
             "manipulation": workers["manipulation"].depends_on if workers else None,
-            "made by": {**versions.PIXELS, **versions.readers_of(format_of(photo))},
+            "made by": self._libraries(photo),
             "per_photo": per_photo,
             "size": self.study.patches.size,
             "channels": self.study.patches.channels,
             "seed": cells_seed(photo),
         }
-        needs: dict[str, Keys] = {}
+        # What most crops do without is in the key of the others alone.
+        if upload is not NO_UPLOAD:
+            settings["laundering"] = upload.settings
+        if cleared:
+            settings["cleared"] = cleared
+        needs = self._simulated(photo)
+        if concealed:
+            needs["concealed"] = (concealed,)
         found = self.found[photo.digest]
-        pixels = found.width * found.height
-        if isinstance(photo, SimulatedPhoto):
-            label = f"simulate {photo.name}"
-            simulate = Task(SIMULATE, {"photo": photo.digest}, label=label, photo=photo, pixels=pixels)
-            needs["simulated"] = (self.plan.add(simulate),)
+        state = manipulation.text if manipulation else "pristine"
+        states = [state, *(["concealed"] if concealed else []), *([upload.text] if upload is not NO_UPLOAD else [])]
         task = Task(
             CROP,
             settings,
             needs,
-            f"crop {photo.name} {manipulation.text if manipulation else 'pristine'}",
+            f"crop {photo.name} {' '.join(states)}",
             workers,
             photo,
-            pixels=pixels,
+            pixels=found.width * found.height,
             patches=count_patches(found, per_photo, self.study.patches.size),
             patch_bytes=self.patch_bytes,
         )
@@ -419,38 +572,65 @@ class _Judging:
     trainings: _Trainings
     manipulation: Named[Manipulation]
     trained: Mapping[str, str]
-    pristine: Keys
+    upload: Upload
 
-    def measure(
-        self, judge: Named[Recipe], contest: Contest | None, patches: Keys, origin: Keys, likeness: str = ""
+    def measure(self, judge: Named[Recipe]) -> None:
+        """Plan the row of `judge` on pristine and on manipulated patches."""
+        test = self.trainings.split.test
+        manipulated = self.trainings.crops.of(test, self.manipulation, upload=self.upload)
+        self._row(judge, None, manipulated, manipulated, {})
+
+    def measure_attack(self, judge: Named[Recipe], contest: Contest, concealment: Concealment) -> None:
+        """Plan the row of `judge` on pristine patches and on those that an attack concealed."""
+        crops, hidden, photos = self.trainings.crops, self.manipulation, concealment.photos
+        patches, before = concealment.concealed, concealment.manipulated
+        needs: dict[str, Keys] = {}
+        if crops.study.patches.attacked_photos:
+            made = concealment.made
+            patches = crops.of_concealed(photos, hidden, made, upload=self.upload)
+            before = crops.of(photos, hidden, attacked=True, upload=self.upload)
+            if contest.target is not None:
+                stride = attack_stride(contest.target.part.build())
+                cleared = crops.of_concealed(photos, hidden, made, upload=self.upload, cleared=stride)
+                needs["cleared"] = (self._judge(judge, cleared, "patches that the attack cleared"),)
+        needs |= {"concealed": concealment.made, "likeness": (concealment.likeness,)}
+        needs["before"] = (self._judge(judge, before, "attacked patches before the attack"),)
+        self._row(judge, contest, patches, before, needs)
+
+    def _row(
+        self, judge: Named[Recipe], contest: Contest | None, patches: Keys, origin: Keys, needs: Mapping[str, Keys]
     ) -> None:
-        """Plan one row: `judge` on pristine patches and on `patches`, which were `origin` before an attack.
-
-        likeness: the key of what compares them, for an attack.
-        """
+        """Plan one row: `judge` on pristine patches and on `patches`, which were `origin` before an attack."""
         plan, seed, hidden = self.trainings.plan, self.trainings.seed, self.manipulation.text
         attack = contest.attack if contest else None
         target = contest.target if contest else None
         shown = f"patches concealed by {attack.text}" if attack else "manipulated patches"
-        pristine = self._judge(judge, self.pristine, "pristine patches")
-        positive = self._judge(judge, patches, shown)
-        needs: dict[str, Keys] = {"pristine": (pristine,), "positive": (positive,)}
-        needs |= {"patches": self.pristine, "positive patches": origin, "judge": (self.trained[judge.text],)}
-        if attack:
-            needs["concealed"] = patches
-            needs["before"] = (self._judge(judge, origin, "attacked patches before the attack"),)
-            needs["likeness"] = (likeness,)
-        label = f"measure {judge.text} on {hidden} {attack.text if attack else ''}".rstrip()
+        of_test = self.trainings.crops.of(self.trainings.split.test, None, upload=self.upload)
+        pristine, positive = self._judge(judge, of_test, "pristine patches"), self._judge(judge, patches, shown)
+        needs = {
+            "pristine": (pristine,),
+            "positive": (positive,),
+            "patches": of_test,
+            "positive patches": origin,
+            "judge": (self.trained[judge.text],),
+            **needs,
+        }
+        held_out = self.trainings.split.validation
+        if self.upload is not NO_UPLOAD and held_out:
+            uploaded = self.trainings.crops.of(held_out, None, upload=self.upload)
+            needs["laundered"] = (self._judge(judge, uploaded, "held-out pristine patches"),)
+        label = " ".join(filter(None, ["measure", judge.text, "on", hidden, attack.text if attack else ""]))
         settings = {"seed": seed_for(seed, "intervals", hidden)}
-        counted = plan.patches((*self.pristine, *patches))
+        counted = plan.patches((*of_test, *patches))
         row = plan.add(Task(MEASURE, settings, needs, label, patches=counted))
-        texts = (judge.text, target.text if target else "", attack.text if attack else "")
+        texts = (judge.text, target.text if target else "", attack.text if attack else "", self.upload.text)
         labels = (judge.label, target.label if target else "", attack.label if attack else "")
         plan.measurements.append(Measurement(seed, hidden, *texts, *labels, row, pristine, positive))
 
     def _judge(self, judge: Named[Recipe], patches: Keys, shown: str) -> str:
         plan = self.trainings.plan
         needs = {"judge": (self.trained[judge.text],), "patches": patches}
-        label = f"judge {shown} of {self.manipulation.text} by {judge.text}"
+        where = "" if self.upload is NO_UPLOAD else f", uploaded to {self.upload.text},"
+        label = f"judge {shown} of {self.manipulation.text}{where} by {judge.text}"
         workers = {"recipe": self.trainings.workers.of(DETECTORS, judge.part, judge.text)}
         return plan.add(Task(JUDGE, {}, needs, label, workers, patches=plan.patches(patches)))

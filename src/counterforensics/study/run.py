@@ -79,7 +79,7 @@ def _run(
         settings=study.as_yaml(),
         simulated=_simulated_roles(prepared.splits),
         rows=collect.rows(study, plan, store),
-        scores=list(collect.scores(plan, store)),
+        scores=list(collect.scores(study, plan, store)),
         patches=list(collect.patch_states(plan, store)),
         curves=list(collect.curves(plan, store)),
         spectra=list(collect.spectra(plan, store)),

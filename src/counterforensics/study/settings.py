@@ -26,13 +26,16 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from counterforensics import attacks, detectors, manipulations
-from counterforensics.attacks import Attack
+from counterforensics.attacks import Attack, LearnedAttack
 from counterforensics.detectors import Recipe
 from counterforensics.errors import CounterforensicsError, StudyError, shown, unknown_name
 from counterforensics.files import at_home, read_regular
+from counterforensics.laundering import Chain, Platform
+from counterforensics.laundering import parse as parse_platform
+from counterforensics.laundering import text_form as platform_text
 from counterforensics.manipulations import Manipulation
 from counterforensics.names import MOST_COUNTED, NAME, number_text, whole_number
-from counterforensics.outcome import default_labels
+from counterforensics.outcome import NOT_LAUNDERED, default_labels
 from counterforensics.photos.patches import GRID, SIZE, Channels
 from counterforensics.study.yaml_file import MOST_BYTES, parse_yaml
 
@@ -81,6 +84,7 @@ ManipulationText = Annotated[
     Manipulation, _parsed_by(manipulations.parse), PlainSerializer(manipulations.text_form, return_type=str)
 ]
 RecipeText = Annotated[Recipe, _parsed_by(detectors.parse), PlainSerializer(detectors.text_form, return_type=str)]
+PlatformText = Annotated[Platform | Chain, _parsed_by(parse_platform), PlainSerializer(platform_text, return_type=str)]
 AttackText = Annotated[Attack, _parsed_by(attacks.parse), PlainSerializer(attacks.text_form, return_type=str)]
 
 
@@ -205,6 +209,12 @@ class PatchSettings(_Settings):
     attacked_per_device: Whole | None = Field(
         None, ge=1, le=MOST_COUNTED, description="the attacks conceal so many of a test device's patches; all if absent"
     )
+    attacked_photos: Whole | None = Field(
+        None,
+        ge=1,
+        le=MOST_COUNTED,
+        description="the attacks conceal so many whole photographs of each test device; patches alone if absent",
+    )
     channels: Channels = "luma"
 
 
@@ -263,9 +273,20 @@ class Study(_Settings):
     )
     detectors: tuple[DetectorSettings, ...] = Field(min_length=1, max_length=MOST_LISTED)
     attacks: tuple[AttackSettings, ...] = Field((), max_length=MOST_LISTED)
+    laundering: tuple[PlatformText, ...] = Field(
+        (parse_platform(NOT_LAUNDERED),),
+        min_length=1,
+        max_length=MOST_LISTED,
+        description="platforms that the test photographs pass before they are cut and judged; none judges them as is",
+    )
     seeds: tuple[Annotated[Whole, Field(ge=0, le=LARGEST_SEED)], ...] = Field(
         (0,), min_length=1, max_length=MOST_LISTED
     )
+
+    @property
+    def launderings(self) -> tuple[str, ...]:
+        """The text forms of the platforms, in the order of the study."""
+        return tuple(map(platform_text, self.laundering))
 
     @cached_property
     def named_manipulations(self) -> tuple[Named[Manipulation], ...]:
@@ -318,6 +339,7 @@ class Study(_Settings):
         texts: dict[str, list[Any]] = {
             "manipulations": list(map(manipulations.text_form, self.manipulations)),
             "detectors": [detectors.text_form(one.detector) for one in self.detectors],
+            "laundering": list(self.launderings),
             "seeds": list(self.seeds),
         }
         for kind, values in texts.items():
@@ -332,13 +354,14 @@ class Study(_Settings):
                 raise ValueError(f"{judge.text} reads RGB, and patches.channels is luma; set channels: rgb")
         for settings in self.attacks:
             self._check_attack(settings)
+        self._check_whole_photographs()
         self._check_contests()
         return self
 
     def _check_size(self) -> None:
         """Raise ValueError for more rows than anybody reads, before they are planned."""
         contests = sum(max(1, len(one.targets)) for one in self.attacks)
-        rows = len(self.seeds) * len(self.manipulations) * len(self.detectors) * (1 + contests)
+        rows = len(self.seeds) * len(self.manipulations) * len(self.detectors) * (1 + contests) * len(self.laundering)
         if rows > MOST_ROWS:
             raise ValueError(f"the study would have up to {rows:,} rows; at most {MOST_ROWS:,} work")
 
@@ -350,6 +373,25 @@ class Study(_Settings):
             raise ValueError(f"attack {text!r} takes no targets, got {', '.join(settings.targets)}")
         for manipulation in settings.manipulations or self.manipulations:
             attack.check_patches(self.patches.size, manipulation)
+
+    def _check_whole_photographs(self) -> None:
+        """What attacks on whole photographs need, and what an upload needs of an attack."""
+        if self.patches.attacked_photos is None:
+            uploads = [text for text in self.launderings if text != NOT_LAUNDERED]
+            if uploads and self.attacks:
+                raise ValueError(
+                    f"laundering: {uploads[0]} takes whole photographs, and the attacks conceal patches; set "
+                    "patches.attacked_photos to how many photographs of each test device they conceal"
+                )
+            return
+        if self.patches.size != SIZE:
+            raise ValueError(f"patches.attacked_photos takes patches of {SIZE}, got size {self.patches.size}")
+        for settings in self.attacks:
+            if settings.attack.needs_pairs and not isinstance(settings.attack, LearnedAttack):
+                raise ValueError(
+                    f"attack {attacks.text_form(settings.attack)!r} learns for each target and conceals patches alone; "
+                    "leave patches.attacked_photos out"
+                )
 
     def _check_contests(self) -> None:
         built = {}

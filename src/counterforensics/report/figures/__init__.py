@@ -10,6 +10,7 @@ from counterforensics.report.figures.roc_and_logits import logit_pictures, roc_p
 from counterforensics.report.figures.spectra import spectra_pictures
 from counterforensics.report.figures.style import Picture
 from counterforensics.report.figures.transfer import transfer_maps
+from counterforensics.report.figures.uploads import upload_picture
 from counterforensics.report.results import Results
 from counterforensics.report.tables.costs import attack_costs
 
@@ -19,6 +20,7 @@ def all_pictures(outcome: Outcome, results: Results) -> list[Picture]:
     labels = results.labels
     return [
         *transfer_maps(results),
+        *upload_picture(results),
         *cost_pictures(attack_costs(results, outcome.times), labels, results.detectors),
         *patch_pictures(outcome.patches, labels),
         *spectra_pictures(outcome.spectra, labels),

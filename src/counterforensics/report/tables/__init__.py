@@ -17,6 +17,7 @@ from counterforensics.report.tables.operating_points import operating_points_tab
 from counterforensics.report.tables.restoration import restoration_table
 from counterforensics.report.tables.settings import settings_table
 from counterforensics.report.tables.trainings import trainings_table
+from counterforensics.report.tables.uploads import positions_table, uploads_table
 
 
 def all_tables(results: Results, times: pd.DataFrame, sample: Sample = UNKNOWN) -> list[Table]:
@@ -28,6 +29,8 @@ def all_tables(results: Results, times: pd.DataFrame, sample: Sample = UNKNOWN) 
         detection_table(results, sample),
         operating_points_table(results),
         *attack_tables(results, sample),
+        uploads_table(results),
+        positions_table(results),
         fine_tuning_table(results),
         restoration_table(results),
         trainings_table(results),

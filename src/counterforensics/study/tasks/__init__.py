@@ -1,6 +1,8 @@
 """The kinds of task that a study consists of. Each reads entries of the store and writes one of its own.
 
 simulate (simulated cameras) -> crop -> train, learn -> conceal -> judge, compare -> measure
+
+An attack on whole photographs conceals them one by one (conceal photo), and crops cut them afterwards.
 """
 
 from __future__ import annotations
@@ -12,18 +14,21 @@ from counterforensics.study.tasks.concealing import Compare, Conceal
 from counterforensics.study.tasks.judging import Judge, Measure
 from counterforensics.study.tasks.photographs import Crop, Simulate
 from counterforensics.study.tasks.training import Learn, Train
+from counterforensics.study.tasks.whole import ConcealPhoto
 
 SIMULATE, CROP, TRAIN, LEARN = Simulate(), Crop(), Train(), Learn()
-CONCEAL, JUDGE, COMPARE, MEASURE = Conceal(), Judge(), Compare(), Measure()
+CONCEAL, CONCEAL_PHOTO = Conceal(), ConcealPhoto()
+JUDGE, COMPARE, MEASURE = Judge(), Compare(), Measure()
 
 # In the order in which a study needs them.
 KINDS: Mapping[str, Kind] = {
-    kind.name: kind for kind in (SIMULATE, CROP, TRAIN, LEARN, CONCEAL, JUDGE, COMPARE, MEASURE)
+    kind.name: kind for kind in (SIMULATE, CROP, TRAIN, LEARN, CONCEAL, CONCEAL_PHOTO, JUDGE, COMPARE, MEASURE)
 }
 
 __all__ = [
     "COMPARE",
     "CONCEAL",
+    "CONCEAL_PHOTO",
     "CROP",
     "JUDGE",
     "KINDS",

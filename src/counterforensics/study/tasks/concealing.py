@@ -46,7 +46,7 @@ class Conceal(Kind):
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
         """As `Kind.run`."""
-        prepared, device = _prepared(task, store)
+        prepared, device = prepared_attack(task, store)
         source = patches_of(task.needs["patches"], store)
         originals = batches(patches_of(task.needs["originals"], store)) if "originals" in task.needs else None
         seconds = 0.0
@@ -83,7 +83,7 @@ class Conceal(Kind):
         return attack.uses_gpu or (target is not None and target.uses_gpu)
 
 
-def _prepared(task: Task, store: Store) -> tuple[PreparedAttack, torch.device]:
+def prepared_attack(task: Task, store: Store) -> tuple[PreparedAttack, torch.device]:
     """The attack, ready to conceal, and where it works."""
     attack: Attack = task.workers["attack"].part
     if "generator" in task.needs and isinstance(attack, LearnedAttack):

@@ -27,7 +27,7 @@ BATCHES_BETWEEN_RELEASES = 4
 _LARGEST = 2**63  # whole number in a record
 PATCHES, LOGITS, MSE, CHANGED, ZERO = ("patches.npy", "logits.npy", "mse.npy", "changed.npy", "zero_gradient.npy")
 PHOTO, CURVE, ROW, TIME = "photo.jpg", "curve.json", "row.json", "time.json"
-LIKENESS, SPECTRA = "likeness.json", "spectra.npy"
+LIKENESS, SPECTRA, CONCEALED = "likeness.json", "spectra.npy", "concealed.png"
 
 
 def patches_of(keys: tuple[str, ...], store: Store) -> Patches:
@@ -78,6 +78,8 @@ def _is_as_written(path: Path, task: Task | None) -> bool:
         if path.name == PHOTO:
             height, width, _ = decode(path.read_bytes(), path).shape
             return task is None or height * width == task.pixels
+        if path.name == CONCEALED:
+            return decode(path.read_bytes(), path).size > 0
         if path.name in _RECORDS:
             return record_in(path) is not None
         if path.name in _TRAINED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import numpy as np
 
 from counterforensics.detectors import Recipe, load_detector
 from counterforensics.detectors.base import score
-from counterforensics.detectors.calibration import thresholds_of
-from counterforensics.evaluation import operating_points, psnr_of, rates
+from counterforensics.detectors.calibration import threshold_for, thresholds_of
+from counterforensics.evaluation import operating_points, psnr_of, rates, rates_at
 from counterforensics.learning import weights
 from counterforensics.learning.accelerator import placed
+from counterforensics.ranking import OPERATING_POINTS
 from counterforensics.study.store.folder import Store
 from counterforensics.study.tasks.base import Kind, Say, Task
 from counterforensics.study.tasks.files import CHANGED, LIKENESS, LOGITS, MSE, ROW, ZERO, batches, patches_of, save
@@ -64,14 +66,23 @@ class Measure(Kind):
         row |= operating_points(*logits, thresholds=thresholds, seed=task.settings["seed"])
         if "concealed" in task.needs:
             before = np.load(store.folder(task.needs["before"][0]) / LOGITS)
-            row |= _quality(store.folder(task.needs["concealed"][0])) | _success(before, positive)
+            row |= _quality([store.folder(key) for key in task.needs["concealed"]]) | _success(before, positive)
             row |= json.loads((store.folder(task.needs["likeness"][0]) / LIKENESS).read_text(encoding="utf-8"))
+        if "laundered" in task.needs:
+            held_out = np.load(store.folder(task.needs["laundered"][0]) / LOGITS)
+            thresholds = {"laundered_01": threshold_for(held_out, OPERATING_POINTS["fpr_01"])}
+            row |= rates_at(*logits, thresholds=thresholds, seed=task.settings["seed"])
+        if "cleared" in task.needs:
+            cleared = float((np.load(store.folder(task.needs["cleared"][0]) / LOGITS) > 0).mean())
+            row |= {"tpr_at_cleared": cleared, "tpr_between": found.tpr - cleared}
         (folder / ROW).write_text(json.dumps(row, sort_keys=True), encoding="utf-8")
 
 
-def _quality(folder: Path) -> dict[str, float]:
+def _quality(folders: Sequence[Path]) -> dict[str, float]:
     """Means over patches; PSNR is that of the mean MSE, as patches left alone have none of their own."""
-    error, share, zero = (np.load(folder / name) for name in (MSE, CHANGED, ZERO))
+    error, share, zero = (
+        np.concatenate([np.load(folder / name) for folder in folders]) for name in (MSE, CHANGED, ZERO)
+    )
     mean = float(error.mean())
     quality = {"mse": mean, "psnr": psnr_of(mean), "unchanged": float((share == 0).mean())}
     quality |= {"changed": float(share.mean())}

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from counterforensics import laundering
+from counterforensics.errors import StudyError
+from counterforensics.laundering import Chain, Platform
 from counterforensics.manipulations import Manipulation
 from counterforensics.photos.base import Photo
 from counterforensics.photos.folder import FolderPhoto, decode, format_of
 from counterforensics.photos.inspection import Inspection, inspect
-from counterforensics.photos.patches import choose_cells, cut
+from counterforensics.photos.patches import choose_cells, cut_at, grid_corners
 from counterforensics.photos.simulated import SimulatedPhoto
 from counterforensics.pixels import Pixels
+from counterforensics.positions import sliding
 from counterforensics.study.schedulers import memory
 from counterforensics.study.store.folder import Store
 from counterforensics.study.tasks.base import Kind, Say, Task
-from counterforensics.study.tasks.files import PATCHES, PHOTO, save
+from counterforensics.study.tasks.files import CONCEALED, PATCHES, PHOTO, save
 
 # A simulated photograph as JPEG takes up to so many bytes a pixel (measured on its cameras).
 JPEG_BYTES_PER_PIXEL = 0.8
@@ -49,7 +55,7 @@ class Simulate(Kind):
 
 
 class Crop(Kind):
-    """The patches of one photograph, pristine or manipulated as a whole and then cut."""
+    """The patches of one photograph: pristine, manipulated or concealed as a whole, perhaps uploaded, and then cut."""
 
     name = "crop"
     version = 2
@@ -58,16 +64,22 @@ class Crop(Kind):
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
         """As `Kind.run`."""
-        pristine = _photograph(task, store)
-        settings = task.settings
-        cells = choose_cells(
-            *pristine.shape[:2], per_photo=settings["per_photo"], seed=settings["seed"], size=settings["size"]
-        )
+        pristine = photograph(task, store)
+        settings, size = task.settings, task.settings["size"]
+        cells = choose_cells(*pristine.shape[:2], per_photo=settings["per_photo"], seed=settings["seed"], size=size)
         photo = pristine
-        if "manipulation" in task.workers:
+        if "concealed" in task.needs:
+            path = store.folder(task.needs["concealed"][0]) / CONCEALED
+            photo = decode(path.read_bytes(), path)
+        elif "manipulation" in task.workers:
             manipulation: Manipulation = task.workers["manipulation"].part
             photo = manipulation(pristine)
-        save(folder / PATCHES, cut(photo, cells, channels=settings["channels"], size=settings["size"]))
+        if "laundering" in settings:
+            photo = _uploaded(photo, settings["laundering"])
+        corners = grid_corners(*photo.shape[:2], size=size).reshape(-1, 2)[cells]
+        if "cleared" in settings:
+            corners = sliding(*photo.shape[:2], stride=settings["cleared"], side=size).nearest(corners)
+        save(folder / PATCHES, cut_at(photo, corners, channels=settings["channels"], size=size))
 
     def worker_name(self, task: Task) -> str:
         """As `Kind.worker_name`."""
@@ -117,7 +129,22 @@ def inspect_in_budget(photo: Photo) -> Inspection:
         return inspect(photo)
 
 
-def _photograph(task: Task, store: Store) -> Pixels:
+def upload(text: str, platform: Platform | Chain) -> Mapping[str, Any]:
+    """All that the result of an upload owes to the platform, as JSON values: what `Crop` finds in its settings."""
+    steps = [{"settings": dataclasses.asdict(step), "version": step.version} for step in platform.steps]  # type: ignore[call-overload]
+    return {"platform": text, "steps": steps}
+
+
+def _uploaded(photo: Pixels, wanted: Mapping[str, Any]) -> Pixels:
+    """What comes back from the upload that `upload` described.  Raises StudyError for a profile that has changed."""
+    platform = laundering.parse(wanted["platform"])
+    if upload(wanted["platform"], platform) != wanted:
+        raise StudyError(f"{wanted['platform']}: the profile here is not the one that was planned with; run it again")
+    return laundering.launder(photo, platform).pixels
+
+
+def photograph(task: Task, store: Store) -> Pixels:
+    """The photograph behind a task as its camera stored it: uint8 [h, w, 3]."""
     assert task.photo is not None
     if "simulated" not in task.needs:
         return task.photo.read()
