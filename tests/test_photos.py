@@ -25,7 +25,7 @@ from counterforensics.errors import PhotoError
 from counterforensics.photos import jpeg_file
 from counterforensics.photos.folder import decode, examine, find_photos
 from counterforensics.photos.jpeg_file import check_jpeg
-from counterforensics.photos.remarks import EDITED, JPEG_INSIDE, PROFILE, SCREENSHOT, SEVERAL
+from counterforensics.photos.remarks import EDITED, JPEG_INSIDE, PROFILE, RESIZED, SCREENSHOT, SEVERAL
 from tests.conftest import picture
 
 CAMERAS = Path(__file__).parents[2] / "shared" / "cameras" / "devices"
@@ -473,6 +473,13 @@ def _software(name: str) -> Image.Exif:
     return exif
 
 
+def _recorded(width: int, height: int) -> Image.Exif:
+    """Metadata of a picture of this size."""
+    exif = Image.Exif()
+    exif.get_ifd(0x8769).update({0xA002: width, 0xA003: height})
+    return exif
+
+
 def _other() -> Image.Image:
     return Image.fromarray(picture(9))
 
@@ -489,6 +496,12 @@ def _other() -> Image.Image:
         ("a.tif", "TIFF", {"save_all": True, "append_images": [_other()]}, (SEVERAL,)),
         ("a.tif", "TIFF", {"compression": "jpeg"}, (JPEG_INSIDE,)),
         ("Screenshot_1.png", "PNG", {}, (SCREENSHOT,)),
+        ("a.jpg", "JPEG", {"exif": _recorded(768, 640)}, (RESIZED,)),  # four times as large
+        ("a.jpg", "JPEG", {"exif": _recorded(80, 96)}, (RESIZED,)),  # half as large, and turned
+        ("a.jpg", "JPEG", {"exif": _recorded(192, 160)}, ()),  # its own size
+        ("a.jpg", "JPEG", {"exif": _recorded(160, 192)}, ()),  # turned upright
+        ("a.jpg", "JPEG", {"exif": _recorded(1024, 768)}, ()),  # of another shape: cropped
+        ("a.jpg", "JPEG", {"exif": _recorded(0, 0)}, ()),
     ],
 )
 def test_what_is_unusual_about_a_photograph_is_said(

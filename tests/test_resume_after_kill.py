@@ -1,7 +1,8 @@
 """A study that is killed, at any moment and again and again, ends with the same rows and the same facts of trainings.
 
-The study has every kind of task, trainings of networks and of a generator among them. COUNTERFORENSICS_KILLS says how
-often it is killed; three times unless told, once by each signal.
+Two studies have every kind of task between them: one attacks patches, and trains networks and a generator; the other
+attacks whole photographs. COUNTERFORENSICS_KILLS says how often each is killed; three times unless told, once by each
+signal.
 """
 
 from __future__ import annotations
@@ -28,17 +29,31 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 NETWORK = "mislnet:steps=4,pairs_per_step=2,curriculum=true,start=spam,start_steps=2"
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study with every kind of task."""
-    settings = tiny_settings(
+SETTINGS = {
+    "patches": tiny_settings(
         manipulations=["median:7", "median:3"],
         detectors=["spam-svm", NETWORK],
         attacks=[{"attack": "fgsm", "targets": [NETWORK]}, "gan-kim:size=small,steps=2,pairs_per_step=2"],
-    )
-    path = write_study(tmp_path_factory.mktemp("killed") / "killed.yaml", settings)
-    assert {task.kind.name for task in plan_of(load_study(str(path))).tasks.values()} == set(KINDS)
-    return path
+    ),
+    "photographs": tiny_settings(
+        patches={"per_photo": 6, "attacked_photos": 1},
+        manipulations=["median:7"],
+        detectors=["spam-svm"],
+        attacks=[{"attack": "spam-descent", "targets": ["spam-svm"]}],
+        laundering=["none", "jpeg:85"],
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=SETTINGS)
+def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of seconds."""
+    return write_study(tmp_path_factory.mktemp("killed") / "killed.yaml", SETTINGS[request.param])
+
+
+def test_the_studies_have_every_kind_of_task(tmp_path: Path) -> None:
+    studies = [load_study(str(write_study(tmp_path / f"{name}.yaml", one))) for name, one in SETTINGS.items()]
+    assert {task.kind.name for study in studies for task in plan_of(study).tasks.values()} == set(KINDS)
 
 
 @pytest.fixture(scope="module")

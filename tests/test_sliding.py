@@ -30,6 +30,7 @@ from counterforensics.positions import Positions, sliding
 from counterforensics.sliding import Scan, conceal_photo, question_of, scan
 from counterforensics.sliding.attacking import manipulated_in
 from counterforensics.sliding.concealing import Region, side_by_side
+from counterforensics.sliding.findings import stored_threshold, threshold_of
 from counterforensics.sliding.scan import Subject, flat_at
 from tests.conftest import Command, picture
 
@@ -176,6 +177,29 @@ def test_a_question_without_an_answer_says_why(photo: np.ndarray) -> None:
     assert question_of(Subject(photo), detector, detector="d", quality=JpegQuality(71, True)).verdict != "no answer"
     detector.facts = {**detector.facts, "validation_auc": 0.55}
     assert "has not learned: its AUC on held-out photographs is 0.55" in why(photo)
+
+
+def test_a_photograph_that_was_resized_before_has_no_answer_about_resizing(tmp_path: Path, photo: np.ndarray) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769).update({0xA002: 2 * photo.shape[1], 0xA003: 2 * photo.shape[0]})
+    Image.fromarray(photo).save(tmp_path / "a.jpg", quality=95, exif=exif)
+    asked = detect(tmp_path / "a.jpg", detectors=["spam-svm"], manipulations=["resize:1.5", "median:7"])
+    verdicts = {found.manipulation: (found.verdict, found.why) for found in asked.findings}
+    assert verdicts["median:7"][0] != "no answer"
+    assert verdicts["resize:1.5"] == (
+        "no answer",
+        "its metadata record another size, so it was resized before and shows such traces in any case",
+    )
+
+
+def test_a_patch_is_flagged_above_the_stored_threshold_or_above_0() -> None:
+    detector = load_detector("spam-svm/median:7")
+    for stored, used in ((-1.25, 0.0), (0.4, 0.4)):
+        detector.facts = {**detector.facts, "threshold_fpr_01": stored}
+        assert threshold_of(detector) == used
+        assert stored_threshold(detector) == stored
+    detector.facts = {}
+    assert threshold_of(detector) == 0.0
 
 
 @pytest.mark.parametrize(

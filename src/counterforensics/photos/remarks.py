@@ -17,8 +17,12 @@ JPEG_INSIDE = "JPEG inside a TIFF file"
 LOSSY = "a lossy format other than JPEG (WebP, AVIF or HEIF), whose compression changes the noise in another way"
 SCREENSHOT = "its name says that it is a screenshot"
 EDITED = "its metadata say that an editor saved it"
+RESIZED = "its metadata record a picture of the same shape and another size, so it was resized before"
 
 _SOFTWARE = 0x0131
+_EXIF, _RECORDED_WIDTH, _RECORDED_HEIGHT = 0x8769, 0xA002, 0xA003
+# Of the ratio of the sides, by which a picture that was resized may differ from one that was cropped.
+_SAME_SHAPE = 0.01
 _EDITORS = (
     *("photoshop", "lightroom", "gimp", "imagemagick", "paint", "picasa", "snapseed", "darktable", "rawtherapee"),
     *("affinity", "capture one", "irfanview", "acdsee", "pixelmator", "luminar", "google", "instagram", "canva"),
@@ -42,8 +46,28 @@ def remarks_on(image: Image.Image, path: Path, content: bytes) -> tuple[str, ...
         LOSSY: image.format in ("AVIF", "HEIF") or (image.format == "WEBP" and is_lossy(content)),
         SCREENSHOT: "screenshot" in path.stem.lower(),
         EDITED: any(editor in software for editor in _EDITORS),
+        RESIZED: _is_resized(image),
     }
     return tuple(remark for remark, applies in found.items() if applies)
+
+
+def _is_resized(image: Image.Image) -> bool:
+    """Whether the metadata record another size of the same shape; a crop mostly has another shape.
+
+    Of a JPEG file alone: Pillow would decode the whole of others for their EXIF data.
+    """
+    if image.format not in ("JPEG", "MPO"):
+        return False
+    try:
+        recorded = image.getexif().get_ifd(_EXIF)
+        sides = int(recorded.get(_RECORDED_WIDTH, 0)), int(recorded.get(_RECORDED_HEIGHT, 0))
+    except Exception:  # metadata may be anything
+        return False
+    if min(sides) < 1 or sorted(sides) == sorted(image.size):
+        return False
+    # A picture that was turned upright has its sides exchanged.
+    (short, long), (short_now, long_now) = sorted(sides), sorted(image.size)
+    return abs(short * long_now / (long * short_now) - 1) <= _SAME_SHAPE
 
 
 def summary(remarks: Mapping[str, tuple[str, ...]]) -> list[str]:

@@ -20,6 +20,7 @@ from counterforensics.learning.accelerator import placed
 from counterforensics.manipulations.base import check_photo
 from counterforensics.photos.folder import photo_at
 from counterforensics.photos.jpeg_quality import JpegQuality
+from counterforensics.photos.remarks import RESIZED
 from counterforensics.pixels import Pixels, luma_of_photo
 from counterforensics.sliding.findings import FalseAlarms, Finding, question_of
 from counterforensics.sliding.scan import Scan, Subject
@@ -159,6 +160,7 @@ def judge(
                 one.network,
                 detector=one.name,
                 quality=photo.quality,
+                resized=RESIZED in photo.remarks,
                 stride=stride,
                 false_alarms=one.false_alarms,
             )

@@ -9,6 +9,7 @@ from counterforensics.detectors.base import Network
 from counterforensics.detectors.calibration import thresholds_of
 from counterforensics.intervals import wilson
 from counterforensics.manipulations.jpeg import JpegCompression
+from counterforensics.manipulations.resize import Resize
 from counterforensics.outcome import LEARNED_AUC
 from counterforensics.photos.jpeg_quality import JpegQuality
 from counterforensics.photos.patches import SIZE
@@ -83,12 +84,14 @@ def question_of(
     *,
     detector: str,
     quality: JpegQuality | None = None,
+    resized: bool = False,
     stride: int | None = None,
     false_alarms: FalseAlarms | None = None,
 ) -> Finding:
     """Ask a detector whether a photograph was manipulated as it looks for.
 
     detector: its name, for the reader.  quality: of the photograph's own JPEG file, None for another file.
+    resized: whether the metadata of the file say that it was resized before.
     stride: as `scan` has it.  A photograph without an answer gets a finding that says why.
     """
     manipulation, threshold = network.trained_for, threshold_of(network)
@@ -96,7 +99,7 @@ def question_of(
     def without(why: str, patches: int = 0, found: Scan | None = None) -> Finding:
         return Finding(manipulation, detector, patches, None, threshold, NO_ANSWER, why, scan=found)
 
-    reason = why_no_answer(subject, network, quality)
+    reason = why_no_answer(subject, network, quality, resized=resized)
     if reason:
         return without(reason)
     found = subject.scan(network, stride=stride)
@@ -110,7 +113,9 @@ def question_of(
     return Finding(manipulation, detector, found.patches, share, threshold, verdict, why, false_alarms, found)
 
 
-def why_no_answer(subject: Subject, network: Network, quality: JpegQuality | None) -> str | None:
+def why_no_answer(
+    subject: Subject, network: Network, quality: JpegQuality | None, *, resized: bool = False
+) -> str | None:
     """Why the detector has no answer for this photograph, one sentence; None if it has one."""
     height, width = subject.photo.shape[:2]
     if min(height, width) < SIZE:
@@ -124,4 +129,6 @@ def why_no_answer(subject: Subject, network: Network, quality: JpegQuality | Non
             f"the file itself is a JPEG of quality {quality.quality:g}, at or below {asked.quality}: "
             "it shows the same traces without any manipulation"
         )
+    if isinstance(asked, Resize) and resized:
+        return "its metadata record another size, so it was resized before and shows such traces in any case"
     return None

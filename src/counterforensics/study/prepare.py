@@ -27,7 +27,7 @@ from counterforensics.study.store.folder import Store
 from counterforensics.study.tasks.photographs import inspect_in_budget, too_large
 
 # Of the look at a photograph: raised when it comes to find something else.
-_VERSION = 3
+_VERSION = 4
 _RECORD = "inspection.json"
 
 
