@@ -22,6 +22,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import dask
+import pandas as pd
 import pytest
 
 from counterforensics import __version__
@@ -35,7 +36,7 @@ from counterforensics.study.schedulers.cluster import Cluster, connected
 from counterforensics.study.schedulers.execute import Failed, Job, JobList
 from counterforensics.study.store.folder import FolderStore
 from counterforensics.study.tasks import CONCEAL, CROP, JUDGE, LEARN, MEASURE, Task, Worker
-from tests.conftest import Command, picture
+from tests.conftest import Command, picture, tiny_settings, write_study
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="distributed is not installed")
 
@@ -455,3 +456,18 @@ def by(**texts: str) -> dict[str, Worker]:
 )
 def test_a_gpu_goes_to_what_can_use_it(task: Task, wanted: bool) -> None:
     assert task.uses_gpu is wanted
+
+
+def test_a_study_on_one_shared_gpu_ends_in_time_with_what_is_done_and_goes_on(tmp_path: Path) -> None:
+    study = write_study(
+        tmp_path / "s.yaml", tiny_settings(manipulations=["median:7"], detectors=["spam-svm"], attacks=[])
+    )
+    root = Path(__file__).parent.parent
+    tool = [sys.executable, "tools/on_one_gpu.py", str(study), "--out", str(tmp_path / "out"), "--workers", "1"]
+    for minutes, is_whole in (("0", False), ("10", True)):
+        found = subprocess.run([*tool, "--minutes", minutes], capture_output=True, text=True, cwd=root, timeout=300)
+        assert found.returncode == 0, found.stderr
+        assert ("The time is over" in found.stdout) != is_whole
+        rows = pd.read_csv(tmp_path / "out" / "rows.csv")
+        assert rows["tpr"].notna().all() == is_whole
+        assert (tmp_path / "out" / "report.html").exists()

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from counterforensics.errors import LeakageError, NameNotFoundError, PhotoError,
 from counterforensics.evaluation import mse, psnr_of, radial_spectrum, residual_spectrum, ssim
 from counterforensics.outcome import LABEL_COLUMNS, PLANNED, ROW_COLUMNS, TIME_COLUMNS, TRAINING_COLUMNS, Outcome
 from counterforensics.photos.folder import find_photos
+from counterforensics.report import write_report
 from counterforensics.study import prepare
 from counterforensics.study.out_folder import claim, folder_name, write_figures
 from counterforensics.study.run import run_study
@@ -757,3 +759,23 @@ def test_figures_are_written_whole_or_with_six_decimals_and_others_as_they_are(t
     write_figures(table.astype(object), tmp_path / "table.csv")
     lines = (tmp_path / "table.csv").read_text(encoding="utf-8").splitlines()
     assert lines[1:] == ["4611686018427387905,3,0.333333,inf,planned", "0,,,48.000000,\"['a', 1]\""]
+
+
+def test_what_is_there_so_far_is_written_without_computing(
+    tmp_path: Path, tiny_yaml: Path, computed: list[str]
+) -> None:
+    study, out = load_study(str(tiny_yaml)), tmp_path / "out"
+    nothing = run_study(study, out, so_far=True)
+    assert computed == []
+    assert nothing.rows["tpr"].isna().all()
+    (note,) = (note for note in nothing.notes if "have not run" in note)
+    missing, total = re.findall(r"\d+", note)[:2]
+    assert note == f"{missing} of {total} tasks have not run; the rows hold what the others gave"
+    assert missing == total
+    write_report(nothing, out)
+    whole = run_study(study, out)
+    computed.clear()
+    again = run_study(study, out, so_far=True)
+    assert computed == []
+    assert not any("have not run" in note for note in again.notes)
+    pd.testing.assert_frame_equal(again.rows, whole.rows)

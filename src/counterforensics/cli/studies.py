@@ -50,6 +50,9 @@ def run(
         str | None, typer.Option(help="Address of a Dask scheduler, or `local`: a worker process per core or GPU.")
     ] = None,
     gpu: Annotated[bool, typer.Option("--gpu", help="Stop unless a worker of the cluster offers a GPU.")] = False,
+    so_far: Annotated[
+        bool, typer.Option("--so-far", help="Compute nothing: write the rows and the report of what is there.")
+    ] = False,
 ) -> None:
     """Run a study: rows.csv, report.html, tables and figures. Run it again and it resumes."""
     from counterforensics.report import answer, not_learned, terminal_tables, write_report
@@ -60,7 +63,10 @@ def run(
     settings = load_study(study, photos=photos or [])
     say_broken_plug_ins()
     folder = out or Path("runs") / settings.name
-    outcome = run_study(settings, folder, workers=workers, progress=Progress(), store=store, cluster=cluster, gpu=gpu)
+    progress = Progress()
+    outcome = run_study(
+        settings, folder, workers=workers, progress=progress, store=store, cluster=cluster, gpu=gpu, so_far=so_far
+    )
     report = write_report(outcome, folder)
     console = Screen()
     console.width = max(console.width, WIDTH)

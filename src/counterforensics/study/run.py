@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -41,12 +41,14 @@ def run_study(
     store: str | None = None,
     cluster: str | None = None,
     gpu: bool = False,
+    so_far: bool = False,
 ) -> Outcome:
     """Run `study`, keep its results and write `out/rows.csv`.
 
     workers: tasks at a time, by default one a core.  store: a folder or an fsspec URL (`s3://bucket/folder`) where
     results are kept; `out/store` by default.  cluster: the address of a Dask scheduler, or `local` for worker processes
     on this machine; threads of this process by default.  gpu: an error unless one of its workers offers a GPU.
+    so_far: compute nothing, and gather what is there; the notes of the outcome say how much is missing.
     Raises CounterforensicsError for photographs, a folder, a store or a cluster that cannot be used; a task that
     fails leaves a hole that the outcome names.
     """
@@ -57,6 +59,8 @@ def run_study(
     out = at_home(out)
     out_folder.claim(out, study)
     kept = open_store(store or out / "store")
+    if so_far:
+        return _gather(study, out, kept, prepare(study, kept, workers, progress), ())
     kept.sweep()
     if cluster is None:
         return _run(study, out, kept, Threads(workers), workers, progress, room_here())
@@ -71,9 +75,16 @@ def _run(
     study: Study, out: Path, store: Store, scheduler: Scheduler, workers: int, progress: Progress, room: MemoryLimit
 ) -> Outcome:
     prepared = prepare(study, store, workers, progress)
+    check_memory(prepared.plan, room, progress.say)
+    failures = execute(prepared.plan, store, scheduler, out, progress)
+    return _gather(study, out, store, prepared, failures)
+
+
+def _gather(study: Study, out: Path, store: Store, prepared: Prepared, failures: Sequence[str]) -> Outcome:
+    """The outcome, from what is in the store, and its files in `out`."""
     plan = prepared.plan
-    check_memory(plan, room, progress.say)
-    failures = execute(plan, store, scheduler, out, progress)
+    missing = 0 if failures else len(plan.missing(store)[0])
+    unfinished = (f"{missing} of {len(plan.tasks)} tasks have not run; the rows hold what the others gave",)
     outcome = Outcome(
         study=study.name,
         settings=study.as_yaml(),
@@ -89,7 +100,7 @@ def _run(
         photos=_photo_table(study, prepared),
         provenance=_provenance(study),
         left_out=tuple(map(printable, prepared.left_out)),
-        notes=tuple(map(printable, prepared.notes)),
+        notes=tuple(map(printable, (*prepared.notes, *(unfinished if missing else ())))),
         failures=tuple(map(printable, failures)),
     )
     out_folder.write_figures(outcome.rows, out / out_folder.ROWS)
