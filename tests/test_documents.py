@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -57,6 +58,13 @@ def test_the_python_of_the_page_on_localisation_runs(capsys: pytest.CaptureFixtu
     (code,) = blocks("docs/localisation.md", "python")
     exec(compile(code, "localisation.md", "exec"), {})
     assert "Localised(auc=0.9" in capsys.readouterr().out
+
+
+def test_the_python_of_the_page_on_detectors_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks("docs/detectors.md", "python")
+    torch.manual_seed(0)
+    exec(compile(code, "detectors.md", "exec"), {})
+    assert capsys.readouterr().out.count("tensor([") == 2
 
 
 def test_make_has_every_target_that_the_documents_name() -> None:
