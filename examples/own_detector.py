@@ -40,7 +40,7 @@ def main() -> None:
     for _ in range(60):
         loss = nn.functional.cross_entropy(model(images), labels)
         adam.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         adam.step()
 
     detector = counterforensics.wrap(
