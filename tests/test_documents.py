@@ -40,7 +40,9 @@ def test_every_relative_link_leads_somewhere(document: Path) -> None:
 
 
 def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = blocks("README.md", "python")
+    judged, code = blocks("README.md", "python")
+    exec(compile(judged, "README.md", "exec"), {})
+    assert capsys.readouterr().out == "manipulated\n"
     exec(compile(code, "README.md", "exec"), {})
     before, after, shape = capsys.readouterr().out.replace("\n        ", " ").splitlines()
     assert before.count("True") > after.count("True")
