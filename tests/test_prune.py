@@ -70,6 +70,10 @@ def test_a_second_study_keeps_what_it_needs(shrunk: Path, tmp_path: Path) -> Non
     assert record["store"] == str(shrunk / "store")
     assert prune_store([shrunk, other]).unneeded == 0
     assert prune_store([shrunk]).unneeded > 0
+    # The folder in which the store lies uses it, whether it is named or not.
+    run_study(load_study(str(tmp_path / "small.yaml")), other, store=str(shrunk / "store"))
+    run_study(study, shrunk)
+    assert prune_store([other]).unneeded == 0
 
 
 def test_nothing_is_removed_while_a_task_writes(shrunk: Path) -> None:
@@ -92,6 +96,8 @@ def test_a_folder_or_a_store_that_cannot_be_pruned_is_refused(
     assert "use two stores" in refused("store", "prune", shrunk, copied, "--yes")
     (copied / "run.json").write_text(json.dumps(record | {"store": str(tmp_path / "nowhere")}))
     assert "there is no store at" in refused("store", "prune", copied, "--yes")
+    (copied / "run.json").write_text(json.dumps(record))  # as in a copy of a folder
+    assert f"{copied} holds a store, and its last run used {shrunk / 'store'}" in refused("store", "prune", copied)
 
 
 def test_nothing_is_removed_if_photographs_of_the_run_are_gone(shrunk: Path) -> None:

@@ -42,14 +42,19 @@ def prune_store(outs: Sequence[Path], *, remove: bool = False) -> Pruned:
     """Count the entries that no study of the output folders `outs` needs; with `remove` also remove them.
 
     A study needs the result of every task of its plan, as its folder holds the settings, and all that was trained and
-    stands in its folder. What was found of photographs is always kept.
+    stands in its folder. The study of the folder in which the store lies counts as given. What was found of photographs
+    is always kept.
     Raises StudyError if a folder holds no run, if the folders do not share one local store, if a run writes to the
     store, or if photographs of a run are gone, because then nobody can tell what it needs; PhotoError for photographs.
     """
-    store = _store_of([at_home(out) for out in outs])
+    given = [at_home(out).absolute() for out in outs]
+    store = _store_of(given)
     _check_unused(store)
-    needed = {key for out in outs for key in _needed_by(at_home(out), store)}
-    kept, others = [], []
+    owner = store.root.parent  # of a store that stands where a run puts it by default
+    users = dict.fromkeys([*given, owner] if (owner / SETTINGS).is_file() else given)
+    needed = {key for out in users for key in _needed_by(out, store)}
+    kept: list[Path] = []
+    others: list[Path] = []
     for folder in _entries(store):
         (kept if folder.name in needed or _is_inspection(folder) else others).append(folder)
     sizes = [sum(map(_size, folders)) for folders in (kept, others)]
@@ -72,6 +77,9 @@ def _store_of(outs: Sequence[Path]) -> FolderStore:
         )
     if not Path(first).is_dir():
         raise StudyError(f"there is no store at {first}, which the run of {outs[0]} used; run the study once more")
+    for out in outs:
+        if (out / "store").is_dir() and not (out / "store").samefile(first):
+            raise StudyError(f"{out} holds a store, and its last run used {first}; run the study once more")
     store = open_store(first)
     assert isinstance(store, FolderStore)
     return store
