@@ -40,6 +40,18 @@ def _text_of_folder_links(app: Any, page: str, content: list[str]) -> None:
     content[0] = re.sub(r"\[([^\]]+)\]\(([^)#:\s]+)\)", without, content[0])
 
 
+def _one_paragraph_an_argument(app: Any, what: str, name: str, found: Any, options: Any, lines: list[str]) -> None:
+    """Begin a paragraph at each line of a docstring that explains an argument, or begins with Returns or Raises."""
+    apart: list[str] = []
+    for line in lines:
+        begins = re.match(r"(\w+(, \w+)*: |Returns |Raises )", line) is not None
+        if begins and apart and apart[-1] and not apart[-1].startswith((">>>", "...", " ")):
+            apart.append("")
+        apart.append(line)
+    lines[:] = apart
+
+
 def setup(app: Any) -> None:
     """Sphinx calls this once."""
+    app.connect("autodoc-process-docstring", _one_paragraph_an_argument)
     app.connect("source-read", _text_of_folder_links)
