@@ -4,12 +4,12 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint docs bench clean
 
 demo: $(STAMP)
 	$(VENV)/bin/counterforensics run demo --out runs/demo
 
-test: lint
+test: lint docs
 	$(RUN) pytest
 
 lint: $(STAMP)
@@ -18,6 +18,9 @@ lint: $(STAMP)
 	$(RUN) mypy
 	$(VENV)/bin/lint-imports
 
+docs: $(STAMP)
+	$(RUN) sphinx --builder html --conf-dir docs --fail-on-warning --keep-going --quiet . site
+
 bench: $(STAMP)
 	mkdir -p runs
 	OMP_WAIT_POLICY=passive $(RUN) benchmarks --json runs/benchmarks.json
@@ -25,9 +28,9 @@ bench: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt oracles.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) pip install --quiet --constraint constraints.txt torch
-	$(RUN) pip install --quiet --constraint constraints.txt --editable ".[test]"
+	$(RUN) pip install --quiet --constraint constraints.txt --editable ".[docs,test]"
 	$(RUN) pip install --quiet --no-deps --requirement oracles.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) runs site docs/api .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import counterforensics
 from counterforensics import attacks, detectors, laundering, manipulations
 from counterforensics.outcome import ROW_COLUMNS
 from counterforensics.photos.remarks import PROFILE
+from counterforensics.study.settings import load_study
 from tests.conftest import COZZOLINO, Command, picture
 
 COMMANDS = ("run", "evaluate", "photos", "launder", "fit-platform", "list")
@@ -109,6 +111,25 @@ def test_list_shows_people_names_and_settings(command: Command) -> None:
     answer = command("list")
     assert answer.status == 0
     assert all(name in answer.out for name in ("median", "spam-svm", "cozzolino2017", "fgsm", "epsilon=1", "demo"))
+
+
+@pytest.mark.parametrize("name", ["demo", "paper"])
+def test_list_prints_a_built_in_study_that_runs_as_a_file_of_ones_own(
+    command: Command, tmp_path: Path, name: str
+) -> None:
+    answer = command("list", "--study", name)
+    assert (answer.status, answer.err) == (0, "")
+    copy = tmp_path / "mine.yaml"
+    copy.write_text(answer.out, encoding="utf-8")
+    photos = [tmp_path] if name == "paper" else []
+    assert load_study(str(copy), photos=photos) == load_study(name, photos=photos)
+    assert json.loads(command("list", "--study", name, "--json").out)["name"] == name
+
+
+def test_list_of_an_unknown_study_names_the_built_in_ones(refused: Callable[..., str]) -> None:
+    assert refused("list", "--study", "dmo") == (
+        "unknown built-in study 'dmo'; did you mean 'demo'? Known: demo, paper"
+    )
 
 
 # --- photos
@@ -258,7 +279,7 @@ def test_run_on_a_folder_of_photographs_resumes_where_it_was_told_to(
     assert first.err == ""
     rows = (tmp_path / "o" / "rows.csv").read_text(encoding="utf-8").splitlines()
     assert rows[0] == ",".join(ROW_COLUMNS)
-    assert rows[1].startswith("folder,0,median:7,spam-svm,,,spam-svm,,,8,8,")
+    assert rows[1].startswith("folder,0,median:7,spam-svm,,,none,spam-svm,,,8,8,")
     assert len(rows) == 2
     assert command(*arguments) == first
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -39,7 +40,9 @@ def test_every_relative_link_leads_somewhere(document: Path) -> None:
 
 
 def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = blocks("README.md", "python")
+    judged, code = blocks("README.md", "python")
+    exec(compile(judged, "README.md", "exec"), {})
+    assert capsys.readouterr().out == "manipulated\n"
     exec(compile(code, "README.md", "exec"), {})
     before, after, shape = capsys.readouterr().out.replace("\n        ", " ").splitlines()
     assert before.count("True") > after.count("True")
@@ -57,6 +60,13 @@ def test_the_python_of_the_page_on_localisation_runs(capsys: pytest.CaptureFixtu
     (code,) = blocks("docs/localisation.md", "python")
     exec(compile(code, "localisation.md", "exec"), {})
     assert "Localised(auc=0.9" in capsys.readouterr().out
+
+
+def test_the_python_of_the_page_on_detectors_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks("docs/detectors.md", "python")
+    torch.manual_seed(0)
+    exec(compile(code, "detectors.md", "exec"), {})
+    assert capsys.readouterr().out.count("tensor([") == 2
 
 
 def test_make_has_every_target_that_the_documents_name() -> None:

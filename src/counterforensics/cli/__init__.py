@@ -11,7 +11,7 @@ import typer
 
 from counterforensics import __version__
 from counterforensics.__main__ import INTERRUPTED, STOPPED
-from counterforensics.cli import beginnings, parts, photographs, platforms, studies
+from counterforensics.cli import beginnings, parts, photographs, platforms, stores, studies
 from counterforensics.cli.screen import (
     broken_said,
     print_lines,
@@ -31,6 +31,7 @@ app = typer.Typer(
 for group in (studies, photographs, platforms, parts):
     app.add_typer(group.commands)
 app.add_typer(beginnings.new, name="new")
+app.add_typer(stores.store, name="store")
 
 
 @app.callback(invoke_without_command=True)

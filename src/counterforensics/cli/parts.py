@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -21,9 +21,19 @@ from counterforensics.cli.screen import (
 commands = typer.Typer()
 
 
-@commands.command("list", epilog="Example: `counterforensics list --json`")
-def list_parts(as_json: Json = False) -> None:
+@commands.command(
+    "list", epilog="Examples: `counterforensics list --json` · `counterforensics list --study demo > mine.yaml`"
+)
+def list_parts(
+    study: Annotated[
+        str | None, typer.Option("--study", metavar="NAME", help="Print the YAML file of this built-in study instead.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Manipulations, detectors, attacks and platforms (plug-ins among them), and built-in studies."""
+    if study is not None:
+        _print_study(study, as_json)
+        return
     from counterforensics import manipulations
     from counterforensics.detectors import zoo
     from counterforensics.study.settings import BUILT_IN
@@ -39,6 +49,16 @@ def list_parts(as_json: Json = False) -> None:
     console.print(f"The paper's manipulations: {', '.join(manipulations.PAPER)}")
     console.print(f"Built-in studies: {', '.join(BUILT_IN)}")
     console.print(f"Shipped detectors: {', '.join(shipped) or 'none'}")
+
+
+def _print_study(name: str, as_json: bool) -> None:
+    """Print a built-in study as it stands in its file, or its settings as JSON."""
+    from counterforensics.study.settings import built_in_yaml
+    from counterforensics.study.yaml_file import parse_yaml
+
+    content = built_in_yaml(name)
+    text = json.dumps(parse_yaml(content, name), indent=2) if as_json else content.decode("utf-8").rstrip("\n")
+    print_lines([text])
 
 
 def _registries() -> dict[str, names.Registry[Any]]:

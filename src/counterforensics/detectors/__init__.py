@@ -10,6 +10,7 @@ from counterforensics.detectors.bayar2016 import Bayar2016, Bayar2016Published
 from counterforensics.detectors.cozzolino2017 import Cozzolino2017
 from counterforensics.detectors.mislnet import MislNet, MislNetPublished
 from counterforensics.detectors.spam_svm import SpamSvm
+from counterforensics.detectors.wrapping import wrap
 from counterforensics.detectors.xception import Xception
 from counterforensics.errors import WeightsError, unknown_name
 from counterforensics.files import at_home, exists
@@ -70,4 +71,4 @@ def load_detector(path_or_name: str | Path) -> Network:
     return network
 
 
-__all__ = ["DETECTORS", "Detector", "Network", "Recipe", "Start", "load_detector", "parse", "text_form"]
+__all__ = ["DETECTORS", "Detector", "Network", "Recipe", "Start", "load_detector", "parse", "text_form", "wrap"]

@@ -85,7 +85,8 @@ def verdict_rates(
 ) -> VerdictRates:
     """Rates of verdicts; True means that the patch was called manipulated.
 
-    pristine, manipulated: bool [n], [m].  photo_of_...: int64, the photograph of each patch, 0..k-1.
+    pristine, manipulated: bool [n], [m].  photo_of_pristine, photo_of_manipulated: int64 [n], [m], the photograph of
+    each patch, 0..k-1.
     95 % intervals (percentile) come from resampling whole photographs with replacement, because patches of
     one photograph are alike; both classes are resampled together. A rate that is the same in every resample gets
     `wilson`'s interval for as many trials as there are photographs of that class; accuracy then takes the worse and

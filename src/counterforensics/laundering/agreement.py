@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
+from counterforensics.errors import PixelError
 from counterforensics.laundering.jpeg import Table
 from counterforensics.pixels import Pixels, luma_of_photo
 
@@ -37,16 +39,35 @@ def agreement(simulated: Pixels, received: Pixels, table: Table) -> Agreement:
     return Agreement(psnr(simulated, received), float((simulated == received).mean()), same)
 
 
-def psnr(one: Pixels, other: Pixels) -> float:
-    """Peak signal-to-noise ratio in dB over all channels, peak 255; infinite for equal photographs.
+def psnr(one: Pixels | Tensor, other: Pixels | Tensor) -> float:
+    """Peak signal-to-noise ratio in dB over all values, peak 255; infinite where nothing differs.
+
+    one, other: uint8 of the same shape, two photographs [h, w, 3] or two patches; arrays, or tensors on any device.
+    Of two batches of patches it is the ratio of all their values together, not the mean of the patches' ratios.
+    Raises PixelError for another dtype, for two shapes, and for no values at all.
 
     >>> photo = np.zeros((8, 8, 3), dtype=np.uint8)
     >>> round(psnr(photo, photo + 1), 2), psnr(photo, photo)
     (48.13, inf)
     """
-    difference = one.astype(np.float32) - other
+    first, second = (_stored_values(given) for given in (one, other))
+    if first.shape != second.shape or not first.size:
+        shapes = f"{first.shape} and {second.shape}"
+        raise PixelError(f"psnr compares two arrays of the same shape that are not empty, got {shapes}")
+    difference = first.astype(np.float32) - second
     error = float(np.square(difference, out=difference).mean(dtype=np.float64))
     return math.inf if error == 0 else 10 * math.log10(_PEAK**2 / error)
+
+
+def _stored_values(given: Pixels | Tensor) -> Pixels:
+    """Stored grey levels as an array, uint8.  Raises PixelError for anything else."""
+    if not isinstance(given, np.ndarray | Tensor):
+        raise PixelError(f"psnr compares uint8 arrays or tensors, got {type(given).__name__}")
+    dtype = str(given.dtype).removeprefix("torch.")
+    if dtype != "uint8":
+        advice = "; multiply shares of white (0..1) by 255, round them, and make them uint8" if "float" in dtype else ""
+        raise PixelError(f"psnr compares uint8 grey levels, got {dtype} of shape {tuple(given.shape)}{advice}")
+    return given.numpy(force=True) if isinstance(given, Tensor) else given
 
 
 def _coefficients(photo: Pixels, table: Table) -> npt.NDArray[np.float32]:

@@ -52,7 +52,7 @@ AnyKeyed = TypeVar("AnyKeyed", Table, Picture)
 
 
 def write_report(outcome: Outcome, out: Path) -> Path:
-    """Write OUT/report.html, OUT/tables/*.md and *.tex, OUT/figures/*.png and *.pdf.
+    """Write report.html, tables/ (Markdown and LaTeX) and figures/ (PNG and PDF) into the folder `out`.
 
     A file appears whole or not at all, and the same outcome gives the same bytes, so a report that stands there
     already is left alone; files that an earlier one had and this one has not are removed.  Returns the path of

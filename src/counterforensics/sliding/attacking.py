@@ -12,13 +12,13 @@ from PIL import Image
 
 from counterforensics import attacks, manipulations
 from counterforensics.attacks import Attack
-from counterforensics.detectors import zoo
+from counterforensics.detectors import Network, zoo
 from counterforensics.errors import AttackError, CounterforensicsError, PhotoError
 from counterforensics.files import check_new, write_whole
 from counterforensics.manipulations import Manipulation
 from counterforensics.pixels import Pixels
 from counterforensics.sliding.concealing import ConcealedPhoto, Region, conceal_photo
-from counterforensics.sliding.detecting import NamedDetector, load_named, opened
+from counterforensics.sliding.detecting import NamedDetector, load_named, named, opened
 from counterforensics.sliding.findings import threshold_of
 from counterforensics.sliding.scan import Subject
 
@@ -61,7 +61,7 @@ class AttackedPhoto:
 def attack_photo(
     photo: str | Path | Pixels,
     *,
-    detector: str,
+    detector: str | Network,
     attack: str,
     manipulate: str | None = None,
     region: tuple[int, int, int, int] | None = None,
@@ -71,7 +71,8 @@ def attack_photo(
 ) -> AttackedPhoto:
     """Hide the traces in a photograph from a detector, at all positions that slide over it.
 
-    photo: the path of a file, or uint8 [h, w, 3], RGB.  detector: the name of a shipped one, or a folder.
+    photo: the path of a file, or uint8 [h, w, 3], RGB.  detector: the name of a shipped one, a folder, or
+    the detector itself, such as `wrap` makes it.
     attack, manipulate: text forms, such as `pgd:epsilon=1` and `median:7`; the photograph is manipulated first.
     region: (x, y, width, height) in pixels; nothing outside is manipulated, nor changed by the attack.
     stride, seed: as `conceal_photo` has them.  say: gets a line for each sweep, and for each detector that judges the
@@ -80,7 +81,7 @@ def attack_photo(
     Raises an error of counterforensics for a photograph, a name or a region that cannot be, and for an attack that
     cannot attack this detector.
     """
-    target, part = load_named(detector), ready(attacks.parse(attack))
+    target, part = named(detector), ready(attacks.parse(attack))
     part.check_target(target.network)
     original = opened(photo).pixels
     place = None if region is None else Region(*region)

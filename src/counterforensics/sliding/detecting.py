@@ -13,6 +13,7 @@ from PIL import Image
 
 from counterforensics import manipulations
 from counterforensics.detectors import Network, load_detector, zoo
+from counterforensics.detectors.wrapping import WrappedModel
 from counterforensics.errors import CounterforensicsError, PhotoError, StudyError, WeightsError, shown, unknown_name
 from counterforensics.files import at_home, exists
 from counterforensics.learning import weights
@@ -56,19 +57,26 @@ class JudgedPhotograph:
         }
 
 
-def select(names: Sequence[str] = (), questions: Sequence[str] = ()) -> list[NamedDetector]:
+def select(names: Sequence[str | Network] = (), questions: Sequence[str] = ()) -> list[NamedDetector]:
     """The detectors to ask, loaded.
 
     names: of shipped detectors (`spam-svm/median:7`, or `spam-svm` for all of them), folders, or URLs; none means all
-    that are shipped.  questions: text forms of the manipulations to ask about; none means all.
-    Raises WeightsError, NameNotFoundError or StudyError, with what there is, if nothing is left.
+    that are shipped. A detector itself may stand for its name.  questions: text forms of the manipulations to ask
+    about; none means all.
+    Raises WeightsError, NameNotFoundError or StudyError, with what there is, if nothing is left; WeightsError also for
+    two detectors of one name.
     """
     asked = {manipulations.text_form(manipulations.parse(question)) for question in questions}
     found: dict[str, NamedDetector] = {}
     for name in names or sorted({one.split("/")[0] for one in zoo.shipped()}):
         for one in _of_family(name, asked):
             if one.network.trained_for in asked or not asked:
-                found.setdefault(one.name, one)
+                same = found.setdefault(one.name, one)
+                is_given = isinstance(name, Network) or isinstance(same.network, WrappedModel)
+                if is_given and same.network is not one.network:
+                    raise WeightsError(
+                        f"two detectors are called {shown(one.name)}; wrap one of them with another name"
+                    )
     if not found:
         shipped = ", ".join(zoo.shipped()) or "none"
         raise StudyError(f"no detector of {', '.join(sorted(asked))} among those asked; shipped are {shipped}")
@@ -82,8 +90,11 @@ def _order(one: NamedDetector) -> tuple[int, str]:
     return (known.index(asked) if asked in known else len(known), one.name)
 
 
-def _of_family(name: str, asked: Collection[str]) -> Iterator[NamedDetector]:
+def _of_family(name: str | Network, asked: Collection[str]) -> Iterator[NamedDetector]:
     """The detectors behind a name; of a shipped family those of the manipulations that are asked, where any are."""
+    if isinstance(name, Network):
+        yield named(name)
+        return
     shipped = zoo.shipped()
     family = [one for one in shipped if one.split("/")[0] == name]
     if family and not exists(at_home(name)):
@@ -95,6 +106,19 @@ def _of_family(name: str, asked: Collection[str]) -> Iterator[NamedDetector]:
     else:
         kinds = sorted({one.split("/")[0] for one in shipped})
         raise WeightsError(f"no detector at {shown(name)}; {unknown_name('shipped detector', name, kinds + shipped)}")
+
+
+def named(detector: str | Network) -> NamedDetector:
+    """A detector with its name; its class names one that is neither loaded by name nor wrapped.
+
+    Raises WeightsError as `load_named`, and for a detector that bears the name of a shipped one.
+    """
+    if not isinstance(detector, Network):
+        return load_named(detector)
+    name = detector.name if isinstance(detector, WrappedModel) else type(detector).__name__
+    if name in zoo.shipped():
+        raise WeightsError(f"{shown(name)} is the name of a shipped detector; wrap the model with another name")
+    return NamedDetector(name, placed(detector), None)
 
 
 def load_named(name: str) -> NamedDetector:
@@ -172,11 +196,11 @@ def judge(
 def detect(
     photo: str | Path | Pixels,
     *,
-    detectors: Sequence[str] = (),
+    detectors: Sequence[str | Network] = (),
     manipulations: Sequence[str] = (),
     stride: int | None = None,
 ) -> JudgedPhotograph:
-    """What was done to a photograph, as the shipped detectors see it.
+    """What was done to a photograph, as the shipped detectors see it, or those that are given.
 
     photo: the path of a file, or uint8 [h, w, 3], RGB, as stored.  detectors, manipulations: as `select` has them.
     stride: pixels between two patches; by default 16 for detectors on SPAM features and 64 for others.

@@ -16,6 +16,7 @@ from counterforensics.photos.patches import SIZE
 from counterforensics.sliding.scan import Scan, Subject
 
 MANIPULATED, PRISTINE, NO_ANSWER = "manipulated", "pristine", "no answer"
+ANY = "any"  # in place of a manipulation, for a detector that does not say which one it looks for
 
 # A photograph is called manipulated where more than this share of its patches is flagged. A detector's threshold flags
 # about 1 % of pristine patches on average. Patches of one photograph fail together, so the limit is far above that.
@@ -46,9 +47,10 @@ class FalseAlarms:
 class Finding:
     """What a detector says of one photograph.
 
-    patches: judged, without those that are flat.  flagged: the share (0..1) of them above `threshold`; None without an
-    answer.  verdict: MANIPULATED, PRISTINE or NO_ANSWER.  why: one sentence.  false_alarms: of the verdict, as measured
-    on whole pristine photographs; None where nobody measured.  scan: all logits; None where nothing was judged.
+    manipulation: the one that the detector looks for, or ANY.  patches: judged, without those that are flat.  flagged:
+    the share (0..1) of them above `threshold`; None without an answer.  verdict: MANIPULATED, PRISTINE or NO_ANSWER.
+    why: one sentence.  false_alarms: of the verdict, as measured on whole pristine photographs; None where nobody
+    measured.  scan: all logits; None where nothing was judged.
     """
 
     manipulation: str
@@ -94,7 +96,7 @@ def question_of(
     resized: whether the metadata of the file say that it was resized before.
     stride: as `scan` has it.  A photograph without an answer gets a finding that says why.
     """
-    manipulation, threshold = network.trained_for, threshold_of(network)
+    manipulation, threshold = network.trained_for or ANY, threshold_of(network)
 
     def without(why: str, patches: int = 0, found: Scan | None = None) -> Finding:
         return Finding(manipulation, detector, patches, None, threshold, NO_ANSWER, why, scan=found)

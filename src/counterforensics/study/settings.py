@@ -459,14 +459,20 @@ def _expanded(folder: Path) -> Path:
     return at_home(folder)
 
 
+def built_in_yaml(name: str) -> bytes:
+    """The YAML file of a built-in study.  Raises NameNotFoundError for another name."""
+    if name not in BUILT_IN:
+        raise unknown_name("built-in study", name, BUILT_IN)
+    return (resources.files("counterforensics.study") / "built_in" / f"{name}.yaml").read_bytes()
+
+
 def read_settings(text: str) -> tuple[dict[str, Any], Path]:
     """The settings of a built-in study or of a YAML file, and the folder that its paths are relative to.
 
     Raises StudyError or NameNotFoundError.
     """
     if text in BUILT_IN:
-        source = resources.files("counterforensics.study") / "built_in" / f"{text}.yaml"
-        content, base = source.read_bytes(), Path()
+        content, base = built_in_yaml(text), Path()
     else:
         path = at_home(text)
         if path.suffix not in (".yaml", ".yml"):

@@ -34,7 +34,7 @@ class Status:
 
 def status_of(out: Path) -> Status:
     """The status of the run whose results go to `out`.  Raises StudyError if there is none."""
-    record = _record_of(at_home(out))
+    record = record_of_run(at_home(out))
     tasks: Mapping[str, tuple[str, str]] = record["tasks"]
     latest: dict[str, Mapping[str, Any]] = {}
     for note in notes_in(open_store(record["store"], probe=False)):
@@ -62,7 +62,7 @@ def status_of(out: Path) -> Status:
     )
 
 
-def _record_of(out: Path) -> dict[str, Any]:
+def record_of_run(out: Path) -> dict[str, Any]:
     """What the run in `out` said of itself.  Raises StudyError if that is no such record."""
     try:
         record = records.read(out / RUN, StudyError)
