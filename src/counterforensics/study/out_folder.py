@@ -31,6 +31,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _WHOLE = frozenset(
     {"seed", "n_pristine", "n_manipulated", "fp", "tp"}
     | {"pairs", "pairs_per_step", "patches", "steps", "best_step", "start_patches", "start_manipulations"}
+    | {"validation_patches", "validation_photos"}
 )
 
 
