@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,12 @@ def write_csv(path: Path, lines: Sequence[Row], columns: Sequence[str]) -> None:
 
 
 def run_folder(
-    folder: Path, rows: Sequence[Row] = ROWS, *, columns: Sequence[str] = COLUMNS, photo: str = "a" * 64, **aucs: float
+    folder: Path,
+    rows: Sequence[Row] = ROWS,
+    *,
+    columns: Sequence[str] = COLUMNS,
+    photo: str = "a" * 64,
+    aucs: Mapping[str, float] = {},
 ) -> Path:
     """The folder of a finished run.  aucs: of a detector on held-out photographs, for both manipulations."""
     folder.mkdir()
@@ -69,7 +75,7 @@ def run_folder(
     write_csv(folder / "photos.csv", photos, list(photos[0]))
     trainings = [
         {"role": "detector", "manipulation": manipulation, "part": part, "validation_auc": area}
-        for part, area in ({"alpha": 0.99, "beta": 0.95} | aucs).items()
+        for part, area in ({"alpha": 0.99, "beta": 0.95} | dict(aucs)).items()
         for manipulation in ("median:7", "jpeg:70")
     ]
     write_csv(folder / "trainings.csv", trainings, list(trainings[0]))
@@ -104,7 +110,7 @@ def test_attacks_are_ranked_by_what_they_leave_with_the_choice_of_the_target(tmp
     assert [(one.part, one.rank) for one in (fgsm, noise, unranked)] == [("fgsm", 1), ("noise", 2), ("partial", None)]
     assert fgsm.tpr == pytest.approx((0.3 + 0.1 + 0.6 + 0.6) / 4)
     assert fgsm.own == pytest.approx((0.5 + 0.1 + 0.6 + 0.6) / 4)
-    assert (fgsm.before, fgsm.psnr) == (pytest.approx((1.0 + 0.9 + 0.8 + 0.8) / 4), 40.0)
+    assert [fgsm.before, fgsm.psnr] == pytest.approx([(1.0 + 0.9 + 0.8 + 0.8) / 4, 40.0])
     assert unranked.remark == "not ranked: no figure for 3 of 4 pairs of manipulation and judge"
 
 
@@ -122,7 +128,7 @@ def test_the_worst_case_is_over_platforms_where_photographs_were_laundered(tmp_p
 def test_what_has_not_learned_or_was_not_attacked_is_not_ranked(tmp_path: Path) -> None:
     bystander = [row(m, "gamma", 1.0) for m in ("median:7", "jpeg:70")]
     bystander += [row(m, "gamma", 0.9, "alpha", "fgsm", fpr_at_fpr_01=0.2) for m in ("median:7", "jpeg:70")]
-    board = Board(read_runs([run_folder(tmp_path / "run", [*ROWS, *bystander], beta=0.55)]))
+    board = Board(read_runs([run_folder(tmp_path / "run", [*ROWS, *bystander], aucs={"beta": 0.55})]))
     alpha, *others = board.rank_detectors(Slice())
     assert (alpha.part, alpha.rank, alpha.remark) == ("alpha", 1, "")
     beta, gamma = sorted(others, key=lambda one: one.part)
@@ -171,7 +177,10 @@ def test_the_table_and_the_page_hold_ranks_intervals_digests_and_versions(tmp_pa
 
 
 def changed(name: str, content: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_text(content) and None  # type: ignore[func-returns-value,return-value]
+    def spoil(folder: Path) -> None:
+        (folder / name).write_text(content)
+
+    return spoil
 
 
 @pytest.mark.parametrize(
@@ -293,7 +302,7 @@ def crowded(tmp_path: Path) -> Path:
                 told = {"laundering": platform, "label": label, "target_label": ""}
                 rows.append(row(m, name, 0.9 - 0.3 * place, **told))
                 rows += [row(m, name, 0.5 - 0.04 * number, "", attack, **told) for attack in ("fgsm", "gan-vgg")]
-    folder = run_folder(tmp_path / "run", rows, columns=[*COLUMNS, "laundering"], **{names[3]: 0.5})
+    folder = run_folder(tmp_path / "run", rows, columns=[*COLUMNS, "laundering"], aucs={names[3]: 0.5})
     write_leaderboard([folder], tmp_path / "board")
     return tmp_path / "board" / "index.html"
 
@@ -324,3 +333,22 @@ def test_filters_choose_a_manipulation_an_attack_and_a_platform(browser: Any, cr
     page.locator("select[name=attack]").select_option("FGSM")
     assert page.locator("#every-figure tbody tr:visible:not(.section)").count() == 12
     page.context.close()
+
+
+# --- the page of the documents
+
+
+def test_the_commands_of_the_page_are_those_of_the_command_line(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "leaderboard.md").read_text("utf-8")
+    run, rank, entry = re.findall(r"^counterforensics (.+)$", page, re.MULTILINE)
+    assert run.split() == ["run", "leaderboard"]
+    assert entry.split()[:2] == ["leaderboard", "--enter"]  # as `test_a_detector_of_a_plug_in_enters_by_one_command`
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "leaderboard").symlink_to(finished)
+    assert command(*rank.split()).status == 0
+    assert "Simulated cameras." in (tmp_path / "board" / "index.html").read_text("utf-8")
+    columns = (tmp_path / "board" / "leaderboard.csv").read_text("utf-8").partition("\n")[0].split(",")
+    assert [name for name in columns if f"`{name}`" not in page] == []

@@ -83,6 +83,7 @@ def leaderboard_page(board: Board, folder: Path, version: str) -> str:
             runs=[_run(run, folder) for run in board.runs],
             repeated=board.repeated,
             version=version,
+            simulated=any("test" in run.provenance.get("simulated cameras", "") for run in board.runs),
             photographs=len(board.runs[0].tested),
             devices=board.runs[0].tested["device"].nunique(),
             tested_digest=board.runs[0].tested_digest,

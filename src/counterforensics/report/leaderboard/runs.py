@@ -184,7 +184,7 @@ def _labelled(run: FinishedRun) -> Iterator[tuple[str, str, str]]:
     columns = (("detector", "label", "detector"), ("detector", "target_label", "target"))
     for role, label, part in (*columns, ("attack", "attack_label", "attack")):
         pairs = run.rows[[label, part]].drop_duplicates()
-        for name, text in zip(pairs[label], pairs[part], strict=True):
+        for name, text in zip(map(str, pairs[label]), map(str, pairs[part]), strict=True):
             if text:
-                package = plug_ins.get((role, text), "")
+                package = str(plug_ins.get((role, text), ""))
                 yield role, name or text, f"{text} of {package}" if package else text
