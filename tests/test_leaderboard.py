@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from counterforensics import __version__
-from counterforensics.report.leaderboard import Board, Slice, write_leaderboard
+from counterforensics.report.leaderboard import Leaderboard, Slice, write_leaderboard
 from counterforensics.report.leaderboard.runs import NUMBERS, TEXTS, read_runs
 from counterforensics.study.entering import enter
 from counterforensics.study.settings import BUILT_IN, load_study
 from tests import test_report_page
 from tests.conftest import COZZOLINO, Command, tiny_settings, write_study
-from tests.test_plug_ins import COMMAND, Site
+from tests.test_plug_ins import WITHOUT_REPORT, Site
 from tests.test_report_page import OVERFLOW, UNFOLD, WIDE, WIDTHS, axe, opened
 
 browser = test_report_page.browser
@@ -89,7 +89,7 @@ def ranks(board: Path) -> list[dict[str, str]]:
 
 
 def test_detectors_are_ranked_by_the_mean_of_their_worst_cases(tmp_path: Path) -> None:
-    board = Board(read_runs([run_folder(tmp_path / "run")]))
+    board = Leaderboard(read_runs([run_folder(tmp_path / "run")]))
     first, second = board.rank_detectors(Slice())
     assert (first.part, first.rank, second.part, second.rank) == ("alpha", 1, "beta", 2)
     assert first.tpr == pytest.approx((0.3 + 0.6) / 2)
@@ -105,7 +105,7 @@ def test_detectors_are_ranked_by_the_mean_of_their_worst_cases(tmp_path: Path) -
 def test_attacks_are_ranked_by_what_they_leave_with_the_choice_of_the_target(tmp_path: Path) -> None:
     weaker = [row(m, d, 0.9, d, "noise") for m in ("median:7", "jpeg:70") for d in ("alpha", "beta")]
     partial = [row("median:7", "alpha", 0.0, "alpha", "partial")]
-    board = Board(read_runs([run_folder(tmp_path / "run", [*ROWS, *weaker, *partial])]))
+    board = Leaderboard(read_runs([run_folder(tmp_path / "run", [*ROWS, *weaker, *partial])]))
     fgsm, noise, unranked = board.rank_attacks(Slice())
     assert [(one.part, one.rank) for one in (fgsm, noise, unranked)] == [("fgsm", 1), ("noise", 2), ("partial", None)]
     assert fgsm.tpr == pytest.approx((0.3 + 0.1 + 0.6 + 0.6) / 4)
@@ -118,7 +118,7 @@ def test_the_worst_case_is_over_platforms_where_photographs_were_laundered(tmp_p
     uploaded = [{**one, "laundering": "telegram", "tpr_at_fpr_01": one["tpr_at_fpr_01"] / 2} for one in ROWS]
     uploaded = [{**one, "tpr_at_fpr_01_low": 0.0} for one in uploaded]
     rows = [*({**one, "laundering": "none"} for one in ROWS), *uploaded]
-    board = Board(read_runs([run_folder(tmp_path / "run", rows, columns=[*COLUMNS, "laundering"])]))
+    board = Leaderboard(read_runs([run_folder(tmp_path / "run", rows, columns=[*COLUMNS, "laundering"])]))
     assert board.platforms == ["none", "telegram"]
     assert board.rank_detectors(Slice())[0].tpr == pytest.approx((0.15 + 0.3) / 2)
     assert board.rank_detectors(Slice(platform="none"))[0].tpr == pytest.approx((0.3 + 0.6) / 2)
@@ -128,7 +128,7 @@ def test_the_worst_case_is_over_platforms_where_photographs_were_laundered(tmp_p
 def test_what_has_not_learned_or_was_not_attacked_is_not_ranked(tmp_path: Path) -> None:
     bystander = [row(m, "gamma", 1.0) for m in ("median:7", "jpeg:70")]
     bystander += [row(m, "gamma", 0.9, "alpha", "fgsm", fpr_at_fpr_01=0.2) for m in ("median:7", "jpeg:70")]
-    board = Board(read_runs([run_folder(tmp_path / "run", [*ROWS, *bystander], aucs={"beta": 0.55})]))
+    board = Leaderboard(read_runs([run_folder(tmp_path / "run", [*ROWS, *bystander], aucs={"beta": 0.55})]))
     alpha, *others = board.rank_detectors(Slice())
     assert (alpha.part, alpha.rank, alpha.remark) == ("alpha", 1, "")
     beta, gamma = sorted(others, key=lambda one: one.part)
@@ -137,7 +137,7 @@ def test_what_has_not_learned_or_was_not_attacked_is_not_ranked(tmp_path: Path) 
     assert gamma.remark.startswith(
         "not ranked: no attack was aimed at it; its AUC on held-out photographs is not known"
     )
-    assert "FPR reached is above 5%" in gamma.remark
+    assert "FPR reached is above 5 %" in gamma.remark
     (fgsm,) = board.rank_attacks(Slice())  # a judge that has not learned does not count
     assert fgsm.tpr == pytest.approx((0.3 + 0.6 + 0.9 + 0.9) / 4)
 
@@ -265,7 +265,7 @@ def test_a_detector_of_a_plug_in_enters_by_one_command(tmp_path: Path) -> None:
     path = os.pathsep.join(filter(None, [str(site.folder), os.environ.get("PYTHONPATH", "")]))
     arguments = ["leaderboard", "--enter", "tiny-cnn:steps=2", "--protocol", protocol, "--out", tmp_path / "board"]
     done = subprocess.run(
-        [sys.executable, "-c", COMMAND, *map(str, arguments)],
+        [sys.executable, "-c", WITHOUT_REPORT, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
@@ -278,7 +278,6 @@ def test_a_detector_of_a_plug_in_enters_by_one_command(tmp_path: Path) -> None:
     page = (tmp_path / "board" / "index.html").read_text("utf-8")
     assert "tiny-cnn" in page
     assert "counterforensics 0" in page  # the versions that made the figures
-    assert 'href="run/report.html"' in page
 
 
 def test_a_run_is_read_as_it_was_written(finished: Path, tmp_path: Path, command: Command) -> None:
@@ -293,7 +292,7 @@ def test_a_run_is_read_as_it_was_written(finished: Path, tmp_path: Path, command
 @pytest.fixture
 def crowded(tmp_path: Path) -> Path:
     """A page of many detectors with long labels, two platforms and two attacks."""
-    names = [f"detector-{number}" for number in range(12)]
+    names = [f"detector-{number}" for number in range(6)]
     rows = []
     for place, platform in enumerate(("none", "telegram>whatsapp:side=1600,quality=70")):
         for m in ("median:7", "jpeg:70"):
@@ -324,14 +323,14 @@ def test_the_page_fits_any_width_and_can_be_read_by_everybody(browser: Any, crow
 
 def test_filters_choose_a_manipulation_an_attack_and_a_platform(browser: Any, crowded: Path) -> None:
     page = opened(browser, crowded)
-    assert page.locator("#detectors tbody tr:visible").count() == 12  # the ranks are open from the beginning
+    assert page.locator("#detectors tbody tr:visible").count() == 6  # the ranks are open from the beginning
     page.get_by_role("button", name="Open all").click()
     page.locator("select[name=manipulation]").select_option("Median 7 × 7")
-    assert page.locator("#detectors-by-manipulation tbody tr:visible:not(.section)").count() == 12
-    assert page.locator("#every-figure tbody tr:visible:not(.section)").count() == 72
+    assert page.locator("#detectors-by-manipulation tbody tr:visible:not(.section)").count() == 6
+    assert page.locator("#every-figure tbody tr:visible:not(.section)").count() == 36
     page.locator("select[name=platform]").select_option("no upload")
     page.locator("select[name=attack]").select_option("FGSM")
-    assert page.locator("#every-figure tbody tr:visible:not(.section)").count() == 12
+    assert page.locator("#every-figure tbody tr:visible:not(.section)").count() == 6
     page.context.close()
 
 

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from counterforensics.report.formats import environment, template_text, to_html
 from counterforensics.report.labels import manipulation_label
 from counterforensics.report.leaderboard.runs import FIGURE, LAUNDERING, NO_LAUNDERING, FinishedRun
-from counterforensics.report.leaderboard.standings import FPR, HIGH, LOW, Board, Slice, Standing
+from counterforensics.report.leaderboard.standings import FPR, HIGH, LOW, Leaderboard, Slice, Standing
 from counterforensics.report.tables.cells import interval
 from counterforensics.report.tables.model import NONE, Cell, Column, Concerns, Row, Table, number, percent
 
@@ -42,7 +42,7 @@ _ATTACKS = (
 )
 
 
-def leaderboard_csv(board: Board) -> bytes:
+def leaderboard_csv(board: Leaderboard) -> bytes:
     """All rankings, a line each; "" where a ranking is over everything or a figure does not exist."""
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
@@ -56,7 +56,7 @@ def leaderboard_csv(board: Board) -> bytes:
     return content.getvalue().encode()
 
 
-def leaderboard_page(board: Board, folder: Path, version: str) -> str:
+def leaderboard_page(board: Leaderboard, folder: Path, version: str) -> str:
     """The page as text; `folder` is where it will be, from which it links to the reports of the runs.
 
     Every text of a run is escaped.
@@ -92,7 +92,7 @@ def leaderboard_page(board: Board, folder: Path, version: str) -> str:
     )
 
 
-def _line(board: Board, kind: str, one: Standing) -> list[str]:
+def _line(board: Leaderboard, kind: str, one: Standing) -> list[str]:
     worst = (
         ["", "", "", ""]
         if one.worst is None
@@ -123,7 +123,7 @@ def _run(run: FinishedRun, folder: Path) -> dict[str, object]:
     return {"study": run.study, "link": link, "facts": facts, "settings": run.settings}
 
 
-def _tables(board: Board) -> Iterator[Table]:
+def _tables(board: Leaderboard) -> Iterator[Table]:
     whole = [Slice()]
     yield _detector_table(board, "detectors", "Detectors", _DETECTORS, whole)
     if board.attacks:
@@ -137,7 +137,7 @@ def _tables(board: Board) -> Iterator[Table]:
     yield _figure_table(board)
 
 
-def _detector_table(board: Board, key: str, title: str, caption: str, parts: Sequence[Slice]) -> Table:
+def _detector_table(board: Leaderboard, key: str, title: str, caption: str, parts: Sequence[Slice]) -> Table:
     columns = (
         *(Column("worst case", "TPR"), Column("95 % interval", "TPR"), Column("without an attack", "TPR")),
         *(Column("FPR reached"), Column("Lowest TPR of one condition", words=True), Column("Photographs")),
@@ -147,7 +147,7 @@ def _detector_table(board: Board, key: str, title: str, caption: str, parts: Seq
     return Table(key, None, title, caption, ("Rank", "Detector"), columns, tuple(rows))
 
 
-def _detector_row(board: Board, one: Standing) -> Row:
+def _detector_row(board: Leaderboard, one: Standing) -> Row:
     cells = (
         *(Cell((percent(one.tpr),)), Cell((_interval(one),)), Cell((percent(one.before),)), Cell((percent(one.fpr),))),
         *(Cell((_condition(board, one.worst),)), Cell((str(len(board.runs[0].tested)),))),
@@ -156,7 +156,7 @@ def _detector_row(board: Board, one: Standing) -> Row:
     return _row(board, one, cells)
 
 
-def _attack_table(board: Board, key: str, title: str, caption: str, parts: Sequence[Slice]) -> Table:
+def _attack_table(board: Leaderboard, key: str, title: str, caption: str, parts: Sequence[Slice]) -> Table:
     columns = (
         *(Column("left", "TPR"), Column("95 % interval", "TPR"), Column("on its target", "TPR")),
         *(Column("without it", "TPR"), Column("PSNR in dB"), Column("Photographs")),
@@ -166,7 +166,7 @@ def _attack_table(board: Board, key: str, title: str, caption: str, parts: Seque
     return Table(key, None, title, caption, ("Rank", "Attack"), columns, tuple(rows))
 
 
-def _attack_row(board: Board, one: Standing) -> Row:
+def _attack_row(board: Leaderboard, one: Standing) -> Row:
     cells = (
         *(Cell((percent(one.tpr),)), Cell((_interval(one),)), Cell((percent(one.own),)), Cell((percent(one.before),))),
         *(Cell((number(one.psnr),)), Cell((str(len(board.runs[0].tested)),))),
@@ -175,7 +175,7 @@ def _attack_row(board: Board, one: Standing) -> Row:
     return _row(board, one, cells)
 
 
-def _row(board: Board, one: Standing, cells: tuple[Cell, ...]) -> Row:
+def _row(board: Leaderboard, one: Standing, cells: tuple[Cell, ...]) -> Row:
     attack = board.label("attack", one.over.attack) if one.over.attack else ""
     manipulation = manipulation_label(one.over.manipulation) if one.over.manipulation else ""
     platform = _platform(one.over.platform) if one.over.platform else ""
@@ -184,7 +184,7 @@ def _row(board: Board, one: Standing, cells: tuple[Cell, ...]) -> Row:
     return Row(manipulation or attack or platform, labels, cells, grey=one.rank is None, about=about)
 
 
-def _figure_table(board: Board) -> Table:
+def _figure_table(board: Leaderboard) -> Table:
     """Every figure behind the ranks."""
     columns = [Column("Target", words=True)]
     columns += [Column("Platform", words=True)] if len(board.platforms) > 1 else []
@@ -204,7 +204,7 @@ def _figure_table(board: Board) -> Table:
     return Table("every-figure", None, "Every figure", caption, stubs, tuple(columns), tuple(rows))
 
 
-def _figure_row(board: Board, manipulation: str, one: pd.Series) -> Row:
+def _figure_row(board: Leaderboard, manipulation: str, one: pd.Series) -> Row:
     attack = board.label("attack", one["attack"]) if one["attack"] else ""
     platform = _platform(one[LAUNDERING])
     cells = [board.label("detector", one["target"]) if one["target"] else ""]
@@ -216,7 +216,7 @@ def _figure_row(board: Board, manipulation: str, one: pd.Series) -> Row:
     return Row(manipulation_label(manipulation), labels, (*texts, _studies(board.studies([one["run"]]))), about=about)
 
 
-def _condition(board: Board, worst: pd.Series | None) -> str:
+def _condition(board: Leaderboard, worst: pd.Series | None) -> str:
     """The condition of a figure in words, with the figure."""
     if worst is None:
         return NONE

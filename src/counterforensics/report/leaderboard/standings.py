@@ -34,7 +34,7 @@ class Standing:
 
     rank: from 1, None for what is not ranked, which `remark` explains.  tpr: the figure that ranks, with the ends of
     its interval.  before: the TPR without an attack.  own: of an attack, the TPR of its target.  worst: of a
-    detector, the condition with the lowest TPR (a line of `Board.figures`).
+    detector, the condition with the lowest TPR (a line of `Leaderboard.figures`).
     """
 
     part: str
@@ -53,7 +53,7 @@ class Standing:
     remark: str
 
 
-class Board:
+class Leaderboard:
     """All figures of the runs, one for each condition, and the rankings over them."""
 
     def __init__(self, runs: Sequence[FinishedRun]) -> None:
@@ -172,7 +172,7 @@ class Board:
         """What a reader must know of a detector that is ranked."""
         unknown = not any((one, name) in self.held_out for one in wanted)
         remarks = ["its AUC on held-out photographs is not known"] if unknown else []
-        return remarks + ([f"FPR reached is above {MOST_FPR:.0%}"] if fpr > MOST_FPR else [])
+        return remarks + ([f"FPR reached is above {100 * MOST_FPR:g} %"] if fpr > MOST_FPR else [])
 
     def _attack(self, name: str, over: Slice, part: pd.DataFrame, judged: set[tuple[str, str, str]]) -> Standing:
         known = [not self._unlearned(m, d) for m, d in zip(part["manipulation"], part["detector"], strict=True)]
