@@ -102,7 +102,7 @@ def test_list_names_every_part(command: Command) -> None:
         "plug_in_packages": {"manipulations": {}, "detectors": {}, "attacks": {}, "platforms": {}},
         "broken_plug_ins": {"manipulations": {}, "detectors": {}, "attacks": {}, "platforms": {}},
         "paper_manipulations": list(manipulations.PAPER),
-        "studies": ["demo", "paper"],
+        "studies": ["demo", "leaderboard", "paper"],
         "shipped_detectors": detectors.zoo.shipped(),
     }
 

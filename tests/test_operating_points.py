@@ -11,13 +11,20 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import brentq
+from scipy.stats import norm
+from sklearn.metrics import det_curve, roc_curve
 
-from counterforensics.detectors.calibration import calibrate, threshold_for, thresholds_of
+from counterforensics.detectors.calibration import calibrate, threshold_for, thresholds_of, why_no_threshold
+from counterforensics.error_rates import roc
 from counterforensics.errors import TrainingError
-from counterforensics.evaluation import auc, best_threshold, operating_points
-from counterforensics.outcome import ROW_COLUMNS, TRAINING_COLUMNS
+from counterforensics.evaluation import auc, best_threshold, eer_interval, equal_error_rate, operating_points
+from counterforensics.intervals import wilson
+from counterforensics.outcome import ROW_COLUMNS, TRAINING_COLUMNS, Scores
 from counterforensics.photos.patches import Pairs, Patches
 from counterforensics.ranking import OPERATING_POINTS
+from counterforensics.report.figures.det import det_pictures, normal_deviates
+from counterforensics.report.labels import Labels
 from tests.toys import LinearDetector
 
 Logits = npt.NDArray[np.float32]
@@ -100,7 +107,7 @@ def test_figures_at_thresholds_are_counted(
     share = right(pristine, manipulated, best) / (2 * len(pristine) * len(manipulated))
     assert found["best_acc"] == pytest.approx(share)
     assert found.keys() <= set(ROW_COLUMNS)
-    assert len(found) == 3 + 4 * len(thresholds)
+    assert len(found) == 6 + 4 * len(thresholds)
 
 
 def test_without_patches_of_a_class_there_is_no_best_threshold() -> None:
@@ -120,12 +127,12 @@ def test_a_threshold_lets_through_what_it_may_and_no_smaller_one_does(pristine: 
     assert all((pristine > smaller).sum() > allowed for smaller in pristine[pristine < threshold])
 
 
-@pytest.mark.parametrize("count", [1, 19, 20, 99, 100, 101, 384, 700])
+@pytest.mark.parametrize("count", [1, 19, 20, 99, 100, 101, 384, 999, 1000, 2000])
 def test_a_share_that_comes_out_even_is_used_up(count: int) -> None:
     pristine = np.random.default_rng(count).permutation(count).astype(np.float32)
     for rate in OPERATING_POINTS.values():
-        hundredths = round(100 * rate) * count
-        assert (pristine > threshold_for(pristine, rate)).sum() == hundredths // 100
+        thousandths = round(1000 * rate) * count
+        assert (pristine > threshold_for(pristine, rate)).sum() == thousandths // 1000
 
 
 def test_a_threshold_needs_patches() -> None:
@@ -152,9 +159,97 @@ def test_a_detector_is_calibrated_on_held_out_patches_alone() -> None:
     assert (found["threshold_fpr_01"], found["threshold_fpr_05"]) == (20.0, 18.0)
     assert found.keys() <= set(TRAINING_COLUMNS)
     assert thresholds_of(found) == {"fpr_01": 20.0, "fpr_05": 18.0}
+    assert found["validation_photos"] == 4
+    assert why_no_threshold(found, "fpr_001").endswith("and the detector has 40 of 4")
 
 
 def test_without_held_out_pairs_nothing_is_said_of_a_detector() -> None:
     detector = LinearDetector(torch.ones(1, 1, 8, 8))
     assert calibrate(detector, Pairs(stripes(range(10)), stripes(range(10)), frozenset())) == {}
     assert thresholds_of({"steps": 3, "threshold_fpr_01": None, "threshold_fpr_05": 2}) == {"fpr_05": 2.0}
+
+
+@pytest.mark.parametrize(("photographs", "each", "known"), [(10, 100, True), (9, 200, False), (20, 49, False)])
+def test_the_threshold_for_one_in_a_thousand_takes_enough_patches_of_enough_photographs(
+    photographs: int, each: int, known: bool
+) -> None:
+    detector = LinearDetector(torch.full((1, 1, 2, 2), 1 / 4))
+    levels = np.random.default_rng(0).integers(0, 256, (photographs, each, 1, 1, 1), dtype=np.uint8)
+    held_out = Patches(tuple(np.broadcast_to(levels, (photographs, each, 1, 2, 2)).copy()))
+    found = calibrate(detector, Pairs(held_out, held_out, frozenset(range(photographs))))
+    assert ("threshold_fpr_001" in found) == known
+    assert (why_no_threshold(found, "fpr_001") == "") == known
+    assert (found["validation_patches"], found["validation_photos"]) == (photographs * each, photographs)
+    if known:
+        assert found["threshold_fpr_001"] == np.sort(levels.ravel())[-2]  # one patch of 1,000 may lie above
+
+
+def test_an_older_detector_lacks_the_threshold_for_one_in_a_thousand_and_says_why() -> None:
+    older = {"validation_patches": 5000, "threshold_fpr_01": 1.0, "threshold_fpr_05": 0.5}
+    assert why_no_threshold(older, "fpr_001").startswith("an older version trained the detector")
+    assert why_no_threshold(older, "fpr_01") == ""
+
+
+# --- equal errors, and the curve that they lie on, beside scikit-learn's
+
+
+def by_class(pristine: Logits, manipulated: Logits) -> tuple[npt.NDArray[np.int64], Logits]:
+    return np.repeat([0, 1], [len(pristine), len(manipulated)]), np.concatenate([pristine, manipulated])
+
+
+@given(SOME, SOME)
+def test_the_equal_error_rate_is_where_the_roc_curve_of_scikit_learn_crosses_the_diagonal(
+    pristine: Logits, manipulated: Logits
+) -> None:
+    fpr, tpr, _ = roc_curve(*by_class(pristine, manipulated), drop_intermediate=False)
+    expected = brentq(lambda rate: 1 - rate - np.interp(rate, fpr, tpr), 0, 1, xtol=1e-12)
+    assert equal_error_rate(pristine, manipulated) == pytest.approx(expected, abs=1e-9)
+
+
+@given(TIED, TIED)  # scikit-learn adds float32 logits up, and the largest ones overflow
+def test_a_det_curve_is_that_of_scikit_learn(pristine: Logits, manipulated: Logits) -> None:
+    fpr, tpr = roc(pristine, manipulated)
+    ours = {(round(float(x), 9), round(float(y), 9)) for x, y in zip(fpr, 1 - tpr, strict=True)}
+    theirs = det_curve(*by_class(pristine, manipulated))
+    assert {(round(float(x), 9), round(float(y), 9)) for x, y in zip(*theirs[:2], strict=True)} <= ours
+    floor = 0.5 / 40
+    np.testing.assert_allclose(normal_deviates(fpr, floor), norm.ppf(np.clip(fpr, floor, 1 - floor)), atol=1e-9)
+
+
+def test_two_normal_classes_have_the_equal_error_rate_of_the_closed_form() -> None:
+    random = np.random.default_rng(0)
+    found = equal_error_rate(random.normal(0, 1, 20_000), random.normal(2, 1, 20_000))
+    assert found == pytest.approx(norm.cdf(-1), abs=0.005)
+    assert math.isnan(equal_error_rate([], [1.0]))
+
+
+def test_the_interval_of_equal_errors_resamples_whole_photographs() -> None:
+    random, photo = np.random.default_rng(1), np.repeat(np.arange(12), 5)
+    pristine = (random.normal(0, 1, 60) + random.normal(0, 1, 12)[photo]).astype(np.float32)
+    manipulated = (random.normal(1.5, 1, 60) + random.normal(0, 1, 12)[photo]).astype(np.float32)
+    low, high = eer_interval(pristine, manipulated, photo, photo, seed=0)
+    assert low < equal_error_rate(pristine, manipulated) < high
+    drawn = random.integers(0, 12, (400, 12))
+    patches = [np.concatenate([np.flatnonzero(photo == one) for one in some]) for some in drawn]
+    again = np.quantile([equal_error_rate(pristine[some], manipulated[some]) for some in patches], [0.025, 0.975])
+    assert (low, high) == pytest.approx(again, abs=0.03)
+
+
+def test_classes_apart_have_an_equal_error_rate_of_0_and_the_interval_of_wilson() -> None:
+    photo = np.repeat(np.arange(8), 2)
+    pristine, manipulated = logits(range(16)), logits(range(16, 32))
+    found = operating_points(pristine, manipulated, photo, photo, thresholds={}, seed=0)
+    assert (found["eer"], found["eer_low"], found["eer_high"]) == (0.0, *wilson(0.0, 8))
+
+
+def test_the_figure_of_det_curves_says_the_equal_error_rates_and_counts_the_patches() -> None:
+    pristine, manipulated = logits([0, 1, 2, 5]), logits([3, 4, 6, 7])
+    scores = Scores(0, "median:7", "mislnet", pristine, manipulated, {("mislnet", "fgsm"): logits([0, 1, 2])})
+    (shown,) = det_pictures([scores], Labels(), ["mislnet"])
+    assert (shown.key, shown.title) == ("det-fgsm-mislnet", "DET curves under FGSM, target MISLnet")
+    assert "Behind each curve stand 4 pristine, 4 manipulated and 3 concealed patches." in shown.caption
+    assert shown.alt.endswith("The equal-error rate is: MISLnet: manipulated 25.0 %, concealed 57.1 %.")
+    assert shown.png.startswith(b"\x89PNG")
+    nothing = np.empty(0, np.float32)
+    (empty,) = det_pictures([Scores(0, "median:7", "mislnet", nothing, nothing, {})], Labels(), ["mislnet"])
+    assert "Behind each curve stand no patches." in empty.caption

@@ -25,6 +25,7 @@ from PIL import Image
 from rich.console import Console
 
 from counterforensics import report
+from counterforensics.error_rates import roc
 from counterforensics.errors import StudyError
 from counterforensics.evaluation import frequencies
 from counterforensics.outcome import (
@@ -46,7 +47,6 @@ from counterforensics.report.figures import all_pictures
 from counterforensics.report.figures.costs import cost_pictures
 from counterforensics.report.figures.learning import draw_panel, learning_pictures
 from counterforensics.report.figures.patches import amplification, patch_pictures
-from counterforensics.report.figures.roc_and_logits import roc
 from counterforensics.report.figures.spectra import spectra_pictures
 from counterforensics.report.figures.style import Picture, detector_styles, fitted, text_width, worth_drawing
 from counterforensics.report.figures.transfer import transfer_maps
@@ -1104,7 +1104,7 @@ def test_a_report_is_drawn_again_when_any_of_its_code_changes(tmp_path: Path) ->
     package = Path(report.__file__).parents[1]
     copy = tmp_path / "counterforensics"
     shutil.copytree(package / "report", copy / "report", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("outcome.py", "ranking.py", "intervals.py"):
+    for name in ("outcome.py", "ranking.py", "error_rates.py", "intervals.py"):
         shutil.copy(package / name, copy)
     outcome = PARTIAL["nothing at all"]
     assert digest_of(outcome, copy) == digest_of(outcome)

@@ -171,25 +171,42 @@ def test_seeds_of_a_training_show_their_mean_and_range() -> None:
 
 def test_operating_points_stand_in_a_table_of_their_own() -> None:
     figures = {"acc": 0.8, "best_acc": 0.875, "auc": 0.93, "tpr_at_fpr_01": 0.25, "fpr_at_fpr_01": 0.031}
-    figures |= {"tpr_at_fpr_01_low": 0.2, "tpr_at_fpr_01_high": 0.3}
+    figures |= {"tpr_at_fpr_01_low": 0.2, "tpr_at_fpr_01_high": 0.3, "eer": 0.14, "eer_low": 0.1, "eer_high": 0.2}
     rows = frame(row("jpeg:70", "mislnet", **figures), row("jpeg:90", "mislnet", acc=0.5))
     shown = operating_points_table(Results(rows))
     assert shown is not None
     (only,) = shown.rows
     assert only.labels == ("JPEG Q = 70", "MISLnet")
     assert [str(cell) for cell in only.cells] == [
-        *("80.00", "87.50", "0.9300"),
+        *("80.00", "87.50", "0.9300", "14.00", "[10.00, 20.00]"),
         *("25.00", "[20.00, 30.00]", "3.10"),
         *("—", "—", "—"),
     ]
-    assert shown.notes == ()
-    few = trainings(line("jpeg:70", validation_patches=36))
+    takes = (
+        "There is no TPR at 0.1 % FPR. Its threshold takes at least 1,000 held-out pristine patches of 10 photographs. "
+    )
+    assert shown.notes == (f"{takes}An older version trained the detectors.",)
+    few = trainings(line("jpeg:70", validation_patches=36, validation_photos=4))
     again = operating_points_table(Results(rows, few))
     assert again is not None
     assert again.notes == (
         "Some thresholds come from only 36 held-out pristine patches. With fewer than 100, the threshold for 1 % is "
         "the largest logit of these patches, so none of them is a false alarm.",
+        f"{takes}Too few were held out.",
     )
+
+
+def test_the_tpr_at_one_false_alarm_in_a_thousand_stands_where_a_detector_has_it() -> None:
+    known = {"best_acc": 0.9, "tpr_at_fpr_001": 0.5, "tpr_at_fpr_001_low": 0.4, "tpr_at_fpr_001_high": 0.6}
+    known |= {"fpr_at_fpr_001": 0.002}
+    rows = frame(row("jpeg:70", "mislnet", **known), row("jpeg:70", "spam-svm", best_acc=0.8))
+    shown = operating_points_table(Results(rows, trainings(line("jpeg:70", validation_photos=12))))
+    assert shown is not None
+    assert [name for name, _ in shown.groups][2:] == ["At 0.1 % FPR", "At 1 % FPR", "At 5 % FPR"]
+    of_svm, of_mislnet = ([str(cell) for cell in one.cells[5:8]] for one in shown.rows)
+    assert (of_svm, of_mislnet) == (["—", "—", "—"], ["50.00", "[40.00, 60.00]", "0.20"])
+    assert shown.notes[0].startswith("In 1 of 2 lines there is no TPR at 0.1 % FPR.")
+    assert len(to_html(shown)) > len(shown.caption)
 
 
 def test_rows_and_trainings_of_older_versions_give_a_report_without_these_tables() -> None:

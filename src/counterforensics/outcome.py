@@ -18,6 +18,8 @@ OPERATING_COLUMNS = (
     *(f"{name}{bound}" for name in ("best_acc", "tpr_at_fpr_01", "tpr_at_fpr_05") for bound in ("", "_low", "_high")),
     "fpr_at_fpr_01",  # on the test photographs, at the threshold that the held-out ones gave for 1 %
     "fpr_at_fpr_05",
+    *("tpr_at_fpr_001", "tpr_at_fpr_001_low", "tpr_at_fpr_001_high", "fpr_at_fpr_001"),  # for 0.1 %
+    *("eer", "eer_low", "eer_high"),  # the equal-error rate
 )
 
 # A detector whose AUC on held-out photographs is below this has not learned: at chance there is nothing to conceal.
@@ -99,6 +101,8 @@ TRAINING_COLUMNS = (
     "validation_patches",  # pristine ones, and as many manipulated; the figures above and the thresholds come from them
     "threshold_fpr_01",  # that 1 % of the held-out pristine patches lie above
     "threshold_fpr_05",
+    "threshold_fpr_001",  # 0.1 %, where `error_rates.NEEDED` are held out
+    "validation_photos",  # of which the validation_patches are
     "validation_psnr",  # of a generator: to pristine patches, or to manipulated ones where pixels moved
     "validation_detected",  # of a generator: the share that its perceptual network calls manipulated
     "ended",  # planned; early, without a better validation; collapsed; diverged

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
 # Shares of pristine patches that a threshold may take for manipulated, by the name that columns have for them.
-OPERATING_POINTS = {"fpr_01": 0.01, "fpr_05": 0.05}
+OPERATING_POINTS = {"fpr_001": 0.001, "fpr_01": 0.01, "fpr_05": 0.05}
 
 
 def auc(pristine: npt.NDArray[np.float32], manipulated: npt.NDArray[np.float32]) -> float:

@@ -11,7 +11,7 @@ import typer
 
 from counterforensics import __version__
 from counterforensics.__main__ import INTERRUPTED, STOPPED
-from counterforensics.cli import beginnings, parts, photographs, platforms, stores, studies
+from counterforensics.cli import beginnings, leaderboard, parts, photographs, platforms, stores, studies
 from counterforensics.cli.screen import (
     broken_said,
     print_lines,
@@ -28,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Measure how image manipulation detectors hold up against attacks that hide the traces.",
 )
-for group in (studies, photographs, platforms, parts):
+for group in (studies, leaderboard, photographs, platforms, parts):
     app.add_typer(group.commands)
 app.add_typer(beginnings.new, name="new")
 app.add_typer(stores.store, name="store")

@@ -40,7 +40,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to 
 Force = Annotated[bool, typer.Option("--force", help="Replace the file if it is there already.")]
 
 StudyName = Annotated[
-    str, typer.Argument(parser=place, metavar="STUDY", help="A built-in study (demo, paper) or a YAML file.")
+    str,
+    typer.Argument(parser=place, metavar="STUDY", help="A built-in study (demo, leaderboard, paper) or a YAML file."),
 ]
 
 Photos = Annotated[

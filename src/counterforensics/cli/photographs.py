@@ -96,6 +96,7 @@ def evaluate(
 _AT_1_PERCENT = {"tpr_at_fpr_01": "TPR at 1 %", "fpr_at_fpr_01": "FPR there"}
 
 _AT_STORED = (
+    ("tpr_at_fpr_001", "TPR at 0.1 % FPR", "fpr_at_fpr_001"),
     ("tpr_at_fpr_01", "TPR at 1 % FPR", "fpr_at_fpr_01"),
     ("tpr_at_fpr_05", "TPR at 5 % FPR", "fpr_at_fpr_05"),
 )
@@ -106,7 +107,8 @@ def _tables_of_rates(result: dict[str, Any]) -> Iterator[Table]:
     table = Table(title=printable(f"{result['detector']} on {result['manipulation']}"))
     for heading in ("", "value", "95 % interval, resampled by photo"):
         table.add_column(heading)
-    for name, told in (*((name, name.upper()) for name in ("fpr", "tpr", "acc", "auc")), ("best_acc", "best ACC")):
+    rates = [*((name, name.upper()) for name in ("fpr", "tpr", "acc", "auc", "eer")), ("best_acc", "best ACC")]
+    for name, told in rates:
         form = ".4f" if name == "auc" else ".2%"
         table.add_row(told, f"{result[name]:{form}}", _ends(result, name, form))
     for name, told, there in _AT_STORED:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from counterforensics.error_rates import equal_error_rate
 from counterforensics.evaluation.operating_points import best_threshold, operating_points, rates_at
 from counterforensics.evaluation.quality import changed, mse, psnr_of, ssim
-from counterforensics.evaluation.rates import Rates, VerdictRates, auc_interval, rates, verdict_rates
+from counterforensics.evaluation.rates import Rates, VerdictRates, auc_interval, eer_interval, rates, verdict_rates
 from counterforensics.evaluation.spectrum import frequencies, radial_spectrum, residual_spectrum
 from counterforensics.ranking import auc
 
@@ -15,6 +16,8 @@ __all__ = [
     "auc_interval",
     "best_threshold",
     "changed",
+    "eer_interval",
+    "equal_error_rate",
     "frequencies",
     "mse",
     "operating_points",

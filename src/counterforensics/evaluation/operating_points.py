@@ -1,4 +1,4 @@
-"""A judge at other thresholds than 0: the best one, and those that held-out photographs give for few false alarms."""
+"""A judge at other thresholds than 0: the best one, those for few false alarms, and that of equal error rates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from counterforensics.evaluation.rates import verdict_rates
+from counterforensics.error_rates import equal_error_rate
+from counterforensics.evaluation.rates import eer_interval, verdict_rates
 
 Logits = npt.NDArray[np.float32]
 Photos = npt.NDArray[np.int64]
@@ -43,8 +44,9 @@ def operating_points(
 ) -> dict[str, float]:
     """The figures of `counterforensics.outcome.ROW_COLUMNS` at other thresholds than 0; arguments as for `rates`.
 
-    thresholds: by the names that columns have for them, `fpr_01` and `fpr_05`.  `best_acc` is the accuracy at
-    the best threshold for these very patches, so it flatters; its interval holds that threshold fixed.
+    thresholds: by the names that columns have for them, those of `ranking.OPERATING_POINTS` that there are.
+    `best_acc` is the accuracy at the best threshold for these very patches, so it flatters; its interval holds that
+    threshold fixed.  The threshold of `eer`, the equal-error rate, comes from these patches, too.
     """
     figures: dict[str, float] = {}
     photos = photo_of_pristine, photo_of_manipulated
@@ -52,6 +54,8 @@ def operating_points(
         best = best_threshold(pristine, manipulated)
         found = verdict_rates(_above(pristine, best), _above(manipulated, best), *photos, seed=seed)
         figures |= {"best_acc": found.acc, "best_acc_low": found.acc_low, "best_acc_high": found.acc_high}
+        low, high = eer_interval(pristine, manipulated, *photos, seed=seed)
+        figures |= {"eer": equal_error_rate(pristine, manipulated), "eer_low": low, "eer_high": high}
     return figures | rates_at(pristine, manipulated, *photos, thresholds=thresholds, seed=seed)
 
 

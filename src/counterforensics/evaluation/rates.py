@@ -7,18 +7,23 @@ to chance. There it is Wilson's (`intervals.wilson`), which counts a photograph 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from counterforensics.error_rates import crossing
 from counterforensics.intervals import Interval, wilson
 from counterforensics.ranking import auc
 
 RESAMPLES = 2000
-AUC_RESAMPLES = 500  # each ranks every patch again
+RANKING_RESAMPLES = 500  # of an AUC or an equal-error rate: each ranks every patch again
 NO_WIDTH = 1e-9  # of an interval: what is left of it is rounding
+
+Counts = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -133,15 +138,52 @@ def auc_interval(
     photographs in the smaller class: an AUC is a mean over pairs of patches, and no more of them are independent
     (Hoeffding 1963, Section 5).
     """
+
+    def area(lower: Counts, upper: Counts) -> float:
+        return float(upper @ (np.cumsum(lower) - lower / 2) / (upper.sum() * lower.sum()))
+
+    return _ranking_interval(area, pristine, manipulated, photo_of_pristine, photo_of_manipulated, seed)
+
+
+def eer_interval(
+    pristine: npt.NDArray[np.float32],
+    manipulated: npt.NDArray[np.float32],
+    photo_of_pristine: npt.NDArray[np.int64],
+    photo_of_manipulated: npt.NDArray[np.int64],
+    *,
+    seed: int,
+) -> Interval:
+    """95 % interval of `error_rates.equal_error_rate`, as `auc_interval` has that of an AUC.
+
+    Every resample has a threshold of its own, at which both of its error rates are equal.
+    """
+
+    def equal_errors(lower: Counts, upper: Counts) -> float:
+        above = [np.concatenate([[0.0], np.cumsum(counts[::-1])]) / counts.sum() for counts in (lower, upper)]
+        return crossing(above[0], 1 - above[1])
+
+    return _ranking_interval(equal_errors, pristine, manipulated, photo_of_pristine, photo_of_manipulated, seed)
+
+
+def _ranking_interval(
+    figure: Callable[[Counts, Counts], float],
+    pristine: npt.NDArray[np.float32],
+    manipulated: npt.NDArray[np.float32],
+    photo_of_pristine: npt.NDArray[np.int64],
+    photo_of_manipulated: npt.NDArray[np.int64],
+    seed: int,
+) -> Interval:
+    """95 % interval of a figure of the ranking, photographs resampled; Wilson's where every resample has the same.
+
+    figure: from how many pristine and how many manipulated patches have each logit, logits rising, neither all 0.
+    """
     levels, level = np.unique(np.concatenate([pristine, manipulated]), return_inverse=True)
     count = _photos(photo_of_pristine, photo_of_manipulated)
     values = []
-    for times in _resamples(count, seed)[:AUC_RESAMPLES]:
+    for times in _resamples(count, seed)[:RANKING_RESAMPLES]:
         lower = np.bincount(level[: len(pristine)], weights=times[photo_of_pristine], minlength=len(levels))
         upper = np.bincount(level[len(pristine) :], weights=times[photo_of_manipulated], minlength=len(levels))
-        right = upper @ (np.cumsum(lower) - lower / 2)
-        pairs = upper.sum() * lower.sum()
-        values.append(right / pairs if pairs else float("nan"))
+        values.append(figure(lower, upper) if lower.any() and upper.any() else float("nan"))
     independent = min(len(np.unique(photos)) for photos in (photo_of_pristine, photo_of_manipulated))
     return _honest(_interval(np.asarray(values, dtype=np.float64)), independent)
 

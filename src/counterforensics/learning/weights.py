@@ -34,7 +34,7 @@ MOST = 2**30  # bytes of the tensors of one network; the largest here has 84 MB
 _FIGURES = (
     *("pairs_per_step", "patches", "start_patches", "steps", "best_step", "seconds"),
     *("validation_loss", "validation_acc", "validation_auc", "validation_patches", "validation_psnr"),
-    *("validation_detected", "threshold_fpr_01", "threshold_fpr_05"),
+    *("validation_detected", "validation_photos", "threshold_fpr_001", "threshold_fpr_01", "threshold_fpr_05"),
 )
 _LARGEST = 1e300  # number in a record: an infinite one, or a whole one of 400 digits, fits no table
 # Kinds of numbers that tensors of real numbers may be stored as.

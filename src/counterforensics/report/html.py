@@ -33,6 +33,7 @@ GLOSSARY = (
     ("TPR", "True positive rate: the share of manipulated (or concealed) patches called manipulated."),
     ("ACC", "Accuracy: (TPR + 1 − FPR) / 2, so both kinds of patch count the same."),
     ("AUC", "Area under the ROC curve: 1 for a perfect ranking of the patches, 0.5 for chance."),
+    ("EER", "Equal-error rate: at one threshold, the FPR and the share of missed manipulated patches are both this."),
     ("lead", "TPR − FPR of a judge: how much more often it calls manipulated patches manipulated than pristine ones."),
     ("holds, weakened, fails", "Under an attack a judge keeps at least 90 % of its lead, at least 50 %, or less."),
     ("mixed", "Fewer than three quarters of the manipulations share a verdict."),

@@ -19,7 +19,7 @@ from counterforensics.files import is_file
 
 MANIFEST = ".report.json"
 _NO_CODE = ("__pycache__",)
-_MODULES = ("outcome.py", "ranking.py", "intervals.py")  # outside `report`, and decide what it says
+_MODULES = ("outcome.py", "ranking.py", "error_rates.py", "intervals.py")  # outside `report`, and decide what it says
 
 
 def digest_of(outcome: Any, package: Traversable | None = None) -> str:

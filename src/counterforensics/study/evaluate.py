@@ -14,7 +14,7 @@ import numpy.typing as npt
 from counterforensics import manipulations
 from counterforensics.detectors import Detector, Network, load_detector
 from counterforensics.detectors.base import score
-from counterforensics.detectors.calibration import thresholds_of
+from counterforensics.detectors.calibration import thresholds_of, why_no_threshold
 from counterforensics.errors import PhotoError
 from counterforensics.evaluation import auc_interval, operating_points, rates
 from counterforensics.learning.accelerator import placed
@@ -75,8 +75,9 @@ def evaluate_detector(
 ) -> dict[str, Any]:
     """Rates (0..1) of a detector on pristine and manipulated patches, with intervals resampled by photograph.
 
-    Figures `..._at_fpr_01` and `..._at_fpr_05` are at the thresholds that the detector holds from its own held-out
-    photographs; None for a detector without. `devices` has the rates of each device, `by_quality` those of
+    Figures `..._at_fpr_001`, `..._at_fpr_01` and `..._at_fpr_05` are at the thresholds that the detector holds from its
+    own held-out photographs for 0.1 %, 1 % and 5 % false alarms; None for a detector without. `eer` is the equal-error
+    rate. `devices` has the rates of each device, `by_quality` those of
     photographs by the JPEG quality of their files (`photos.jpeg_quality.BANDS`, those that occur).
     Patches that are `flat` are not in the rates; `flat` counts them, and those called manipulated. `left_out` lists the
     photographs that cannot be used, those that take more memory than there is for photographs under the manipulation,
@@ -284,7 +285,7 @@ def _of_question(network: Network, question: str) -> Iterator[str]:
 
 
 def _of_learning(network: Network) -> Iterator[str]:
-    """A line if the detector is at chance by its own held-out photographs, and one if it holds no thresholds."""
+    """A line if the detector is at chance by its own held-out photographs, and one if it lacks thresholds."""
     area = network.facts.get("validation_auc")
     if isinstance(area, float) and area < LEARNED_AUC:
         yield (
@@ -293,9 +294,11 @@ def _of_learning(network: Network) -> Iterator[str]:
         )
     if not thresholds_of(network.facts):
         yield (
-            "the detector holds no thresholds from held-out photographs, so there are no rates at 1 % and 5 % false "
-            "alarms: an older version trained it, or no photograph was held out; train it again for them"
+            "the detector holds no thresholds from held-out photographs, so there are no rates at 0.1 %, 1 % and 5 % "
+            "false alarms: an older version trained it, or no photograph was held out; train it again for them"
         )
+    elif why_not := why_no_threshold(network.facts, "fpr_001"):
+        yield f"the detector holds no threshold for 0.1 % false alarms: {why_not}"
 
 
 def _of_compression(manipulate: manipulations.Manipulation, judged: Sequence[_JudgedPhoto]) -> Iterator[str]:

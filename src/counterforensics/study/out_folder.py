@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import math
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,14 @@ from counterforensics.study.yaml_file import MOST_BYTES, MOST_VALUES, parse_yaml
 
 ROWS, TRAININGS, LABELS = "rows.csv", "trainings.csv", "labels.csv"
 PHOTOS, TIMES, SETTINGS = "photos.csv", "times.csv", "study.yaml"
+PROVENANCE = "provenance.json"
 LONGEST_NAME = 240  # bytes of a folder's name; file systems take 255
 # What a spreadsheet takes for a formula at the beginning of a cell.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _WHOLE = frozenset(
     {"seed", "n_pristine", "n_manipulated", "fp", "tp"}
     | {"pairs", "pairs_per_step", "patches", "steps", "best_step", "start_patches", "start_manipulations"}
+    | {"validation_patches", "validation_photos"}
 )
 
 
@@ -78,14 +81,23 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
     _write(frame.columns, ([_cell(value) for value in row] for row in frame.itertuples(index=False)), path)
 
 
+def write_provenance(provenance: Mapping[str, str], path: Path) -> None:
+    """Versions, command and the like as JSON.  Raises StudyError if it cannot be written."""
+    _write_content(json.dumps(provenance, indent=1) + "\n", path)
+
+
 def _write(columns: Iterable[str], lines: Iterable[Iterable[Any]], path: Path) -> None:
     """A header and `lines`, whole or not at all."""
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(lines)
+    _write_content(content.getvalue(), path)
+
+
+def _write_content(content: str, path: Path) -> None:
     try:
-        write_whole(path, content.getvalue().encode())
+        write_whole(path, content.encode())
     except OSError as error:
         raise StudyError(f"cannot write {path} ({error.strerror}); finished work is kept") from error
 

@@ -108,6 +108,8 @@ def _gather(study: Study, out: Path, store: Store, prepared: Prepared, failures:
     out_folder.write_table(outcome.labels, out / out_folder.LABELS)
     out_folder.write_table(outcome.photos, out / out_folder.PHOTOS)
     out_folder.write_table(outcome.times, out / out_folder.TIMES)
+    simulated = {"simulated cameras": ", ".join(outcome.simulated)} if outcome.simulated else {}
+    out_folder.write_provenance({**outcome.provenance, **simulated}, out / out_folder.PROVENANCE)
     out_folder.link_trained(plan, store, out)
     return outcome
 

@@ -39,7 +39,7 @@ from counterforensics.outcome import NOT_LAUNDERED, default_labels
 from counterforensics.photos.patches import GRID, SIZE, Channels
 from counterforensics.study.yaml_file import MOST_BYTES, parse_yaml
 
-BUILT_IN = ("demo", "paper")
+BUILT_IN = ("demo", "leaderboard", "paper")
 LONGEST_LABEL = 60
 LONGEST_NAME = 100
 MOST_LISTED = 1000  # parts, seeds or folders in one list

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from counterforensics.outcome import Outcome
 from counterforensics.report.figures.costs import cost_pictures
+from counterforensics.report.figures.det import det_pictures
 from counterforensics.report.figures.learning import learning_pictures
 from counterforensics.report.figures.patches import patch_pictures
 from counterforensics.report.figures.roc_and_logits import logit_pictures, roc_pictures
@@ -25,6 +26,7 @@ def all_pictures(outcome: Outcome, results: Results) -> list[Picture]:
         *patch_pictures(outcome.patches, labels),
         *spectra_pictures(outcome.spectra, labels),
         *roc_pictures(outcome.scores, labels, results.detectors),
+        *det_pictures(outcome.scores, labels, results.detectors),
         *logit_pictures(outcome.scores, labels),
         *learning_pictures(outcome.curves, labels),
     ]

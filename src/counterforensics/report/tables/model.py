@@ -14,11 +14,12 @@ WIDEST_PIECE = 12
 
 @dataclass(frozen=True)
 class Concerns:
-    """Which manipulation, attack and judge a row, a column or a table is about, as labels; "" for all of them."""
+    """Which manipulation, attack, judge and platform a row or a table is about, as labels; "" for all of them."""
 
     manipulation: str = ""
     attack: str = ""
     judge: str = ""
+    platform: str = ""
 
 
 ALL_OF_THEM = Concerns()
@@ -40,6 +41,7 @@ class Cell:
     """One cell, a few short lines of text; the first is the figure itself."""
 
     lines: tuple[str, ...]
+    link: str = ""  # where a click on the cell leads, on a page
 
     def __str__(self) -> str:
         return " ".join(self.lines)

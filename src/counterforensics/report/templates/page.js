@@ -2,8 +2,8 @@
 (() => {
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const folds = all("details.fold");
-  const setAll = (open) => folds.forEach((fold) => { fold.open = open; });
-  setAll(false);
+
+  folds.forEach((fold) => { fold.open = fold.matches("[data-unfolded] > details:first-of-type"); });
 
   const openTarget = () => {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -22,10 +22,10 @@
 
   const form = document.getElementById("filters");
   if (!form) return;
-  const keys = ["manipulation", "attack", "judge"];
+  const keys = all("select", form).map((choice) => choice.name);
   const counted = document.getElementById("filtered");
   const tables = all("#tables details.fold");
-  const chosen = () => Object.fromEntries(keys.map((key) => [key, form.elements[key] ? form.elements[key].value : ""]));
+  const chosen = () => Object.fromEntries(keys.map((key) => [key, form.elements[key].value]));
   const agrees = (element, wanted) =>
     keys.every((key) => !wanted[key] || !(key in element.dataset) || element.dataset[key] === wanted[key]);
 

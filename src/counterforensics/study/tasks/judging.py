@@ -50,7 +50,7 @@ class Measure(Kind):
     """One row: a judge's verdicts on pristine and on manipulated or concealed patches."""
 
     name = "measure"
-    version = 5
+    version = 6
     writes = (ROW,)
 
     def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
