@@ -11,6 +11,7 @@ import dataclasses
 import re
 import sys
 import threading
+import traceback
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -131,6 +132,11 @@ class Registry(Mapping[str, type[AnyPart]]):
         """A line for each plug-in that cannot be used; none before somebody asked for plug-ins."""
         return [] if self._loaded is None else [line for lines in self._loaded.broken.values() for line in lines]
 
+    @property
+    def plug_ins_met(self) -> Mapping[str, PlugIn[AnyPart]]:
+        """As `plug_ins`; none before somebody asked for plug-ins."""
+        return {} if self._loaded is None else self._loaded.plug_ins
+
     def _load(self) -> _Found[AnyPart]:
         """Import all plug-ins of this kind, once.
 
@@ -163,7 +169,9 @@ class Registry(Mapping[str, type[AnyPart]]):
             check_part(part, self.contract)
             self._check_class(part, found)
             source = source_digest(_modules_of(part, point))
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit, and pytest's Skipped, are no Exception
             if _is_being_imported(point):
                 found.is_complete = False
                 return
@@ -279,6 +287,18 @@ def broken_plug_ins() -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+def plug_in_behind(error: BaseException) -> str:
+    """The name of the plug-in in whose code `error` was raised, or that called the code; "" if there is none."""
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    packages = {str(module).partition(".")[0] for module in frames}
+    for reference in _REGISTRIES:
+        registry = reference()
+        for name, plug_in in ({} if registry is None else registry.plug_ins_met).items():
+            if plug_in.part.__module__.partition(".")[0] in packages:
+                return name
+    return ""
+
+
 def build(kind: str, name: str, settings: Mapping[str, Any], known: Mapping[str, type[AnyPart]]) -> AnyPart:
     """The part `name` of `known` with `settings` (texts or values) laid over its defaults.
 
@@ -298,15 +318,27 @@ def build(kind: str, name: str, settings: Mapping[str, Any], known: Mapping[str,
     missing = [key for key, field in fields.items() if _is_required(field) and key not in typed]
     if missing:
         raise StudyError(f"{kind} {name!r} needs a value for {', '.join(missing)}; {_advice(name, missing, factory)}")
+    is_plug_in = isinstance(known, Registry) and known.is_plug_in(factory)
     try:
-        return factory(**typed)
+        part = factory(**typed)
+        if is_plug_in:
+            _check_answers(name, part)
+        return part
     except CounterforensicsError:
         raise
     except Exception as error:
-        if isinstance(known, Registry) and known.is_plug_in(factory):
+        if is_plug_in:
             given = ",".join(f"{key}={value}" for key, value in settings.items())
             raise StudyError(f"{name}{':' if given else ''}{given}: {_reason(error)}") from error
         raise
+
+
+def _check_answers(name: str, part: Part) -> None:
+    """Raise PlugInError unless the part of a plug-in has a version and files as keys of results take them."""
+    if type(part.version) is not int:
+        raise PlugInError(f"{name}: its version must be a whole number, got {shown(part.version)}")
+    if not isinstance(part.files, tuple) or not all(isinstance(path, Path) for path in part.files):
+        raise PlugInError(f"{name}: its files must be a tuple of pathlib.Path, got {shown(part.files)}")
 
 
 # What a required setting may be, the likeliest first.

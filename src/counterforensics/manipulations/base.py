@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from counterforensics.errors import PixelError, StudyError, shown
+from counterforensics.errors import PixelError, PlugInError, StudyError, shown
 from counterforensics.names import Part
 from counterforensics.pixels import Pixels
 
@@ -44,6 +44,18 @@ def check_photo(photo: Pixels) -> Pixels:
         got = f"{getattr(photo, 'dtype', type(photo).__name__)} of shape {np.shape(photo)}"
         raise PixelError(f"a photograph must be uint8 [h, w, 3], got {got}")
     return photo
+
+
+def manipulated(photo: Pixels, manipulation: Manipulation) -> Pixels:
+    """What `manipulation` makes of a photograph, uint8 [h, w, 3].
+
+    Raises PlugInError if that is no photograph, and what the manipulation raises.
+    """
+    after = manipulation(photo)
+    try:
+        return check_photo(after)
+    except PixelError as error:
+        raise PlugInError(f"{manipulation} gives no photograph back: {error}") from error
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:

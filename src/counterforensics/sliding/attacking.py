@@ -15,7 +15,7 @@ from counterforensics.attacks import Attack
 from counterforensics.detectors import zoo
 from counterforensics.errors import AttackError, CounterforensicsError, PhotoError
 from counterforensics.files import check_new, write_whole
-from counterforensics.manipulations import Manipulation
+from counterforensics.manipulations import Manipulation, manipulated
 from counterforensics.pixels import Pixels
 from counterforensics.sliding.concealing import ConcealedPhoto, Region, conceal_photo
 from counterforensics.sliding.detecting import NamedDetector, load_named, opened
@@ -112,15 +112,15 @@ def manipulated_in(photo: Pixels, manipulation: Manipulation, region: Region | N
     Raises AttackError for a region outside, or one that the manipulation makes smaller.
     """
     if region is None:
-        return manipulation(photo)
+        return manipulated(photo, manipulation)
     mask = region.mask(*photo.shape[:2])
     x, y, width, height = region
-    changed = manipulation(photo) if not manipulation.moves_pixels else None
+    changed = manipulated(photo, manipulation) if not manipulation.moves_pixels else None
     result = photo.copy()
     if changed is not None and changed.shape == photo.shape:
         result[mask] = changed[mask]
         return result
-    part = manipulation(photo[y : y + height, x : x + width])
+    part = manipulated(photo[y : y + height, x : x + width], manipulation)
     top, left = (part.shape[0] - height) // 2, (part.shape[1] - width) // 2
     if min(top, left) < 0:
         size = f"{part.shape[1]}x{part.shape[0]}"

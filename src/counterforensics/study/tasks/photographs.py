@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from counterforensics.manipulations import Manipulation
+from counterforensics.manipulations import Manipulation, manipulated
 from counterforensics.photos.base import Photo
 from counterforensics.photos.folder import FolderPhoto, decode, format_of
 from counterforensics.photos.inspection import Inspection, inspect
@@ -66,7 +66,7 @@ class Crop(Kind):
         photo = pristine
         if "manipulation" in task.workers:
             manipulation: Manipulation = task.workers["manipulation"].part
-            photo = manipulation(pristine)
+            photo = manipulated(pristine, manipulation)
         save(folder / PATCHES, cut(photo, cells, channels=settings["channels"], size=settings["size"]))
 
     def worker_name(self, task: Task) -> str:
