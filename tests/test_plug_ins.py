@@ -315,7 +315,7 @@ def test_a_part_that_no_key_can_be_made_of_is_one_line(site: Site, change: str, 
 @pytest.mark.parametrize(
     ("gives", "said"),
     [
-        ("None", "gives no photograph back: a photograph must be uint8 [h, w, 3], got NoneType of shape ()"),
+        ("None", "gives no photograph back: a photograph must be uint8 [h, w, 3], got NoneType"),
         ("photo.nothing", "the plug-in 'soften' failed: AttributeError: 'numpy.ndarray' object has no attribute"),
         ("__import__('cv2').blur(photo, 3)", "the plug-in 'soften' failed: error: OpenCV("),
     ],

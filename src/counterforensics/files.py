@@ -47,12 +47,16 @@ def without_scheme(place: str) -> str:
 def at_home(path: str | Path, error: type[CounterforensicsError] = StudyError) -> Path:
     """A path whose leading ~ stands for a home, as every path that is given to us is read.
 
-    Raises `error` for the home of nobody, and for the address of another machine.
+    Raises `error` for the home of nobody, for the address of another machine, and for what is no path.
     """
     if "://" in str(path):
         raise error(f"{shown(str(path))} is an address; give a path of this machine")
+    if "\0" in str(path):
+        raise error(f"{shown(str(path))} is no path: it holds a zero byte")
     try:
         return Path(path).expanduser()
+    except TypeError as problem:
+        raise error(f"a path is a text or a pathlib.Path, got {type(path).__name__}") from problem
     except RuntimeError as problem:
         raise error(f"{shown(str(path))}: there is no such user, or no home; write the path without ~") from problem
 

@@ -202,8 +202,7 @@ class Registry(Mapping[str, type[AnyPart]]):
         name or key, StudyError for a value of the wrong type, and PlugInError for a plug-in that cannot be used; a
         part's own checks raise what they raise.
         """
-        if len(text) > LONGEST_TEXT:
-            raise StudyError(f"a text form has at most {LONGEST_TEXT} letters, got {len(text)}: {shown(text)}")
+        check_text(text, self.kind)
         name, _, rest = text.strip().partition(":")
         fields = _settings_of(_named(self.kind, name, self))
         settings: dict[str, Any] = {}
@@ -297,6 +296,21 @@ def plug_in_behind(error: BaseException) -> str:
             if plug_in.part.__module__.partition(".")[0] in packages:
                 return name
     return ""
+
+
+def several(what: str, given: Iterable[str | Path]) -> tuple[str, ...]:
+    """Names as a tuple of texts.  Raises StudyError for one text alone, whose letters would count, and for no list.
+
+    >>> several("detectors", ["spam-svm", "mislnet"])
+    ('spam-svm', 'mislnet')
+    """
+    if isinstance(given, str):
+        raise StudyError(f"{what} must be a list of texts, got one text; write [{shown(given)}]")
+    if isinstance(given, Iterable):
+        found = tuple(given)
+        if all(isinstance(one, str | Path) for one in found):
+            return tuple(map(str, found))
+    raise StudyError(f"{what} must be a list of texts, got {shown(given)}")
 
 
 def build(kind: str, name: str, settings: Mapping[str, Any], known: Mapping[str, type[AnyPart]]) -> AnyPart:
@@ -568,6 +582,14 @@ def check_choice(
     words = tuple(known)
     if given not in words:
         raise error(f"{name}: {setting} must be {' or '.join(words)}, got {shown(given)}")
+
+
+def check_text(text: str, kind: str) -> None:
+    """Raise StudyError unless `text` can be a text form by its type and length.  kind: as in `Registry`."""
+    if not isinstance(text, str):
+        raise StudyError(f"{kind}: a text form must be a text, got {shown(text)}")
+    if len(text) > LONGEST_TEXT:
+        raise StudyError(f"a text form has at most {LONGEST_TEXT} letters, got {len(text)}: {shown(text)}")
 
 
 def _number(value: float) -> str:

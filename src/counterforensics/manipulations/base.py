@@ -41,7 +41,7 @@ def check_photo(photo: Pixels) -> Pixels:
     """`photo` itself if it is uint8 [h, w, 3] with a pixel at least; a PixelError that says what it is otherwise."""
     is_photo = isinstance(photo, np.ndarray) and photo.dtype == np.uint8 and photo.ndim == 3
     if not is_photo or photo.shape[2] != 3 or not photo.size:
-        got = f"{getattr(photo, 'dtype', type(photo).__name__)} of shape {np.shape(photo)}"
+        got = f"{photo.dtype} of shape {photo.shape}" if isinstance(photo, np.ndarray) else type(photo).__name__
         raise PixelError(f"a photograph must be uint8 [h, w, 3], got {got}")
     return photo
 

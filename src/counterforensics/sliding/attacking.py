@@ -14,7 +14,7 @@ from counterforensics import attacks, manipulations
 from counterforensics.attacks import Attack
 from counterforensics.detectors import zoo
 from counterforensics.errors import AttackError, CounterforensicsError, PhotoError
-from counterforensics.files import check_new, write_whole
+from counterforensics.files import check_new, exists, write_whole
 from counterforensics.manipulations import Manipulation, manipulated
 from counterforensics.pixels import Pixels
 from counterforensics.sliding.concealing import ConcealedPhoto, Region, conceal_photo
@@ -83,7 +83,7 @@ def attack_photo(
     target, part = load_named(detector), ready(attacks.parse(attack))
     part.check_target(target.network)
     original = opened(photo).pixels
-    place = None if region is None else Region(*region)
+    place = None if region is None else Region.of(region)
     manipulated = original if manipulate is None else manipulated_in(original, manipulations.parse(manipulate), place)
     known = original if manipulate is not None and manipulated.shape == original.shape else None
     result = conceal_photo(
@@ -170,6 +170,8 @@ def attack_all(
         else:
             found.append({"photo": str(place), "out": str(target), **attacked.as_json()})
         done()
+    if not found and not any(map(exists, targets.values())):
+        raise PhotoError(f"none of {len(left_out)} photographs can be attacked; the first: {left_out[0]}")
     return found, left_out
 
 
