@@ -285,8 +285,8 @@ def test_files_without_a_partner_are_named(scenes: list[Pixels], folders: tuple[
     assert said == [
         f"/received/only-received.jpg: no partner in {folders[0]}",
         "/sent/broken.png: not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file, whatever its name says",
-        "/sent/nowhere.png: cannot be read (not a regular file)",
         "/sent/notes.txt: not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file by its name",
+        "/sent/nowhere.png: cannot be read (not a regular file)",
         f"/sent/only-sent.png: no partner in {folders[1]}",
         "/sent/pipe.jpg: cannot be read (not a regular file)",
         "/sent/twice.png: another file has the same name",
