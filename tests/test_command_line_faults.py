@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numba
 import pytest
 
+from counterforensics import compiled
 from counterforensics.attacks.gan_restoration import load_generator
 from counterforensics.detectors import load_detector
 from counterforensics.errors import CounterforensicsError
@@ -194,6 +198,43 @@ import numpy as np
 print(s3_spam14hv(np.zeros((1, 8, 8), np.uint8)).sum() > 0, file=sys.stderr)
 main()
 """
+
+
+SUM = "import counterforensics.compiled\n\n@counterforensics.compiled.compiled()\ndef add(a, b): return a + b\n"
+
+
+def sum_of_a_fresh_start(file: Path) -> Any:
+    """2 + 3 by the function in `file`, which is imported, and compiled or read from disk."""
+    specification = importlib.util.spec_from_file_location("add", file)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module.add(2, 3)
+
+
+@pytest.mark.parametrize("content", [b"", bytes(40), b"cos\nsystem\n", None], ids=["", "0", "half a pickle", "folder"])
+def test_damaged_compiled_code_is_compiled_again(
+    content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "kept"))
+    monkeypatch.setattr(compiled, "_said", set())
+    (tmp_path / "add.py").write_text(SUM, encoding="utf-8")
+    assert sum_of_a_fresh_start(tmp_path / "add.py") == 5
+    kept = list((tmp_path / "kept").rglob("*.nb?"))
+    assert {path.suffix for path in kept} == {".nbi", ".nbc"}
+    for path in kept:
+        path.unlink()
+        path.mkdir() if content is None else path.write_bytes(content)
+    for _ in range(2):
+        assert sum_of_a_fresh_start(tmp_path / "add.py") == 5
+    said = [str(warning.message) for warning in recwarn]
+    if content is None:
+        assert len(said) == 1
+        assert "set NUMBA_CACHE_DIR to a folder that can be written" in said[0]
+    else:
+        assert said == []
+        assert all(path.read_bytes() != content for path in kept)
 
 
 def test_without_a_folder_for_compiled_code_all_works_and_what_to_set_is_said_once() -> None:

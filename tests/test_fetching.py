@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import fsspec
 import pytest
 
+import counterforensics
 from counterforensics import load_detector, records
 from counterforensics.errors import StudyError, WeightsError
 from counterforensics.learning import fetching, weights
@@ -99,6 +101,31 @@ def test_a_detector_from_a_server_that_is_none_is_one_clear_line(answer: Any, sa
         pytest.raises(WeightsError, match=rf"^no detector could be read from .* \({said}\)$"),
     ):
         load_detector(f"http://{place}/detector")
+
+
+def test_a_chain_of_file_systems_is_refused_before_the_inner_one_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    chain = f"zip://detector::{tmp_path}/pipe"
+    with pytest.raises(WeightsError, match="an address with :: joins file systems; give the address of one"):
+        load_detector(chain)
+    with pytest.raises(StudyError, match="an address with :: joins file systems; give the address of one"):
+        open_store(chain)
+
+
+@pytest.mark.parametrize("scheme", ["file://", "local://"])
+def test_the_address_of_a_folder_here_is_the_folder(scheme: str, tmp_path: Path) -> None:
+    shipped = Path(counterforensics.__file__).parent / "zoo"
+    (record,) = shipped.glob("spam-svm/median*7/detector.json")
+    assert load_detector(f"{scheme}{record.parent}").trained_for == "median:7"
+    os.mkfifo(tmp_path / "detector.json")
+    with pytest.raises(WeightsError, match=r"^no detector at .*not a regular file"):
+        load_detector(f"{scheme}{tmp_path}")
+
+
+@pytest.mark.parametrize("arguments", [("run", "demo", "--out"), ("photos",), ("status",)])
+def test_an_address_in_the_place_of_a_path_is_one_line(refused: Callable[..., str], arguments: tuple[str, ...]) -> None:
+    said = refused(*arguments, "s3://bucket/folder")
+    assert said == "'s3://bucket/folder' is an address; give a path of this machine"
 
 
 @pytest.mark.parametrize(

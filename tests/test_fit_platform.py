@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -276,6 +277,8 @@ def test_files_without_a_partner_are_named(scenes: list[Pixels], folders: tuple[
     for name in ("a.jpg", "only-received.jpg", "broken.jpg"):
         received_by("telegram:side=300", scenes[0], folders[1] / name)
     (folders[0] / "broken.png").write_bytes(b"x")
+    os.mkfifo(folders[0] / "pipe.jpg")
+    (folders[0] / "nowhere.png").symlink_to("gone.png")
     found = fit_platform(*folders)
     assert found.pairs == ("a",)
     said = sorted(line.removeprefix(str(folders[0].parent)) for line in found.left_out)
@@ -283,7 +286,9 @@ def test_files_without_a_partner_are_named(scenes: list[Pixels], folders: tuple[
         f"/received/only-received.jpg: no partner in {folders[0]}",
         "/sent/broken.png: not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file, whatever its name says",
         "/sent/notes.txt: not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file by its name",
+        "/sent/nowhere.png: cannot be read (not a regular file)",
         f"/sent/only-sent.png: no partner in {folders[1]}",
+        "/sent/pipe.jpg: cannot be read (not a regular file)",
         "/sent/twice.png: another file has the same name",
     ]
 

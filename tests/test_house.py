@@ -37,7 +37,6 @@ LOOKED_UP = {
     "detectors/training.py": "the name of a loss function",
     "features/spam.py": "the dtype of whatever was given",
     "learning/accelerator.py": "torch's private names for what a processor can",
-    "manipulations/base.py": "the dtype of whatever was given",
     "photos/folder.py": "how a picture of Pillow lies",
     "photos/remarks.py": "how many pictures a file of Pillow holds",
     "report/manifest.py": "fields of an outcome",

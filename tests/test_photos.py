@@ -305,6 +305,12 @@ def test_sixteen_bits_are_refused(suffix: str, channels: int) -> None:
         decode(content, Path(f"a{suffix}"))
 
 
+@pytest.mark.parametrize("start", [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"])
+def test_a_tiff_that_pillow_does_not_know_is_not_said_to_be_none(start: bytes) -> None:
+    with pytest.raises(PhotoError, match="truncated or damaged, or a TIFF of a kind that is not read; 8-bit RGB or"):
+        decode(start + bytes(100), Path("a.tif"))
+
+
 @pytest.mark.parametrize(
     ("mode", "format", "suffix"),
     [("CMYK", "JPEG", ".jpg"), ("CMYK", "TIFF", ".tif"), ("P", "PNG", ".png"), ("P", "TIFF", ".tif")],

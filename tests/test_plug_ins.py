@@ -22,9 +22,10 @@ import yaml
 from pydantic import BaseModel
 from torch import Tensor
 
+from counterforensics import manipulations
 from counterforensics.attacks.base import Attack, Concealed, PreparedAttack
 from counterforensics.detectors.base import Detector
-from counterforensics.errors import NameNotFoundError, PlugInError, StudyError
+from counterforensics.errors import CounterforensicsError, NameNotFoundError, PlugInError, StudyError
 from counterforensics.manipulations import Manipulation
 from counterforensics.manipulations.median import MedianFilter
 from counterforensics.names import Registry, broken_plug_ins
@@ -45,6 +46,7 @@ from counterforensics.study.store.remote import open_store
 from counterforensics.testing import check_attack
 from tests.conftest import Command, write_study
 
+Refused = Callable[..., str]
 EntryPoints = Mapping[str, Mapping[str, str]]
 COMMAND = "from counterforensics.cli import main; main()"
 # Several commands that end well, in one process: most of the time of one goes into its start.
@@ -153,6 +155,21 @@ def test_our_own_parts_are_found_without_importing_plug_ins(site: Site) -> None:
 BROKEN = {
     "raises": ("raise RuntimeError('no such\\n  luck')", "softener:Soften", "RuntimeError: no such luck"),
     "exits": ("raise SystemExit('bye')", "softener:Soften", "SystemExit: bye"),
+    "is skipped by pytest": (
+        "import pytest\npytest.importorskip('nowhere')",
+        "softener:Soften",
+        "Skipped: could not import 'nowhere'",
+    ),
+    "raises what is no Exception": (
+        "class Stop(BaseException): pass\nraise Stop('here')",
+        "softener:Soften",
+        "Stop: here",
+    ),
+    "an error that cannot be shown": (
+        "class Mute(Exception):\n    def __str__(self): raise ValueError\nraise Mute",
+        "softener:Soften",
+        "Mute",
+    ),
     "misspelt": (f"{HEAD}    clas Soften: pass", "softener:Soften", "SyntaxError: invalid syntax"),
     "no module": (GOOD, "softner:Soften", "ModuleNotFoundError: No module named 'softner'"),
     "no class": (GOOD, "softener:Softer", "AttributeError: module 'softener' has no attribute 'Softer'"),
@@ -277,6 +294,39 @@ def test_what_a_plug_in_raises_for_a_setting_is_one_line(site: Site) -> None:
     with pytest.raises(StudyError) as raised:
         fresh().parse("soften:-1")
     assert str(raised.value) == "soften:amount=-1: ValueError: amount must be positive"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("version = 'two'", "soften: its version must be a whole number, got 'two'"),
+        ("files = 3", "soften: its files must be a tuple of pathlib.Path, got 3"),
+        ("files = ('a.txt',)", "soften: its files must be a tuple of pathlib.Path, got ('a.txt',)"),
+        ("files = property(lambda self: self.nothing)", "soften:amount=2: AttributeError: 'Soften' object has"),
+    ],
+)
+def test_a_part_that_no_key_can_be_made_of_is_one_line(site: Site, change: str, said: str) -> None:
+    site.add_manipulation(f"{GOOD}\n        {change}\n")
+    with pytest.raises(CounterforensicsError) as raised:
+        fresh().parse("soften:2")
+    assert str(raised.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("gives", "said"),
+    [
+        ("None", "gives no photograph back: a photograph must be uint8 [h, w, 3], got NoneType"),
+        ("photo.nothing", "the plug-in 'soften' failed: AttributeError: 'numpy.ndarray' object has no attribute"),
+        ("__import__('cv2').blur(photo, 3)", "the plug-in 'soften' failed: error: OpenCV("),
+    ],
+)
+def test_a_plug_in_that_fails_at_its_work_is_one_line(
+    site: Site, photo_folder: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch, gives: str, said: str
+) -> None:
+    site.add_manipulation(GOOD.replace("photo // 2", gives))
+    monkeypatch.setattr(manipulations, "MANIPULATIONS", fresh())
+    asked = ("--detector", "spam-svm/median:7", "--photos", photo_folder, "--manipulation", "soften:2")
+    assert said in refused("evaluate", *asked)
 
 
 def test_a_gradient_attack_without_its_name_lacks_it(site: Site) -> None:

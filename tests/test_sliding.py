@@ -27,7 +27,7 @@ from counterforensics.photos.jpeg_quality import JpegQuality
 from counterforensics.photos.patches import flat
 from counterforensics.photos.simulated import simulated_photos
 from counterforensics.positions import Positions, sliding
-from counterforensics.sliding import Scan, conceal_photo, question_of, scan
+from counterforensics.sliding import Scan, conceal_photo, detecting, question_of, scan
 from counterforensics.sliding.attacking import manipulated_in
 from counterforensics.sliding.concealing import Region, side_by_side
 from counterforensics.sliding.findings import stored_threshold, threshold_of
@@ -368,6 +368,25 @@ def test_several_photographs_go_on_where_they_were_stopped(command: Command, tmp
     assert [Path(one["out"]).name for one in json.loads(again.out)] == ["a.png"]
     assert "b.png exists already" in again.err
     assert (out / "b.png").read_bytes() == kept
+
+
+def test_if_not_one_photograph_can_be_attacked_it_is_an_error(refused: Callable[..., str], tmp_path: Path) -> None:
+    bad = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    for path in bad:
+        path.write_bytes(b"no picture")
+    said = refused(
+        "attack", *bad, "--detector", "cozzolino2017/median:7", "--attack", "fgsm", "--out", tmp_path / "out"
+    )
+    assert said.startswith(f"none of 2 photographs can be attacked; the first: {bad[0]}: not a JPEG")
+
+
+def test_a_place_for_maps_is_checked_before_anything_is_judged(
+    refused: Callable[..., str], tmp_path: Path, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detecting, "judge", None)
+    path = write_photo(tmp_path / "a.png", photo)
+    said = refused("detect", path, "--detector", "spam-svm/median:7", "--maps", path)
+    assert said == f"cannot write maps to {path}: File exists"
 
 
 def test_a_detector_of_small_photographs_is_answered(tmp_path: Path, command: Command) -> None:

@@ -2,37 +2,62 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numba
+from numba.core.caching import FunctionCache
 
 from counterforensics.errors import SlowStartWarning
 
 _said: set[str] = set()
+_SLOW = (
+    "no folder can keep compiled code, so that every start takes some seconds more; "
+    "set NUMBA_CACHE_DIR to a folder that can be written"
+)
+
+
+class _KeptCode(FunctionCache):  # type: ignore[misc]
+    """Compiled code on disk. Damaged files are written anew, and a full disk ends nothing: the function is compiled."""
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """The compiled function for these types; None if it is not there, or cannot be read."""
+        try:
+            return super().load_overload(signature, target)
+        except Exception:  # whatever bytes stand there
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        """Keep the compiled function, where that is possible."""
+        try:
+            super().save_overload(signature, data)
+        except Exception:
+            _say_once(_SLOW)
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """`numba.njit(**options)`, kept between runs.
 
-    Without a folder to keep it in (packages that cannot be written, no home) every process compiles anew, with the same
-    result. Then a SlowStartWarning says once what to set.
+    Without a folder to keep it in (packages that cannot be written, no home, a full disk) every process compiles anew,
+    with the same result. Then a SlowStartWarning says once what to set.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
+        dispatcher = numba.njit(**options)(function)
         try:
-            return numba.njit(cache=True, **options)(function)
-        except RuntimeError as error:
-            if "cannot cache" not in str(error):
-                raise
-        message = (
-            "no folder can keep compiled code, so that every start takes some seconds more; "
-            "set NUMBA_CACHE_DIR to a folder that can be written"
-        )
-        if message not in _said:
-            _said.add(message)
-            warnings.warn(message, SlowStartWarning, stacklevel=2)
-        return numba.njit(**options)(function)
+            dispatcher._cache = _KeptCode(function)
+        except (RuntimeError, OSError):  # numba finds no folder, or one that is none
+            _say_once(_SLOW)
+        return dispatcher
 
     return decorate
+
+
+def _say_once(message: str) -> None:
+    if message not in _said:
+        _said.add(message)
+        warnings.warn(message, SlowStartWarning, stacklevel=2)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import difflib
 import itertools
 import reprlib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 LONGEST_GIVEN = 120  # letters of what was given that a message repeats
 _LONGEST_SAID = 300  # letters of what somebody else says that a message repeats
@@ -91,12 +93,15 @@ def printable(text: str) -> str:
 
 
 def in_one_line(said: object) -> str:
-    """The beginning of what somebody else says, without line breaks.
+    """The beginning of what somebody else says, without line breaks; "" for an error that fails to say anything.
 
     >>> in_one_line(ValueError("not\\n  this")), len(in_one_line("n" * 1000))
     ('not this', 300)
     """
-    return " ".join(str(said).split())[:_LONGEST_SAID]
+    try:
+        return " ".join(str(said).split())[:_LONGEST_SAID]
+    except Exception:  # of a class of others, whose __str__ raises
+        return ""
 
 
 def reason_of(error: BaseException) -> str:
@@ -105,8 +110,14 @@ def reason_of(error: BaseException) -> str:
     >>> reason_of(ValueError("not\\nthis")), reason_of(TimeoutError())
     ('ValueError: not this', 'TimeoutError')
     """
-    name = type(error).__name__
-    return in_one_line(f"{name}: {error}") if str(error).strip() else name
+    name, said = type(error).__name__, in_one_line(error)
+    return in_one_line(f"{name}: {said}") if said else name
+
+
+def place_of(error: BaseException) -> str:
+    """The file and the line in which an error was raised, such as `spam.py:94`."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(place.filename).name}:{place.lineno}"
 
 
 def unknown_name(kind: str, given: str, known: Iterable[str]) -> NameNotFoundError:

@@ -35,13 +35,28 @@ def read_regular(path: Path, limit: int, error: type[CounterforensicsError]) -> 
         raise error(f"{str(path)!r}: cannot be read ({problem})") from problem
 
 
+def without_scheme(place: str) -> str:
+    """A path without the `file://` or `local://` before it; an address of another kind as it is.
+
+    >>> without_scheme("file:///data/runs"), without_scheme("s3://bucket/runs")
+    ('/data/runs', 's3://bucket/runs')
+    """
+    return place.removeprefix("file://").removeprefix("local://")
+
+
 def at_home(path: str | Path, error: type[CounterforensicsError] = StudyError) -> Path:
     """A path whose leading ~ stands for a home, as every path that is given to us is read.
 
-    Raises `error` for the home of nobody.
+    Raises `error` for the home of nobody, for the address of another machine, and for what is no path.
     """
+    if "://" in str(path):
+        raise error(f"{shown(str(path))} is an address; give a path of this machine")
+    if "\0" in str(path):
+        raise error(f"{shown(str(path))} is no path: it holds a zero byte")
     try:
         return Path(path).expanduser()
+    except TypeError as problem:
+        raise error(f"a path is a text or a pathlib.Path, got {type(path).__name__}") from problem
     except RuntimeError as problem:
         raise error(f"{shown(str(path))}: there is no such user, or no home; write the path without ~") from problem
 

@@ -11,6 +11,7 @@ import dataclasses
 import re
 import sys
 import threading
+import traceback
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -131,6 +132,11 @@ class Registry(Mapping[str, type[AnyPart]]):
         """A line for each plug-in that cannot be used; none before somebody asked for plug-ins."""
         return [] if self._loaded is None else [line for lines in self._loaded.broken.values() for line in lines]
 
+    @property
+    def plug_ins_met(self) -> Mapping[str, PlugIn[AnyPart]]:
+        """As `plug_ins`; none before somebody asked for plug-ins."""
+        return {} if self._loaded is None else self._loaded.plug_ins
+
     def _load(self) -> _Found[AnyPart]:
         """Import all plug-ins of this kind, once.
 
@@ -163,7 +169,9 @@ class Registry(Mapping[str, type[AnyPart]]):
             check_part(part, self.contract)
             self._check_class(part, found)
             source = source_digest(_modules_of(part, point))
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit, and pytest's Skipped, are no Exception
             if _is_being_imported(point):
                 found.is_complete = False
                 return
@@ -194,8 +202,7 @@ class Registry(Mapping[str, type[AnyPart]]):
         name or key, StudyError for a value of the wrong type, and PlugInError for a plug-in that cannot be used; a
         part's own checks raise what they raise.
         """
-        if len(text) > LONGEST_TEXT:
-            raise StudyError(f"a text form has at most {LONGEST_TEXT} letters, got {len(text)}: {shown(text)}")
+        check_text(text, self.kind)
         name, _, rest = text.strip().partition(":")
         fields = _settings_of(_named(self.kind, name, self))
         settings: dict[str, Any] = {}
@@ -279,6 +286,33 @@ def broken_plug_ins() -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+def plug_in_behind(error: BaseException) -> str:
+    """The name of the plug-in in whose code `error` was raised, or that called the code; "" if there is none."""
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    packages = {str(module).partition(".")[0] for module in frames}
+    for reference in _REGISTRIES:
+        registry = reference()
+        for name, plug_in in ({} if registry is None else registry.plug_ins_met).items():
+            if plug_in.part.__module__.partition(".")[0] in packages:
+                return name
+    return ""
+
+
+def several(what: str, given: Iterable[str | Path]) -> tuple[str, ...]:
+    """Names as a tuple of texts.  Raises StudyError for one text alone, whose letters would count, and for no list.
+
+    >>> several("detectors", ["spam-svm", "mislnet"])
+    ('spam-svm', 'mislnet')
+    """
+    if isinstance(given, str):
+        raise StudyError(f"{what} must be a list of texts, got one text; write [{shown(given)}]")
+    if isinstance(given, Iterable):
+        found = tuple(given)
+        if all(isinstance(one, str | Path) for one in found):
+            return tuple(map(str, found))
+    raise StudyError(f"{what} must be a list of texts, got {shown(given)}")
+
+
 def build(kind: str, name: str, settings: Mapping[str, Any], known: Mapping[str, type[AnyPart]]) -> AnyPart:
     """The part `name` of `known` with `settings` (texts or values) laid over its defaults.
 
@@ -298,15 +332,27 @@ def build(kind: str, name: str, settings: Mapping[str, Any], known: Mapping[str,
     missing = [key for key, field in fields.items() if _is_required(field) and key not in typed]
     if missing:
         raise StudyError(f"{kind} {name!r} needs a value for {', '.join(missing)}; {_advice(name, missing, factory)}")
+    is_plug_in = isinstance(known, Registry) and known.is_plug_in(factory)
     try:
-        return factory(**typed)
+        part = factory(**typed)
+        if is_plug_in:
+            _check_answers(name, part)
+        return part
     except CounterforensicsError:
         raise
     except Exception as error:
-        if isinstance(known, Registry) and known.is_plug_in(factory):
+        if is_plug_in:
             given = ",".join(f"{key}={value}" for key, value in settings.items())
             raise StudyError(f"{name}{':' if given else ''}{given}: {_reason(error)}") from error
         raise
+
+
+def _check_answers(name: str, part: Part) -> None:
+    """Raise PlugInError unless the part of a plug-in has a version and files as keys of results take them."""
+    if type(part.version) is not int:
+        raise PlugInError(f"{name}: its version must be a whole number, got {shown(part.version)}")
+    if not isinstance(part.files, tuple) or not all(isinstance(path, Path) for path in part.files):
+        raise PlugInError(f"{name}: its files must be a tuple of pathlib.Path, got {shown(part.files)}")
 
 
 # What a required setting may be, the likeliest first.
@@ -536,6 +582,14 @@ def check_choice(
     words = tuple(known)
     if given not in words:
         raise error(f"{name}: {setting} must be {' or '.join(words)}, got {shown(given)}")
+
+
+def check_text(text: str, kind: str) -> None:
+    """Raise StudyError unless `text` can be a text form by its type and length.  kind: as in `Registry`."""
+    if not isinstance(text, str):
+        raise StudyError(f"{kind}: a text form must be a text, got {shown(text)}")
+    if len(text) > LONGEST_TEXT:
+        raise StudyError(f"a text form has at most {LONGEST_TEXT} letters, got {len(text)}: {shown(text)}")
 
 
 def _number(value: float) -> str:

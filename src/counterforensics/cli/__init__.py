@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn, Protocol, runtime_checkable
 
 import typer
 
-from counterforensics import __version__
+from counterforensics import __version__, names
 from counterforensics.__main__ import INTERRUPTED, STOPPED
 from counterforensics.cli import beginnings, leaderboard, parts, photographs, platforms, stores, studies
 from counterforensics.cli.screen import (
@@ -17,7 +17,7 @@ from counterforensics.cli.screen import (
     print_lines,
     say_broken_plug_ins,
 )
-from counterforensics.errors import CounterforensicsError, SlowStartWarning, printable
+from counterforensics.errors import CounterforensicsError, SlowStartWarning, place_of, printable, reason_of
 
 LONGEST_LINE = 2000  # letters of a message
 
@@ -78,6 +78,8 @@ def _run_command() -> NoReturn:
     except CounterforensicsError as error:
         _leave(str(error), 2)
     except Exception as error:
+        if name := names.plug_in_behind(error):
+            _leave(f"the plug-in {name!r} failed: {reason_of(error)} ({place_of(error)})", 2)
         if not isinstance(error, _Complaint):
             raise
         _leave(f"{error.format_message() or 'no command given'} (counterforensics --help shows the commands)", 2)

@@ -13,7 +13,7 @@ from counterforensics.detectors.spam_svm import SpamSvm
 from counterforensics.detectors.wrapping import wrap
 from counterforensics.detectors.xception import Xception
 from counterforensics.errors import WeightsError, unknown_name
-from counterforensics.files import at_home, exists
+from counterforensics.files import at_home, exists, without_scheme
 from counterforensics.learning import weights
 from counterforensics.names import Registry
 
@@ -56,11 +56,12 @@ def load_detector(path_or_name: str | Path) -> Network:
     network: Network
     if not isinstance(path_or_name, str | Path):
         raise WeightsError(f"a detector is named by a folder, a URL or a name, got {type(path_or_name).__name__}")
-    if "://" in str(path_or_name):
-        with weights.fetched(str(path_or_name)) as copy:
+    place = without_scheme(str(path_or_name))
+    if "://" in place:
+        with weights.fetched(place) as copy:
             network = weights.load(copy, DETECTORS)
         return network
-    folder = at_home(path_or_name, WeightsError)
+    folder = at_home(place, WeightsError)
     if not exists(folder):
         if str(path_or_name) not in (shipped := zoo.shipped()):
             raise WeightsError(

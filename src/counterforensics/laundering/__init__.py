@@ -10,7 +10,7 @@ from counterforensics.errors import StudyError, shown
 from counterforensics.laundering.base import Chain, Laundered, Platform, PlatformEvidence
 from counterforensics.laundering.fitting import PlatformFit, fit_platform
 from counterforensics.laundering.profile import BUILT_IN, JpegPlatform, PlainJpeg, Unchanged, is_path, profile_class
-from counterforensics.names import LONGEST_TEXT, Registry
+from counterforensics.names import Registry, check_text
 from counterforensics.pixels import Pixels
 
 PLATFORMS: Registry[Platform] = Registry(
@@ -36,8 +36,7 @@ def parse(text: str) -> Platform | Chain:
     >>> text_form(parse("telegram > whatsapp:quality=60"))
     'telegram>whatsapp:quality=60'
     """
-    if len(text) > LONGEST_TEXT:
-        raise StudyError(f"a text form has at most {LONGEST_TEXT} letters, got {len(text)}: {shown(text)}")
+    check_text(text, "platform")
     pieces = [piece.strip() for piece in text.split(">")]
     if not all(pieces) or len(pieces) > _MOST_STEPS:
         works = f"write up to {_MOST_STEPS} platforms, such as telegram>whatsapp"
@@ -63,7 +62,7 @@ def launder(photo: Pixels, platform: Platform | Chain | str, *, orientation: int
     >>> came.pixels.shape, came.file[:2]
     ((150, 200, 3), b'\\xff\\xd8')
     """
-    return (parse(platform) if isinstance(platform, str) else platform)(photo, orientation=orientation)
+    return (platform if isinstance(platform, Platform | Chain) else parse(platform))(photo, orientation=orientation)
 
 
 def _text_of(platform: Platform) -> str:

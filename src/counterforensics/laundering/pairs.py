@@ -85,10 +85,12 @@ def _photographs(folder: Path, left_out: list[str]) -> Mapping[str, list[Path]]:
         for path in sorted(folder.iterdir()):
             if path.name.startswith("."):
                 continue
-            if path.suffix.lower() in FORMATS and path.is_file():
-                found.setdefault(path.stem, []).append(path)
-            else:
+            if path.suffix.lower() not in FORMATS:
                 left_out.append(f"{path}: not a {READABLE} file by its name")
+            elif not path.is_file():
+                left_out.append(f"{path}: cannot be read (not a regular file)")
+            else:
+                found.setdefault(path.stem, []).append(path)
     except OSError as error:
         raise PlatformError(f"cannot list {folder}: {error.strerror}") from error
     return found

@@ -8,6 +8,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
+import fsspec
+
 Answer = TypeVar("Answer")
 
 SECONDS_TO_ANSWER = 20.0
@@ -17,6 +19,18 @@ _BLOCK = 2**20
 
 class TooMuchError(OSError):
     """More came than was asked for."""
+
+
+def file_system_at(url: str, **options: Any) -> tuple[Any, str]:
+    """The fsspec file system behind an address, and the path in it.
+
+    Raises ValueError for a chain of file systems, whose inner one is opened and read at once, however large, and
+    whatever fsspec raises.
+    """
+    if "::" in url:
+        raise ValueError("an address with :: joins file systems; give the address of one")
+    found: tuple[Any, str] = fsspec.url_to_fs(url, **options)
+    return found
 
 
 def within(seconds: float, call: Callable[[], Answer]) -> Answer:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import fsspec
 import safetensors
 import safetensors.torch
 import torch
@@ -21,7 +20,7 @@ from torch import Tensor
 from counterforensics import __version__, names, records
 from counterforensics.errors import CounterforensicsError, WeightsError, in_one_line, reason_of
 from counterforensics.files import read_regular
-from counterforensics.learning.fetching import download
+from counterforensics.learning.fetching import download, file_system_at
 from counterforensics.learning.monitor import SavedNetwork
 
 TENSORS = "weights.safetensors"
@@ -137,7 +136,7 @@ def fetched(url: str, kind: str = "detector") -> Iterator[Path]:
     """A folder with a copy of what is stored at an fsspec URL.  Raises WeightsError if it cannot be read."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
         try:
-            files, base = fsspec.url_to_fs(url)
+            files, base = file_system_at(url)
             for name, most in ((record_of(kind), records.LIMIT), (TENSORS, MOST)):
                 download(files, f"{base.rstrip('/')}/{name}", Path(place) / name, most)
         except Exception as error:  # each file system has its own

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from counterforensics import versions
-from counterforensics.manipulations.base import Manipulation
+from counterforensics.manipulations.base import Manipulation, manipulated
 from counterforensics.manipulations.blur import GaussianBlur
 from counterforensics.manipulations.jpeg import JpegCompression
 from counterforensics.manipulations.median import MedianFilter
@@ -48,4 +48,4 @@ def text_form(manipulation: Manipulation) -> str:
     return MANIPULATIONS.text_form(manipulation)
 
 
-__all__ = ["BACKEND", "MANIPULATIONS", "PAPER", "Manipulation", "parse", "text_form"]
+__all__ = ["BACKEND", "MANIPULATIONS", "PAPER", "Manipulation", "manipulated", "parse", "text_form"]

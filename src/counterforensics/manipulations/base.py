@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from counterforensics.errors import PixelError, StudyError, shown
+from counterforensics.errors import PixelError, PlugInError, StudyError, shown
 from counterforensics.names import Part
 from counterforensics.pixels import Pixels
 
@@ -41,9 +41,21 @@ def check_photo(photo: Pixels) -> Pixels:
     """`photo` itself if it is uint8 [h, w, 3] with a pixel at least; a PixelError that says what it is otherwise."""
     is_photo = isinstance(photo, np.ndarray) and photo.dtype == np.uint8 and photo.ndim == 3
     if not is_photo or photo.shape[2] != 3 or not photo.size:
-        got = f"{getattr(photo, 'dtype', type(photo).__name__)} of shape {np.shape(photo)}"
+        got = f"{photo.dtype} of shape {photo.shape}" if isinstance(photo, np.ndarray) else type(photo).__name__
         raise PixelError(f"a photograph must be uint8 [h, w, 3], got {got}")
     return photo
+
+
+def manipulated(photo: Pixels, manipulation: Manipulation) -> Pixels:
+    """What `manipulation` makes of a photograph, uint8 [h, w, 3].
+
+    Raises PlugInError if that is no photograph, and what the manipulation raises.
+    """
+    after = manipulation(photo)
+    try:
+        return check_photo(after)
+    except PixelError as error:
+        raise PlugInError(f"{manipulation} gives no photograph back: {error}") from error
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:

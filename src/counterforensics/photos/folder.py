@@ -16,6 +16,7 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError, features
 
 from counterforensics.errors import PhotoError, in_one_line
 from counterforensics.files import at_home, read_regular
+from counterforensics.names import several
 from counterforensics.photos import heif_file
 from counterforensics.photos.base import Photo
 from counterforensics.photos.jpeg_file import check_jpeg
@@ -48,6 +49,7 @@ _CHECKS = {
     "PNG": check_png,
     "WEBP": check_webp,
 }
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how a file begins
 _ROWS_AT_ONCE = 256
 # What Pillow raises for files that are damaged.
 _DAMAGED = (OSError, ValueError, SyntaxError, EOFError, MemoryError, RuntimeError)
@@ -136,7 +138,7 @@ def find_photos(folders: Sequence[Path]) -> Found:
     whole. Hidden files and folders, whose names begin with a dot, are passed over. Raises PhotoError if a folder is
     missing, is given twice or holds no photograph in a device folder.
     """
-    folders = [at_home(folder, PhotoError) for folder in folders]
+    folders = [at_home(folder, PhotoError) for folder in several("folders of photographs", folders)]
     _check_distinct(folders)
     photos: list[FolderPhoto] = []
     left_out: list[str] = []
@@ -250,12 +252,19 @@ def examine(content: bytes, path: Path) -> tuple[Pixels, tuple[str, ...]]:
     except Image.DecompressionBombError as error:
         raise PhotoError(f"{path}: {_BOMB}") from error
     except UnidentifiedImageError as error:
-        raise PhotoError(f"{path}: not a {READABLE} file, whatever its name says") from error
+        raise PhotoError(f"{path}: {_why_unidentified(content)}") from error
     except PhotoError as error:
         raise PhotoError(f"{path}: {error}") from error
     except _DAMAGED as error:
         detail = f" ({in_one_line(error)})" if str(error) else ""
         raise PhotoError(f"{path}: truncated or damaged{detail}") from error
+
+
+def _why_unidentified(content: bytes) -> str:
+    """Why Pillow knows no format of a file."""
+    if content.startswith(_TIFF):
+        return "truncated or damaged, or a TIFF of a kind that is not read; 8-bit RGB or greyscale photographs work"
+    return f"not a {READABLE} file, whatever its name says"
 
 
 def _opened(content: bytes, path: Path) -> Image.Image:

@@ -14,8 +14,8 @@ from counterforensics import attacks, manipulations
 from counterforensics.attacks import Attack
 from counterforensics.detectors import Network, zoo
 from counterforensics.errors import AttackError, CounterforensicsError, PhotoError
-from counterforensics.files import check_new, write_whole
-from counterforensics.manipulations import Manipulation
+from counterforensics.files import check_new, exists, write_whole
+from counterforensics.manipulations import Manipulation, manipulated
 from counterforensics.pixels import Pixels
 from counterforensics.sliding.concealing import ConcealedPhoto, Region, conceal_photo
 from counterforensics.sliding.detecting import NamedDetector, load_named, named, opened
@@ -84,7 +84,7 @@ def attack_photo(
     target, part = named(detector), ready(attacks.parse(attack))
     part.check_target(target.network)
     original = opened(photo).pixels
-    place = None if region is None else Region(*region)
+    place = None if region is None else Region.of(region)
     manipulated = original if manipulate is None else manipulated_in(original, manipulations.parse(manipulate), place)
     known = original if manipulate is not None and manipulated.shape == original.shape else None
     result = conceal_photo(
@@ -113,15 +113,15 @@ def manipulated_in(photo: Pixels, manipulation: Manipulation, region: Region | N
     Raises AttackError for a region outside, or one that the manipulation makes smaller.
     """
     if region is None:
-        return manipulation(photo)
+        return manipulated(photo, manipulation)
     mask = region.mask(*photo.shape[:2])
     x, y, width, height = region
-    changed = manipulation(photo) if not manipulation.moves_pixels else None
+    changed = manipulated(photo, manipulation) if not manipulation.moves_pixels else None
     result = photo.copy()
     if changed is not None and changed.shape == photo.shape:
         result[mask] = changed[mask]
         return result
-    part = manipulation(photo[y : y + height, x : x + width])
+    part = manipulated(photo[y : y + height, x : x + width], manipulation)
     top, left = (part.shape[0] - height) // 2, (part.shape[1] - width) // 2
     if min(top, left) < 0:
         size = f"{part.shape[1]}x{part.shape[0]}"
@@ -171,6 +171,8 @@ def attack_all(
         else:
             found.append({"photo": str(place), "out": str(target), **attacked.as_json()})
         done()
+    if not found and not any(map(exists, targets.values())):
+        raise PhotoError(f"none of {len(left_out)} photographs can be attacked; the first: {left_out[0]}")
     return found, left_out
 
 

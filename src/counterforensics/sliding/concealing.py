@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from counterforensics.attacks import Attack
-from counterforensics.attacks.base import PATCHES_AT_ONCE, PreparedAttack
+from counterforensics.attacks.base import PATCHES_AT_ONCE, PreparedAttack, check_whole
 from counterforensics.detectors.base import LinearInSpam, Network, ScoredBySpam
 from counterforensics.errors import AttackError, StudyError, shown
 from counterforensics.evaluation import mse, psnr_of, ssim
@@ -55,6 +55,19 @@ class Region(NamedTuple):
             x, y, width, height = (whole_number(part) for part in given.split(","))
             return cls(x, y, width, height)
         raise StudyError(f"{name} must be X,Y,WIDTH,HEIGHT in whole pixels, got {shown(given)}")
+
+    @classmethod
+    def of(cls, given: Sequence[int]) -> Region:
+        """Four whole numbers.  Raises AttackError for anything else.
+
+        >>> Region.of((10, 20, 130, 140))
+        Region(x=10, y=20, width=130, height=140)
+        """
+        try:
+            x, y, width, height = map(whole_number, given)
+        except (TypeError, ValueError) as error:
+            raise AttackError(f"a region is (x, y, width, height) in whole pixels, got {shown(given)}") from error
+        return cls(x, y, width, height)
 
     def mask(self, height: int, width: int) -> npt.NDArray[np.bool_]:
         """Which pixels of a photograph lie in it, bool [h, w].  Raises AttackError if it leaves the photograph."""
@@ -143,8 +156,10 @@ def conceal_photo(
     Raises AttackError, PhotoError, PixelError or WeightsError.
     """
     begin = time.perf_counter()
+    check_whole("attack", "seed", seed, 0, 2**31, "")
     attack.check_target(detector)
-    stride = stride or attack_stride(detector)
+    if stride is None:
+        stride = attack_stride(detector)
     limit = min(0.0, stored_threshold(detector))
     mask = None if region is None else region.mask(*photo.shape[:2])
     sweeper = _Sweeper(detector, attack, limit, mask, None if originals is None else Subject(originals), seed)

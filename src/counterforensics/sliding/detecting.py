@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from counterforensics.files import at_home, exists
 from counterforensics.learning import weights
 from counterforensics.learning.accelerator import placed
 from counterforensics.manipulations.base import check_photo
+from counterforensics.names import several
 from counterforensics.photos.folder import photo_at
 from counterforensics.photos.jpeg_quality import JpegQuality
 from counterforensics.photos.remarks import RESIZED
@@ -66,6 +68,7 @@ def select(names: Sequence[str | Network] = (), questions: Sequence[str] = ()) -
     Raises WeightsError, NameNotFoundError or StudyError, with what there is, if nothing is left; WeightsError also for
     two detectors of one name.
     """
+    names, questions = several("detectors", names), several("manipulations", questions)
     asked = {manipulations.text_form(manipulations.parse(question)) for question in questions}
     found: dict[str, NamedDetector] = {}
     for name in names or sorted({one.split("/")[0] for one in zoo.shipped()}):
@@ -123,7 +126,7 @@ def named(detector: str | Network) -> NamedDetector:
 
 def load_named(name: str) -> NamedDetector:
     """The detector of this name, folder or URL.  Raises WeightsError; also for one whose question nobody wrote down."""
-    network = load_detector(name)
+    network, name = load_detector(name), str(name)
     if not network.trained_for:
         raise WeightsError(f"the record of {shown(name)} does not say which manipulation it looks for")
     return NamedDetector(name, placed(network), _false_alarms(name))
@@ -157,7 +160,7 @@ class OpenedPhoto:
 
 def opened(photo: str | Path | Pixels) -> OpenedPhoto:
     """A photograph from a path, or from pixels, uint8 [h, w, 3].  Raises PhotoError or PixelError."""
-    if isinstance(photo, np.ndarray):
+    if not isinstance(photo, str | Path):
         return OpenedPhoto(check_photo(photo), "array")
     file = photo_at(photo)
     pixels, remarks = file.examine()
@@ -280,6 +283,8 @@ def judge_all(
     judged.
     """
     found, left_out = [], []
+    if maps:
+        _check_writable(maps)
     for place in photos:
         try:
             photo = opened(place)
@@ -293,6 +298,16 @@ def judge_all(
         several = f"none of {len(left_out)} photographs can be judged; the first: " if len(left_out) > 1 else ""
         raise PhotoError(f"{several}{left_out[0]}")
     return found, left_out
+
+
+def _check_writable(maps: Path) -> None:
+    """Raise PhotoError, before anything is judged, if no map can be written to a folder; it is made if need be."""
+    try:
+        maps.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=maps):
+            pass
+    except OSError as error:
+        raise PhotoError(f"cannot write maps to {maps}: {error.strerror}") from error
 
 
 def _map_folder(maps: Path, place: Path, photos: Sequence[Path]) -> Path:

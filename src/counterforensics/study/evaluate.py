@@ -18,6 +18,7 @@ from counterforensics.detectors.calibration import thresholds_of, why_no_thresho
 from counterforensics.errors import PhotoError
 from counterforensics.evaluation import auc_interval, operating_points, rates
 from counterforensics.learning.accelerator import placed
+from counterforensics.manipulations import manipulated
 from counterforensics.manipulations.jpeg import JpegCompression
 from counterforensics.outcome import LEARNED_AUC, OPERATING_COLUMNS
 from counterforensics.photos.folder import FolderPhoto, Found, find_photos
@@ -326,4 +327,4 @@ def _two_states(photo: FolderPhoto, manipulate: manipulations.Manipulation, per_
     """The same cells of a photograph before and after: uint8 [n, 3, 128, 128], detectors pick their channels."""
     pixels = photo.read()
     cells = choose_cells(*pixels.shape[:2], per_photo=per_photo, seed=cells_seed(photo))
-    return cut(pixels, cells, channels="rgb"), cut(manipulate(pixels), cells, channels="rgb")
+    return cut(pixels, cells, channels="rgb"), cut(manipulated(pixels, manipulate), cells, channels="rgb")

@@ -23,8 +23,8 @@ class Progress:
         self._console = Console(stderr=True, quiet=quiet, markup=False, emoji=False, highlight=False)
 
     def say(self, text: str) -> None:
-        """One line for a person."""
-        self._console.print(printable(text))
+        """One line for a person; it is not folded, so that a path can be copied."""
+        self._console.print(printable(text), soft_wrap=True)
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int) -> Iterator[Callable[[], None]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import traceback
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any, Protocol
 import dask.threaded
 from dask.callbacks import Callback
 
-from counterforensics.errors import CounterforensicsError, StudyError
+from counterforensics.errors import CounterforensicsError, StudyError, place_of
 from counterforensics.files import write_whole
 from counterforensics.study.plan import Plan
 from counterforensics.study.progress import Progress
@@ -106,8 +105,7 @@ def attempt(task: Task, store: Store, run: str, say: Say, before: Sequence[Faile
     except CounterforensicsError as error:
         reason = str(error)
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        reason = f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
+        reason = f"{type(error).__name__}: {error} ({place_of(error)})"
     else:
         noted.note(DONE)
         return None

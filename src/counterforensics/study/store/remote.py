@@ -19,12 +19,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import fsspec
-
 from counterforensics import records
 from counterforensics.errors import StudyError, reason_of
-from counterforensics.files import at_home
-from counterforensics.learning.fetching import SECONDS_TO_ANSWER, within
+from counterforensics.files import at_home, without_scheme
+from counterforensics.learning.fetching import SECONDS_TO_ANSWER, file_system_at, within
 from counterforensics.study.store.folder import ENTRY, FolderStore, Store, digest_of, files_in, record_of
 
 # An object store that refuses is asked again after so many seconds, a minute and a half in all.
@@ -45,7 +43,7 @@ class RemoteStore(Store):
         """
         self.url = url.rstrip("/")
         try:
-            self.files, self.base = fsspec.url_to_fs(self.url, use_listings_cache=False)
+            self.files, self.base = file_system_at(self.url, use_listings_cache=False)
             if probe:
                 within(SECONDS_TO_ANSWER, self._probe)
         except Exception as error:
@@ -243,13 +241,13 @@ def open_store(place: str | Path, *, probe: bool = True) -> Store:
 
     probe: see whether it takes anything, which reading does not need.  Raises StudyError if it cannot be used.
     """
-    text = str(place)
-    if "://" in text and not text.startswith("file://"):
+    text = without_scheme(str(place))
+    if "://" in text:
         store = RemoteStore(text, probe=probe)
         if not probe:
             store.look()
         return store
-    return FolderStore(at_home(text.removeprefix("file://")).absolute(), probe=probe)
+    return FolderStore(at_home(text).absolute(), probe=probe)
 
 
 def _opened(url: str) -> RemoteStore:

@@ -19,7 +19,7 @@ from counterforensics.photos.folder import decode
 from counterforensics.photos.patches import Pairs, Patches, PatchFile
 from counterforensics.pixels import Pixels
 from counterforensics.study.schedulers import memory
-from counterforensics.study.store.folder import Store
+from counterforensics.study.store.folder import ENTRY, Store, files_in
 from counterforensics.study.tasks.base import Task
 
 BATCH = 16  # patches
@@ -83,10 +83,17 @@ def _is_as_written(path: Path, task: Task | None) -> bool:
         if path.name in _RECORDS:
             return record_in(path) is not None
         if path.name in _TRAINED:
-            weights.read_record(path.parent, _TRAINED[path.name])
+            return is_file(path) and _is_of_its_tensors(path.parent, _TRAINED[path.name])
         return is_file(path)
     except (OSError, ValueError, RecursionError, MemoryError, TokenError, CounterforensicsError):
         return False
+
+
+def _is_of_its_tensors(folder: Path, kind: str) -> bool:
+    """Whether the record of what was trained is about the tensors beside it, by the digest that the entry names."""
+    record = weights.read_record(folder, kind)
+    named = files_in(records.read(folder / ENTRY, StudyError))
+    return bool(named.get(weights.TENSORS) == record["sha256"])
 
 
 def _fits(path: Path, dtypes: str, dimensions: int, counts: bool, patches: int | None) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from counterforensics import laundering
 from counterforensics.errors import StudyError
 from counterforensics.laundering import Chain, Platform
-from counterforensics.manipulations import Manipulation
+from counterforensics.manipulations import Manipulation, manipulated
 from counterforensics.photos.base import Photo
 from counterforensics.photos.folder import FolderPhoto, decode, format_of
 from counterforensics.photos.inspection import Inspection, inspect
@@ -73,7 +73,7 @@ class Crop(Kind):
             photo = decode(path.read_bytes(), path)
         elif "manipulation" in task.workers:
             manipulation: Manipulation = task.workers["manipulation"].part
-            photo = manipulation(pristine)
+            photo = manipulated(pristine, manipulation)
         if "laundering" in settings:
             photo = _uploaded(photo, settings["laundering"])
         corners = grid_corners(*photo.shape[:2], size=size).reshape(-1, 2)[cells]

@@ -13,7 +13,7 @@ from counterforensics.attacks import Attack, LearnedAttack
 from counterforensics.detectors import load_detector
 from counterforensics.evaluation import changed, mse
 from counterforensics.learning.accelerator import describe, device_of, placed
-from counterforensics.manipulations import Manipulation
+from counterforensics.manipulations import Manipulation, manipulated
 from counterforensics.pixels import Pixels, luma_of_photo
 from counterforensics.sliding.attacking import write_png
 from counterforensics.sliding.concealing import conceal_photo, conceal_without_target
@@ -40,13 +40,13 @@ class ConcealPhoto(Conceal):
         """As `Kind.run`."""
         pristine = photograph(task, store)
         manipulation: Manipulation = task.workers["manipulation"].part
-        manipulated = manipulation(pristine)
+        before_attack = manipulated(pristine, manipulation)
         rgb = task.settings["channels"] == "rgb"
         begin = time.perf_counter()
-        concealed, device = _concealed(task, store, manipulated, pristine, rgb)
+        concealed, device = _concealed(task, store, before_attack, pristine, rgb)
         seconds = time.perf_counter() - begin
         write_png(concealed, folder / CONCEALED)
-        before, after = (_planes(photo, rgb) for photo in (manipulated, concealed))
+        before, after = (_planes(photo, rgb) for photo in (before_attack, concealed))
         # One figure for each patch that is cut from the photograph later, as an attack on patches has it.
         save(folder / MSE, mse(before, after).numpy().repeat(task.patches))
         save(folder / CHANGED, changed(before, after).numpy().repeat(task.patches))
@@ -63,20 +63,18 @@ class ConcealPhoto(Conceal):
         return memory_of(task.pixels, task.workers["manipulation"].part, task.photo) + SWEEPING * task.pixels
 
 
-def _concealed(
-    task: Task, store: Store, manipulated: Pixels, pristine: Pixels, rgb: bool
-) -> tuple[Pixels, torch.device]:
+def _concealed(task: Task, store: Store, before: Pixels, pristine: Pixels, rgb: bool) -> tuple[Pixels, torch.device]:
     """The photograph, uint8 [h, w, 3], after the attack, and where the attack worked."""
     attack: Attack = task.workers["attack"].part
-    originals = pristine if attack.needs_originals and pristine.shape == manipulated.shape else None
+    originals = pristine if attack.needs_originals and pristine.shape == before.shape else None
     seed = task.settings["seed"]
     if "target" in task.needs:
         target = placed(load_detector(store.folder(task.needs["target"][0])))
-        swept = conceal_photo(manipulated, target, attack, originals=originals, seed=seed)
+        swept = conceal_photo(before, target, attack, originals=originals, seed=seed)
         return swept.photo, device_of(target)
     prepared, device = prepared_attack(task, store)
     at_once = isinstance(attack, LearnedAttack)
-    return conceal_without_target(manipulated, prepared, at_once=at_once, originals=originals, rgb=rgb), device
+    return conceal_without_target(before, prepared, at_once=at_once, originals=originals, rgb=rgb), device
 
 
 def _planes(photo: Pixels, rgb: bool) -> torch.Tensor:
