@@ -23,7 +23,7 @@ commands = typer.Typer()
 def make_leaderboard(
     out: Annotated[Path, typer.Option(parser=at_home, metavar="DIR", help="Where index.html and leaderboard.csv go.")],
     runs: Annotated[
-        list[Path] | None, typer.Argument(parser=at_home, metavar="[RUN]...", help="The --out of finished runs.")
+        list[Path] | None, typer.Argument(parser=at_home, metavar="RUN", help="The --out of finished runs.")
     ] = None,
     enter: Annotated[
         list[str] | None,
