@@ -128,7 +128,7 @@ def test_list_prints_a_built_in_study_that_runs_as_a_file_of_ones_own(
 
 def test_list_of_an_unknown_study_names_the_built_in_ones(refused: Callable[..., str]) -> None:
     assert refused("list", "--study", "dmo") == (
-        "unknown built-in study 'dmo'; did you mean 'demo'? Known: demo, paper"
+        "unknown built-in study 'dmo'; did you mean 'demo'? Known: demo, leaderboard, paper"
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import counterforensics
-from counterforensics import attack_photo, detect, load_detector, read_photo
+from counterforensics import attack_photo, detect, read_photo
 from counterforensics.errors import CounterforensicsError
 from counterforensics.laundering import fit_platform, launder
 from counterforensics.photos.folder import find_photos
@@ -36,10 +36,6 @@ CASES: dict[str, tuple[Callable[[], object], str]] = {
     "a list of rows": (lambda: detect(PHOTO.tolist()), "a photograph must be uint8 [h, w, 3], got list"),
     "rows of two lengths": (lambda: detect([[1], [1, 2]]), "a photograph must be uint8 [h, w, 3], got list"),  # type: ignore[arg-type]
     "one detector": (lambda: detect(PHOTO, detectors=SVM), "detectors must be a list of texts, got one text; write ["),
-    "a loaded detector": (
-        lambda: detect(PHOTO, detectors=[load_detector(SVM)]),  # type: ignore[list-item]
-        "detectors must be a list of texts, got [SpamSvmDetector(",
-    ),
     "one manipulation": (
         lambda: detect(PHOTO, manipulations="median:7"),
         "manipulations must be a list of texts, got one text; write ['median:7']",

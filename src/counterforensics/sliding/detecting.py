@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ def select(names: Sequence[str | Network] = (), questions: Sequence[str] = ()) -
     Raises WeightsError, NameNotFoundError or StudyError, with what there is, if nothing is left; WeightsError also for
     two detectors of one name.
     """
-    names, questions = several("detectors", names), several("manipulations", questions)
+    names, questions = _named_or_loaded(names), several("manipulations", questions)
     asked = {manipulations.text_form(manipulations.parse(question)) for question in questions}
     found: dict[str, NamedDetector] = {}
     for name in names or sorted({one.split("/")[0] for one in zoo.shipped()}):
@@ -91,6 +91,15 @@ def _order(one: NamedDetector) -> tuple[int, str]:
     known = list(manipulations.PAPER)
     asked = one.network.trained_for
     return (known.index(asked) if asked in known else len(known), one.name)
+
+
+def _named_or_loaded(given: Sequence[str | Network]) -> tuple[str | Network, ...]:
+    """The detectors as names and networks.  Raises StudyError for what is neither, or one text alone."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        return several("detectors", given)
+    found = tuple(given)
+    several("detectors", [one for one in found if not isinstance(one, Network)])
+    return tuple(one if isinstance(one, Network) else str(one) for one in found)
 
 
 def _of_family(name: str | Network, asked: Collection[str]) -> Iterator[NamedDetector]:
