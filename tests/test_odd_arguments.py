@@ -59,8 +59,8 @@ CASES: dict[str, tuple[Callable[[], object], str]] = {
     "a number as region": (lambda: attack(region=3), "a region is (x, y, width, height) in whole pixels, got 3"),
     "half a pixel": (lambda: attack(region=(0.5, 0, 9, 9)), "in whole pixels, got (0.5, 0, 9, 9)"),
     "a stride of 0": (lambda: attack(stride=0), "the stride must be a whole number of pixels from 1 on, got 0"),
-    "a negative seed": (lambda: attack(seed=-1), "attack: seed must be a whole number, 0..2147483648, got -1"),
-    "a text as seed": (lambda: attack(seed="x"), "attack: seed must be a whole number, 0..2147483648, got 'x'"),
+    "a negative seed": (lambda: attack(seed=-1), "attack: seed must be a whole number, 0..4294967295, got -1"),
+    "a text as seed": (lambda: attack(seed="x"), "attack: seed must be a whole number, 0..4294967295, got 'x'"),
     "no platform": (lambda: launder(PHOTO, None), f"platform: {NO_TEXT}None"),  # type: ignore[arg-type]
     "a list of platforms": (lambda: launder(PHOTO, ["x"]), f"platform: {NO_TEXT}['x']"),  # type: ignore[arg-type]
     "no pairs": (lambda: fit_platform(None, None), f"{NO_PATH}NoneType"),  # type: ignore[arg-type]

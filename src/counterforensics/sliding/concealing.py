@@ -34,6 +34,8 @@ from counterforensics.sliding.scan import Scan, Subject
 STRIDE_SHARED, STRIDE_BY_PATCH = 8, 32
 MARGIN = 0.1
 SWEEPS = 40
+# As `seeds.seed_for` gives them.
+MOST_SEED = 2**32 - 1
 
 
 class Region(NamedTuple):
@@ -156,7 +158,7 @@ def conceal_photo(
     Raises AttackError, PhotoError, PixelError or WeightsError.
     """
     begin = time.perf_counter()
-    check_whole("attack", "seed", seed, 0, 2**31, "")
+    check_whole("attack", "seed", seed, 0, MOST_SEED, "")
     attack.check_target(detector)
     if stride is None:
         stride = attack_stride(detector)
