@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from counterforensics.photos.patches import Pairs, Patches, choose_cells, cut, c
 from counterforensics.photos.simulated import simulated_photos
 from counterforensics.photos.splits import split_by_device
 from counterforensics.pixels import Pixels
+from counterforensics.report import write_report
 from counterforensics.report.results import Results
 from counterforensics.report.tables.uploads import positions_table, uploads_table
 from counterforensics.sliding import conceal_photo
@@ -152,7 +154,15 @@ def test_a_report_keeps_to_the_first_platform_and_compares_them_in_a_table(outco
     assert positions is not None
     assert len(table.rows) == 3
     assert len(positions.rows) == 1
+    assert len(table.columns) == 2 + 4
     assert uploads_table(Results(outcome.rows[outcome.rows["laundering"] == "none"])) is None
+
+
+def test_no_two_parts_of_the_report_have_one_name(place: Path, outcome: Outcome) -> None:
+    page = write_report(outcome, place / "out").read_text(encoding="utf-8")
+    names = re.findall(r'\bid="([^"]+)"', page)
+    assert {"uploads", "upload-rates", "positions"} <= set(names)
+    assert len(names) == len(set(names))
 
 
 def test_an_attack_without_a_target_conceals_patches_side_by_side() -> None:

@@ -42,11 +42,7 @@ def uploads_table(results: Results) -> Table | None:
     if len(results.launderings) < 2:
         return None
     after = [results.under(name) for name in results.launderings]
-    columns = [
-        Column(heading, one.laundering)
-        for one in after
-        for heading in ("TPR, own", "FPR, own", "TPR, calibrated", "FPR, calibrated")
-    ]
+    columns = [Column(heading, one.laundering) for one in after for heading in _headings(one)]
     rows = [
         _row(results, manipulation, own, [cell for one in after for cell in _rates(one, manipulation, own)])
         for manipulation in results.manipulations
@@ -54,12 +50,12 @@ def uploads_table(results: Results) -> Table | None:
         if results.spread("tpr", manipulation, own.detector, *own.contest)
     ]
     return Table(
-        key="uploads",
+        key="upload-rates",
         number=None,
         title="After the upload",
         caption="Rates in percent on photographs that a platform stored, with attacks aimed at the detector or "
-        f"at none. Own: at the threshold that 1 % of the detector's held-out pristine patches exceed. Calibrated: at "
-        f"the threshold that 1 % of them exceed after the same upload. For {NOT_LAUNDERED}, both are the same.",
+        "at none. Own: at the threshold that 1 % of the detector's held-out pristine patches exceed. Calibrated: at "
+        "the threshold that 1 % of them exceed after the same upload.",
         stubs=("Manipulation", "Detector", "Attack"),
         columns=tuple(columns),
         rows=tuple(rows),
@@ -89,6 +85,14 @@ def positions_table(results: Results) -> Table | None:
     )
 
 
+def _headings(results: Results) -> dict[str, str]:
+    """The columns of one platform, and the column of rows.csv behind each."""
+    own = {"TPR, own": "tpr_at_fpr_01", "FPR, own": "fpr_at_fpr_01"}
+    if results.laundering == NOT_LAUNDERED:
+        return own
+    return {**own, "TPR, calibrated": "tpr_at_laundered_01", "FPR, calibrated": "fpr_at_laundered_01"}
+
+
 def _row(results: Results, manipulation: str, own: OwnContest, cells: Sequence[Cell]) -> Row:
     attack = own.contest[1]
     names = (manipulation_label(manipulation), results.labels.detector(own.detector))
@@ -98,9 +102,7 @@ def _row(results: Results, manipulation: str, own: OwnContest, cells: Sequence[C
 
 
 def _rates(results: Results, manipulation: str, own: OwnContest) -> list[Cell]:
-    column = calibrated(results)
-    names = ("tpr_at_fpr_01", "fpr_at_fpr_01", column, column.replace("tpr", "fpr", 1))
-    return [_rate(results, name, manipulation, own) for name in names]
+    return [_rate(results, name, manipulation, own) for name in _headings(results).values()]
 
 
 def _positions(results: Results, manipulation: str, own: OwnContest) -> list[Cell]:
