@@ -200,7 +200,7 @@ def test_run_lists_bad_photographs_and_uses_the_others(
     assert f"Note: {mixed}/device-1/web.WebP: {LOSSY}\n" in answer.out
     (row,) = (tmp_path / "out" / "rows.csv").read_text(encoding="utf-8").splitlines()[1:]
     count = 2 * (2 + len(GOOD))
-    assert row.startswith(f"tiny,0,jpeg:70,spam-svm,,,spam-svm,,,{count},{count},")
+    assert row.startswith(f"tiny,0,jpeg:70,spam-svm,,,none,spam-svm,,,{count},{count},")
 
 
 # --- one line and exit 2
