@@ -748,7 +748,17 @@ def test_a_large_batch_passes_in_parts_with_the_same_result(text: str, target: s
     found = function(patches, counting, **settings, diagnostics=parts)
     assert counting.most == 16
     expected = inspect.unwrap(function)(patches, load_detector(target), **settings, diagnostics=whole)
-    assert torch.equal(found, expected)
+    assert_alike(found, expected)
     assert not torch.equal(found, patches)
-    assert torch.equal(parts.unrounded, whole.unrounded)
+    assert_alike(parts.unrounded, whole.unrounded)
     assert torch.equal(parts.zero_gradient, whole.zero_gradient)
+
+
+def assert_alike(one: Tensor, other: Tensor) -> None:
+    """The same but for rounding: a matrix product of 16 patches may round otherwise than one of 21.
+
+    One pixel in 100,000 may then end on the other side of a grey level.
+    """
+    differences = (one.double() - other.double()).abs()
+    assert differences.max() <= 1
+    assert (differences > 1e-3).double().mean() <= 1e-5
