@@ -15,6 +15,8 @@ from counterforensics.attacks import parse as parse_attack
 from counterforensics.detectors import load_detector
 from counterforensics.detectors.base import score
 from counterforensics.detectors.calibration import threshold_for
+from counterforensics.detectors.deep import DeepNetwork
+from counterforensics.detectors.mislnet import MislNet
 from counterforensics.errors import CounterforensicsError
 from counterforensics.outcome import Outcome
 from counterforensics.photos.patches import Pairs, Patches, choose_cells, cut, cut_at, grid_corners
@@ -195,6 +197,25 @@ def test_settings_that_cannot_be_are_refused(tmp_path: Path, changes: dict[str, 
         tiny_study(tmp_path, **{**WHOLE, **changes})
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_plan_builds_a_target_once_however_many_judges_and_platforms_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = "mislnet:steps=7"  # of this test alone
+    attacks = [{"attack": attack, "targets": [target]} for attack in ("fgsm", "pgd")]
+    study = tiny_study(tmp_path, **{**WHOLE, "detectors": ["spam-svm", target], "attacks": attacks})
+    built: list[object] = []
+    build = MislNet.build
+
+    def counted(recipe: MislNet) -> DeepNetwork:
+        built.append(recipe)
+        return build(recipe)
+
+    monkeypatch.setattr(MislNet, "build", counted)
+    plan = plan_of(study)
+    assert len(built) == 1
+    assert sum(one.attack != "" for one in plan.measurements) == 2 * 2 * 2
 
 
 def test_a_platform_that_is_none_leaves_the_keys_of_patches_as_they_were(tmp_path: Path) -> None:

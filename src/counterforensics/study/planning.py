@@ -107,8 +107,7 @@ def _plan_manipulation(study: Study, trainings: _Trainings, manipulation: Named[
         for judge in study.judges:
             judging.measure(judge)
         for contest, concealment in concealed:
-            for judge in study.judges:
-                judging.measure_attack(judge, contest, concealment)
+            judging.measure_attack(study.judges, contest, concealment)
 
 
 @dataclass(frozen=True)
@@ -393,6 +392,12 @@ def count_patches(found: Inspection, per_photo: int, size: int) -> int:
     return len(choose_cells(found.height, found.width, per_photo=per_photo, seed=0, size=size))
 
 
+@cache
+def _stride_of(target: Recipe) -> int:
+    """Pixels between the positions that an attack on such a detector clears; its layers say so, whatever it learned."""
+    return attack_stride(target.build())
+
+
 def cells_seed(photo: Photo) -> int:
     """The seed by which the cells of `photo` are chosen: the same in every state and in every study."""
     return seed_for(0, "cells", photo.digest)
@@ -576,26 +581,41 @@ class _Judging:
 
     def measure(self, judge: Named[Recipe]) -> None:
         """Plan the row of `judge` on pristine and on manipulated patches."""
-        test = self.trainings.split.test
-        manipulated = self.trainings.crops.of(test, self.manipulation, upload=self.upload)
-        self._row(judge, None, manipulated, manipulated, {})
+        self._row(judge, None, self._manipulated, self._manipulated, {})
 
-    def measure_attack(self, judge: Named[Recipe], contest: Contest, concealment: Concealment) -> None:
-        """Plan the row of `judge` on pristine patches and on those that an attack concealed."""
+    def measure_attack(self, judges: Iterable[Named[Recipe]], contest: Contest, concealment: Concealment) -> None:
+        """Plan the row of each judge on pristine patches and on those that an attack concealed."""
         crops, hidden, photos = self.trainings.crops, self.manipulation, concealment.photos
         patches, before = concealment.concealed, concealment.manipulated
-        needs: dict[str, Keys] = {}
+        cleared: Keys = ()
         if crops.study.patches.attacked_photos:
             made = concealment.made
             patches = crops.of_concealed(photos, hidden, made, upload=self.upload)
             before = crops.of(photos, hidden, attacked=True, upload=self.upload)
             if contest.target is not None:
-                stride = attack_stride(contest.target.part.build())
+                stride = _stride_of(contest.target.part)
                 cleared = crops.of_concealed(photos, hidden, made, upload=self.upload, cleared=stride)
+        for judge in judges:
+            needs: dict[str, Keys] = {"concealed": concealment.made, "likeness": (concealment.likeness,)}
+            needs["before"] = (self._judge(judge, before, "attacked patches before the attack"),)
+            if cleared:
                 needs["cleared"] = (self._judge(judge, cleared, "patches that the attack cleared"),)
-        needs |= {"concealed": concealment.made, "likeness": (concealment.likeness,)}
-        needs["before"] = (self._judge(judge, before, "attacked patches before the attack"),)
-        self._row(judge, contest, patches, before, needs)
+            self._row(judge, contest, patches, before, needs)
+
+    @cached_property
+    def _pristine(self) -> Keys:
+        return self.trainings.crops.of(self.trainings.split.test, None, upload=self.upload)
+
+    @cached_property
+    def _manipulated(self) -> Keys:
+        return self.trainings.crops.of(self.trainings.split.test, self.manipulation, upload=self.upload)
+
+    @cached_property
+    def _held_out(self) -> Keys:
+        """Pristine crops of the held-out photographs after the upload; none without an upload."""
+        if self.upload is NO_UPLOAD:
+            return ()
+        return self.trainings.crops.of(self.trainings.split.validation, None, upload=self.upload)
 
     def _row(
         self, judge: Named[Recipe], contest: Contest | None, patches: Keys, origin: Keys, needs: Mapping[str, Keys]
@@ -605,23 +625,21 @@ class _Judging:
         attack = contest.attack if contest else None
         target = contest.target if contest else None
         shown = f"patches concealed by {attack.text}" if attack else "manipulated patches"
-        of_test = self.trainings.crops.of(self.trainings.split.test, None, upload=self.upload)
-        pristine, positive = self._judge(judge, of_test, "pristine patches"), self._judge(judge, patches, shown)
+        pristine = self._judge(judge, self._pristine, "pristine patches")
+        positive = self._judge(judge, patches, shown)
         needs = {
             "pristine": (pristine,),
             "positive": (positive,),
-            "patches": of_test,
+            "patches": self._pristine,
             "positive patches": origin,
             "judge": (self.trained[judge.text],),
             **needs,
         }
-        held_out = self.trainings.split.validation
-        if self.upload is not NO_UPLOAD and held_out:
-            uploaded = self.trainings.crops.of(held_out, None, upload=self.upload)
-            needs["laundered"] = (self._judge(judge, uploaded, "held-out pristine patches"),)
+        if self._held_out:
+            needs["laundered"] = (self._judge(judge, self._held_out, "held-out pristine patches"),)
         label = " ".join(filter(None, ["measure", judge.text, "on", hidden, attack.text if attack else ""]))
         settings = {"seed": seed_for(seed, "intervals", hidden)}
-        counted = plan.patches((*of_test, *patches))
+        counted = plan.patches((*self._pristine, *patches))
         row = plan.add(Task(MEASURE, settings, needs, label, patches=counted))
         texts = (judge.text, target.text if target else "", attack.text if attack else "", self.upload.text)
         labels = (judge.label, target.label if target else "", attack.label if attack else "")

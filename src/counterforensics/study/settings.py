@@ -283,7 +283,7 @@ class Study(_Settings):
         (0,), min_length=1, max_length=MOST_LISTED
     )
 
-    @property
+    @cached_property
     def launderings(self) -> tuple[str, ...]:
         """The text forms of the platforms, in the order of the study."""
         return tuple(map(platform_text, self.laundering))
