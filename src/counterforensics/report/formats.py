@@ -41,7 +41,7 @@ _LATEX = {
     "†": r"\textsuperscript{\textdagger}",
     "‡": r"\textsuperscript{\textdaggerdbl}",
 }
-TEMPLATES = ("page.html", "answer.html", "table.html", "leaderboard.html")
+TEMPLATES = ("page.html", "answer.html", "table.html", "tables.html", "leaderboard.html")
 _LATEX_HEADING = 16  # letters in a line of a heading
 _MARKDOWN = re.compile(r"([\\`*_|<>])")
 

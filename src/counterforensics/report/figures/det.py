@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 
 from counterforensics.error_rates import equal_error_rate, roc
 from counterforensics.outcome import Scores
-from counterforensics.report.figures.alt import span, told
 from counterforensics.report.figures.judged import (
     DOTTED,
     Curves,
@@ -21,8 +20,8 @@ from counterforensics.report.figures.judged import (
     curve_styles,
     judged_under_each_attack,
 )
-from counterforensics.report.figures.style import GRID_GREY, Picture
-from counterforensics.report.labels import Labels, manipulation_label
+from counterforensics.report.figures.style import GRID_GREY, DetectorStyle, Picture
+from counterforensics.report.labels import Labels
 
 _TICKS = (0.0001, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99)
 _FEWEST = 8  # patches: the axis then ends at 6 %
@@ -34,10 +33,7 @@ def det_pictures(scores: Sequence[Scores], labels: Labels, detectors: Sequence[s
     detectors: all of the study, for their colours.
     """
     styles = curve_styles(scores, detectors)
-    return [
-        curve_picture(_curves(shown), shown, styles, (_caption(shown), _alt(shown)))
-        for shown in judged_under_each_attack(scores, labels)
-    ]
+    return [_picture(shown, styles) for shown in judged_under_each_attack(scores, labels)]
 
 
 def normal_deviates(rates: Rates, floor: float) -> Rates:
@@ -75,6 +71,11 @@ def _curves(shown: Judged) -> Curves:
     return Curves("det", "DET curves", "FPR in percent", "Miss rate in percent", "equal rates", frame, line)
 
 
+def _picture(shown: Judged, styles: Mapping[str, DetectorStyle]) -> Picture:
+    alt = shown.alt("DET", equal_error_rate, "The equal-error rate", 1)
+    return curve_picture(_curves(shown), shown, styles, (_caption(shown), alt))
+
+
 def _floor(shown: Judged) -> float:
     """Half of what one patch is of the largest class: room for a rate of 0."""
     counts = [len(logits) for judged in shown.scores for logits in shown.states(judged).values()]
@@ -104,22 +105,3 @@ def _counts(shown: Judged) -> str:
         for state, counts in found.items()
     ]
     return " and ".join([", ".join(ranges[:-1]), *ranges[-1:]]) if len(ranges) > 1 else "".join(ranges) or "no"
-
-
-def _alt(shown: Judged) -> str:
-    """The equal-error rate of each detector, over the panels."""
-    lines = []
-    for name in shown.detectors:
-        own = [shown.states(judged) for judged in shown.scores if judged.detector == name]
-        rates = {
-            state: [
-                equal_error_rate(states["pristine"], states[state])
-                for states in own
-                if {"pristine", state} <= states.keys()
-            ]
-            for state in ("manipulated", "concealed")
-        }
-        found = [f"{state} {span(values, '%', 1)}" for state, values in rates.items() if values]
-        lines.append(f"{shown.labels.detector(name)}: {', '.join(found)}")
-    panels_of = ", ".join(map(manipulation_label, shown.manipulations))
-    return f"DET curves, a panel each for {panels_of}. The equal-error rate is: {told(lines)}"

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from counterforensics.outcome import Scores
+from counterforensics.report.figures.alt import span, told
 from counterforensics.report.figures.style import (
     DASHED,
     GREY,
@@ -70,6 +71,23 @@ class Judged:
         caption = f"{caption}Seed {self.scores[0].seed}.{self.why}"
         title += self.labels.contest(self.contest)
         return picture(f"{kind}{self.labels.contest_slug(self.contest)}", title, (caption, alt), size, draw)
+
+    def alt(self, kind: str, figure: Callable[[Rates, Rates], float], named: str, decimals: int = 0) -> str:
+        """The text for those who do not see the curves: the range of a rate of each detector, over the panels.
+
+        kind: `ROC` or `DET`.  figure: from the logits of pristine patches and of others.  named: what it is.
+        """
+        lines = []
+        for name in self.detectors:
+            own = [self.states(judged) for judged in self.scores if judged.detector == name]
+            found = []
+            for state in ("manipulated", "concealed"):
+                pairs = [(one["pristine"], one[state]) for one in own if {"pristine", state} <= one.keys()]
+                if pairs:
+                    found.append(f"{state} {span([figure(*pair) for pair in pairs], '%', decimals)}")
+            lines.append(f"{self.labels.detector(name)}: {', '.join(found)}")
+        panels_of = ", ".join(map(manipulation_label, self.manipulations))
+        return f"{kind} curves, a panel each for {panels_of}. {named} is: {told(lines)}"
 
     def groups(self, most: int) -> list[Sequence[str]]:
         """The detectors in groups of at most `most`."""

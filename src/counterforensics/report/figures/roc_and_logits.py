@@ -76,7 +76,8 @@ def _roc_picture(shown: Judged, styles: Mapping[str, DetectorStyle]) -> Picture:
         axes.plot(np.maximum(fpr, floor), tpr, drawstyle="steps-post", clip_on=False, zorder=3, markevery=0.25, **look)
 
     curves = Curves("roc", "ROC curves", "FPR", "TPR", "chance", frame, line)
-    return curve_picture(curves, shown, styles, (_roc_caption(logarithmic, shown.contest is not None), _roc_alt(shown)))
+    texts = _roc_caption(logarithmic, shown.contest is not None), shown.alt("ROC", _tpr_at, "The TPR at an FPR of 10 %")
+    return curve_picture(curves, shown, styles, texts)
 
 
 def _roc_caption(logarithmic: bool, attacked: bool) -> str:
@@ -92,23 +93,6 @@ def _roc_caption(logarithmic: bool, attacked: bool) -> str:
         caption += "The FPR axis is logarithmic, because most detectors reach a TPR of 90 % below an FPR of 10 %; "
         caption += "what a curve reaches at an FPR of 0 is drawn at its left end. "
     return caption
-
-
-def _roc_alt(shown: Judged) -> str:
-    """The TPR of each detector at an FPR of 10 %, over the panels."""
-    lines = []
-    for name in shown.detectors:
-        own = [shown.states(judged) for judged in shown.scores if judged.detector == name]
-        reached = {
-            state: [
-                _tpr_at(states["pristine"], states[state]) for states in own if {"pristine", state} <= states.keys()
-            ]
-            for state in ("manipulated", "concealed")
-        }
-        found = [f"{state} {span(rates, '%')}" for state, rates in reached.items() if rates]
-        lines.append(f"{shown.labels.detector(name)}: {', '.join(found)}")
-    panels_of = ", ".join(map(manipulation_label, shown.manipulations))
-    return f"ROC curves, a panel each for {panels_of}. The TPR at an FPR of 10 % is: {told(lines)}"
 
 
 def _tpr_at(pristine: Rates, positive: Rates) -> float:

@@ -23,6 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.font_manager import FontProperties
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
 
@@ -145,6 +146,19 @@ def panels(grid: Grid, names: Sequence[str], below: str) -> Iterator[tuple[Axes,
         lowest = place + grid.shape[1] >= len(names)
         axes.tick_params(labelbottom=lowest)
         axes.set_xlabel(below if lowest else "")
+
+
+def rate_map(axes: Axes, values: npt.NDArray[np.float64], decimals: int = 0) -> AxesImage:
+    """A heat map of rates, 0..1, float64 [r, c], each written into its cell in percent; a dot for NaN."""
+    image = axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        missing = bool(np.isnan(value))
+        text = "·" if missing else f"{100 * value:.{0 if value in (0, 1) else decimals}f}"
+        colour = "white" if not missing and value > 0.55 else INK
+        axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color=colour)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return image
 
 
 def parts(figure: Figure, heights: Sequence[float]) -> list[FigureBase]:

@@ -15,7 +15,6 @@ from matplotlib.patches import Rectangle
 from counterforensics.outcome import take_apart
 from counterforensics.report.figures.alt import span, told
 from counterforensics.report.figures.style import (
-    INK,
     LINE,
     RED,
     WIDTH,
@@ -25,6 +24,7 @@ from counterforensics.report.figures.style import (
     line_count,
     panels,
     picture,
+    rate_map,
     text_width,
     wrapped,
 )
@@ -134,14 +134,11 @@ def _picture(results: Results, name: str, stem: str, contests: Sequence[Contest]
         image = None
         for axes, manipulation in panels(grid, shown.manipulations, "judge"):
             values = _values(results, manipulation, contests)
-            image = axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-            _write_values(axes, values, decimals)
+            image = rate_map(axes, values, decimals)
             _mark_own(axes, shown.judges, contests)
             axes.set_title(manipulation_label(manipulation))
             axes.set_xticks(range(len(columns)), columns, rotation=90)
             axes.set_yticks(range(len(shown.lines)), shown.lines)
-            axes.tick_params(length=0)
-            axes.spines[:].set_visible(False)
             axes.axhline(0.5, color="white", linewidth=3)
         if image is not None:
             bar = figure.colorbar(image, ax=grid.ravel().tolist(), fraction=0.03, pad=0.015, aspect=30)
@@ -194,14 +191,6 @@ def _values(results: Results, manipulation: str, contests: Sequence[Contest]) ->
     rows = [("", ""), *contests]
     rates = [[_rate(results, manipulation, judge, row) for judge in results.detectors] for row in rows]
     return np.array(rates, dtype=np.float64)  # None becomes NaN
-
-
-def _write_values(axes: Axes, values: npt.NDArray[np.float64], decimals: int) -> None:
-    for (row, column), value in np.ndenumerate(values):
-        missing = bool(np.isnan(value))
-        text = "·" if missing else f"{100 * value:.{0 if value in (0, 1) else decimals}f}"
-        colour = "white" if not missing and value > 0.55 else INK
-        axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color=colour)
 
 
 def _mark_own(axes: Axes, judges: Sequence[str], contests: Sequence[Contest]) -> None:

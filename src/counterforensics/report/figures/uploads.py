@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from counterforensics.report.figures.alt import span, told
-from counterforensics.report.figures.style import INK, WIDTH, Grid, Picture, picture, text_width, wrapped
+from counterforensics.report.figures.style import WIDTH, Grid, Picture, picture, rate_map, text_width, wrapped
 from counterforensics.report.labels import Contest
 from counterforensics.report.results import Results, together
-from counterforensics.report.tables.uploads import NO_ATTACK, calibrated
+from counterforensics.report.tables.uploads import calibrated, contests_at
 
 _LETTERS = 26  # in a line of a label
 _CAPTION = (
@@ -27,30 +26,23 @@ def upload_picture(results: Results) -> list[Picture]:
     if len(results.launderings) < 2:
         return []
     after = [results.under(name) for name in results.launderings]
-    lines = {detector: _lines(results, detector) for detector in results.detectors}
+    lines = {detector: contests_at(results, detector) for detector in results.detectors}
     values = {detector: _values(after, detector, contests) for detector, contests in lines.items()}
     heights = [len(contests) for contests in lines.values()]
 
     def draw(figure: Figure) -> None:
         grid: Grid = figure.subplots(len(lines), 1, squeeze=False, sharex=True, gridspec_kw={"height_ratios": heights})
         for axes, (detector, contests) in zip(grid[:, 0], lines.items(), strict=True):
-            axes.imshow(values[detector], cmap="Blues", vmin=0, vmax=1, aspect="auto")
-            _write(axes, values[detector])
+            rate_map(axes, values[detector])
             axes.set_title(results.labels.detector(detector))
             axes.set_yticks(range(len(contests)), [_name(results, contest) for contest in contests])
             axes.set_xticks(range(len(after)), [wrapped(one.laundering, _LETTERS) for one in after])
-            axes.tick_params(length=0)
-            axes.spines[:].set_visible(False)
 
     left = max(text_width(_name(results, one), 7) for contests in lines.values() for one in contests)
     size = (min(WIDTH, left + 0.6 + 0.9 * len(after)), 0.6 + sum(0.26 * height + 0.35 for height in heights))
     rates = [f"{results.labels.detector(name)}: {span(list(found.ravel()), '%')}" for name, found in values.items()]
     alt = f"Heat maps of the TPR after {', '.join(results.launderings)}, one for each detector. {told(rates)}"
     return [picture("uploads", "After the upload", (_CAPTION, alt), size, draw)]
-
-
-def _lines(results: Results, detector: str) -> list[Contest]:
-    return [NO_ATTACK, *(contest for contest in results.contests if contest[0] in ("", detector))]
 
 
 def _name(results: Results, contest: Contest) -> str:
@@ -66,11 +58,3 @@ def _mean(results: Results, detector: str, contest: Contest) -> float | None:
     column = calibrated(results)
     found = together(results.spread(column, one, detector, *contest) for one in results.manipulations)
     return found.mean if found else None
-
-
-def _write(axes: Axes, values: npt.NDArray[np.float64]) -> None:
-    for (row, column), value in np.ndenumerate(values):
-        missing = bool(np.isnan(value))
-        colour = "white" if not missing and value > 0.55 else INK
-        text = "·" if missing else f"{100 * value:.0f}"
-        axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color=colour)

@@ -13,13 +13,15 @@ from urllib.parse import quote
 import pandas as pd
 from markupsafe import Markup
 
+from counterforensics.outcome import NOT_LAUNDERED
 from counterforensics.report.formats import environment, template_text, to_html
 from counterforensics.report.labels import manipulation_label
-from counterforensics.report.leaderboard.runs import FIGURE, LAUNDERING, NO_LAUNDERING, FinishedRun
+from counterforensics.report.leaderboard.runs import FIGURE, LAUNDERING, FinishedRun
 from counterforensics.report.leaderboard.standings import FPR, HIGH, LOW, Leaderboard, Slice, Standing
 from counterforensics.report.tables.cells import interval
 from counterforensics.report.tables.model import NONE, Cell, Column, Concerns, Row, Table, number, percent
 
+_SOURCES = (Column("Photographs"), Column("Study", words=True), Column("Remark", words=True))
 ALL = "all"  # in a filter's attribute: a line over everything, which no choice of the filter is about
 CSV_COLUMNS = (
     *("kind", "rank", "label", "part", "manipulation", "attack", "platform"),
@@ -140,42 +142,33 @@ def _tables(board: Leaderboard) -> Iterator[Table]:
 def _detector_table(board: Leaderboard, key: str, title: str, caption: str, parts: Sequence[Slice]) -> Table:
     columns = (
         *(Column("worst case", "TPR"), Column("95 % interval", "TPR"), Column("without an attack", "TPR")),
-        *(Column("FPR reached"), Column("Lowest TPR of one condition", words=True), Column("Photographs")),
-        *(Column("Study", words=True), Column("Remark", words=True)),
+        *(Column("FPR reached"), Column("Lowest TPR of one condition", words=True), *_SOURCES),
     )
-    rows = [_detector_row(board, one) for over in parts for one in board.rank_detectors(over)]
+    rows = [
+        _row(board, one, (percent(one.before), percent(one.fpr), _condition(board, one.worst)))
+        for over in parts
+        for one in board.rank_detectors(over)
+    ]
     return Table(key, None, title, caption, ("Rank", "Detector"), columns, tuple(rows))
-
-
-def _detector_row(board: Leaderboard, one: Standing) -> Row:
-    cells = (
-        *(Cell((percent(one.tpr),)), Cell((_interval(one),)), Cell((percent(one.before),)), Cell((percent(one.fpr),))),
-        *(Cell((_condition(board, one.worst),)), Cell((str(len(board.runs[0].tested)),))),
-        *(_studies(one.studies), Cell((one.remark,))),
-    )
-    return _row(board, one, cells)
 
 
 def _attack_table(board: Leaderboard, key: str, title: str, caption: str, parts: Sequence[Slice]) -> Table:
     columns = (
         *(Column("left", "TPR"), Column("95 % interval", "TPR"), Column("on its target", "TPR")),
-        *(Column("without it", "TPR"), Column("PSNR in dB"), Column("Photographs")),
-        *(Column("Study", words=True), Column("Remark", words=True)),
+        *(Column("without it", "TPR"), Column("PSNR in dB"), *_SOURCES),
     )
-    rows = [_attack_row(board, one) for over in parts for one in board.rank_attacks(over)]
+    rows = [
+        _row(board, one, (percent(one.own), percent(one.before), number(one.psnr)))
+        for over in parts
+        for one in board.rank_attacks(over)
+    ]
     return Table(key, None, title, caption, ("Rank", "Attack"), columns, tuple(rows))
 
 
-def _attack_row(board: Leaderboard, one: Standing) -> Row:
-    cells = (
-        *(Cell((percent(one.tpr),)), Cell((_interval(one),)), Cell((percent(one.own),)), Cell((percent(one.before),))),
-        *(Cell((number(one.psnr),)), Cell((str(len(board.runs[0].tested)),))),
-        *(_studies(one.studies), Cell((one.remark,))),
-    )
-    return _row(board, one, cells)
-
-
-def _row(board: Leaderboard, one: Standing, cells: tuple[Cell, ...]) -> Row:
+def _row(board: Leaderboard, one: Standing, own: tuple[str, str, str]) -> Row:
+    """A line of a ranking.  own: the figures between the interval and the sources."""
+    texts = (percent(one.tpr), _interval(one), *own, str(len(board.runs[0].tested)))
+    cells = (*(Cell((text,)) for text in texts), _studies(one.studies), Cell((one.remark,)))
     attack = board.label("attack", one.over.attack) if one.over.attack else ""
     manipulation = manipulation_label(one.over.manipulation) if one.over.manipulation else ""
     platform = _platform(one.over.platform) if one.over.platform else ""
@@ -227,7 +220,7 @@ def _condition(board: Leaderboard, worst: pd.Series | None) -> str:
 
 
 def _platform(name: str) -> str:
-    return "no upload" if name == NO_LAUNDERING else name
+    return "no upload" if name == NOT_LAUNDERED else name
 
 
 def _studies(names: Sequence[str]) -> Cell:

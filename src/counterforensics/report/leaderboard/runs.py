@@ -13,10 +13,11 @@ import pandas as pd
 
 from counterforensics.errors import StudyError, shown
 from counterforensics.files import read_regular
+from counterforensics.outcome import NOT_LAUNDERED
 from counterforensics.report.labels import distinct
 
 FIGURE = "tpr_at_fpr_01"
-LAUNDERING, NO_LAUNDERING = "laundering", "none"  # a column that rows may have, and photographs that nobody uploaded
+LAUNDERING = "laundering"  # a column that rows of older versions lack
 TEXTS = ("study", "manipulation", "detector", "target", "attack", "label", "target_label", "attack_label", LAUNDERING)
 NUMBERS = ("seed", FIGURE, f"{FIGURE}_low", f"{FIGURE}_high", "fpr_at_fpr_01", "psnr")
 _FILES = ("rows.csv", "study.yaml", "photos.csv")
@@ -127,7 +128,7 @@ def _table(content: bytes, path: Path, needed: Sequence[str]) -> pd.DataFrame:
 def _typed(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     """`TEXTS` and `NUMBERS` of the rows."""
     found = rows.reindex(columns=[*TEXTS, *NUMBERS]).copy()
-    found[LAUNDERING] = found[LAUNDERING].fillna("").replace("", NO_LAUNDERING)
+    found[LAUNDERING] = found[LAUNDERING].fillna("").replace("", NOT_LAUNDERED)
     for name in NUMBERS:
         try:
             found[name] = pd.to_numeric(found[name])

@@ -15,6 +15,7 @@ from counterforensics.report.labels import DETECTORS, EASY, HARD, manipulation_l
 from counterforensics.report.leaderboard.runs import FIGURE, LAUNDERING, FinishedRun
 
 LOW, HIGH, FPR = f"{FIGURE}_low", f"{FIGURE}_high", "fpr_at_fpr_01"
+_RANKED = [FIGURE, LOW, HIGH]
 CONDITION = ["manipulation", "detector", "target", "attack", LAUNDERING]
 MOST_FPR = 0.05  # that a threshold for 1 % may reach on the test photographs without a remark
 
@@ -130,10 +131,9 @@ class Leaderboard:
 
     def _detector(self, name: str, over: Slice, part: pd.DataFrame) -> Standing:
         own = part[part["detector"] == name].dropna(subset=[FIGURE])
-        lowest = own.groupby("manipulation")[[FIGURE, LOW, HIGH]].min()
+        tpr, low, high = _means(own.groupby("manipulation")[_RANKED].min())
         plain = own[own["attack"] == ""]
         wanted = [over.manipulation] if over.manipulation else self.manipulations
-        means = lowest.mean() if len(lowest) else pd.Series(math.nan, index=[FIGURE, LOW, HIGH])
         fpr = float(own.groupby("manipulation")[FPR].max().mean()) if len(own) else math.nan
         why_not = self._why_not(name, own, wanted)
         remarks = [*([why_not] if why_not else []), *self._remarks(name, wanted, fpr)]
@@ -142,9 +142,9 @@ class Leaderboard:
             label=self.label("detector", name),
             over=over,
             rank=None if why_not else 0,
-            tpr=float(means[FIGURE]),
-            low=float(means[LOW]),
-            high=float(means[HIGH]),
+            tpr=tpr,
+            low=low,
+            high=high,
             before=float(plain[FIGURE].mean()),
             own=math.nan,
             fpr=fpr,
@@ -179,9 +179,9 @@ class Leaderboard:
         part = part[np.array(known, dtype=bool)]
         own = part[part["attack"] == name].dropna(subset=[FIGURE])
         place = ["manipulation", "detector", LAUNDERING]
-        lowest = own.groupby(place)[[FIGURE, LOW, HIGH]].min()
+        lowest = own.groupby(place)[_RANKED].min()
+        tpr, low, high = _means(lowest)
         before = part[part["attack"] == ""].set_index(place)[FIGURE].reindex(lowest.index)
-        means = lowest.mean() if len(lowest) else pd.Series(math.nan, index=[FIGURE, LOW, HIGH])
         missing = len(judged) - len(lowest)
         why_not = (
             f"not ranked: no figure for {missing} of {len(judged)} pairs of manipulation and judge" if missing else ""
@@ -191,9 +191,9 @@ class Leaderboard:
             label=self.label("attack", name),
             over=over,
             rank=None if why_not else 0,
-            tpr=float(means[FIGURE]),
-            low=float(means[LOW]),
-            high=float(means[HIGH]),
+            tpr=tpr,
+            low=low,
+            high=high,
             before=float(before.mean()),
             own=float(own[own["target"] == own["detector"]][FIGURE].mean()),
             fpr=math.nan,
@@ -206,6 +206,12 @@ class Leaderboard:
     def studies(self, numbers: Iterable[int]) -> tuple[str, ...]:
         """The names of the runs with these numbers."""
         return tuple(self.runs[int(number)].study for number in dict.fromkeys(numbers))
+
+
+def _means(figures: pd.DataFrame) -> tuple[float, float, float]:
+    """The mean of the figure that ranks and of the ends of its interval; NaN without lines."""
+    tpr, low, high = (float(figures[column].mean()) for column in _RANKED)
+    return tpr, low, high
 
 
 def _ranked(found: Sequence[Standing], *, best_first: bool) -> list[Standing]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from counterforensics.outcome import NOT_LAUNDERED
 from counterforensics.report.labels import Contest, manipulation_label, section
@@ -14,22 +13,9 @@ from counterforensics.report.tables.model import Cell, Column, Concerns, Row, Ta
 NO_ATTACK: Contest = ("", "")
 
 
-@dataclass(frozen=True)
-class OwnContest:
-    """A detector, and an attack that is aimed at it or at no detector; NO_ATTACK for none."""
-
-    detector: str
-    contest: Contest
-
-
-def own_contests(results: Results) -> list[OwnContest]:
-    """Every detector without an attack, and under each attack that is aimed at it or at none."""
-    return [
-        OwnContest(detector, contest)
-        for detector in results.detectors
-        for contest in (NO_ATTACK, *results.contests)
-        if contest[0] in ("", detector)
-    ]
+def contests_at(results: Results, detector: str) -> list[Contest]:
+    """No attack, and then each attack that is aimed at this detector or at none."""
+    return [NO_ATTACK, *(contest for contest in results.contests if contest[0] in ("", detector))]
 
 
 def calibrated(results: Results) -> str:
@@ -43,12 +29,10 @@ def uploads_table(results: Results) -> Table | None:
         return None
     after = [results.under(name) for name in results.launderings]
     columns = [Column(heading, one.laundering) for one in after for heading in _headings(one)]
-    rows = [
-        _row(results, manipulation, own, [cell for one in after for cell in _rates(one, manipulation, own)])
-        for manipulation in results.manipulations
-        for own in own_contests(results)
-        if results.spread("tpr", manipulation, own.detector, *own.contest)
-    ]
+
+    def cells(*of_row: str) -> list[Cell]:
+        return [_rate(one, column, *of_row) for one in after for column in _headings(one).values()]
+
     return Table(
         key="upload-rates",
         number=None,
@@ -58,18 +42,18 @@ def uploads_table(results: Results) -> Table | None:
         "the threshold that 1 % of them exceed after the same upload.",
         stubs=("Manipulation", "Detector", "Attack"),
         columns=tuple(columns),
-        rows=tuple(rows),
+        rows=_rows(results, "tpr", cells),
     )
 
 
 def positions_table(results: Results) -> Table | None:
     """The TPR of each target at the positions that an attack cleared, and between them; None without such figures."""
-    rows = [
-        _row(results, manipulation, own, _positions(results, manipulation, own))
-        for manipulation in results.manipulations
-        for own in own_contests(results)
-        if results.spread("tpr_at_cleared", manipulation, own.detector, *own.contest)
-    ]
+
+    def cells(*of_row: str) -> list[Cell]:
+        cleared, tpr, between = (_rate(results, name, *of_row) for name in ("tpr_at_cleared", "tpr", "tpr_between"))
+        return [cleared, tpr, Cell((interval(results.interval(*of_row)),)), between]
+
+    rows = _rows(results, "tpr_at_cleared", cells)
     if not rows:
         return None
     return Table(
@@ -81,7 +65,7 @@ def positions_table(results: Results) -> Table | None:
         "the grid, most of which lie between them. Difference: in percentage points.",
         stubs=("Manipulation", "Detector", "Attack"),
         columns=(Column("Cleared"), Column("Cells"), Column("95 % interval"), Column("Difference", strong=True)),
-        rows=tuple(rows),
+        rows=rows,
     )
 
 
@@ -93,28 +77,27 @@ def _headings(results: Results) -> dict[str, str]:
     return {**own, "TPR, calibrated": "tpr_at_laundered_01", "FPR, calibrated": "fpr_at_laundered_01"}
 
 
-def _row(results: Results, manipulation: str, own: OwnContest, cells: Sequence[Cell]) -> Row:
-    attack = own.contest[1]
-    names = (manipulation_label(manipulation), results.labels.detector(own.detector))
+def _rows(results: Results, column: str, cells: Callable[..., list[Cell]]) -> tuple[Row, ...]:
+    """A row for each manipulation, detector and attack with a figure in this column of rows.csv.
+
+    cells: of a row, from manipulation, detector, target and attack.
+    """
+    return tuple(
+        _row(results, manipulation, detector, contest[1], cells(manipulation, detector, *contest))
+        for manipulation in results.manipulations
+        for detector in results.detectors
+        for contest in contests_at(results, detector)
+        if results.spread(column, manipulation, detector, *contest)
+    )
+
+
+def _row(results: Results, manipulation: str, detector: str, attack: str, cells: Sequence[Cell]) -> Row:
+    names = (manipulation_label(manipulation), results.labels.detector(detector))
     named_attack = results.labels.attack(attack) if attack else "none"
     about = Concerns(manipulation=names[0], judge=names[1], attack=named_attack if attack else "")
     return Row(section(manipulation), (*names, named_attack), tuple(cells), about=about)
 
 
-def _rates(results: Results, manipulation: str, own: OwnContest) -> list[Cell]:
-    return [_rate(results, name, manipulation, own) for name in _headings(results).values()]
-
-
-def _positions(results: Results, manipulation: str, own: OwnContest) -> list[Cell]:
-    ends = results.interval(manipulation, own.detector, *own.contest)
-    return [
-        _rate(results, "tpr_at_cleared", manipulation, own),
-        _rate(results, "tpr", manipulation, own),
-        Cell((interval(ends),)),
-        _rate(results, "tpr_between", manipulation, own),
-    ]
-
-
-def _rate(results: Results, name: str, manipulation: str, own: OwnContest) -> Cell:
-    spread = results.spread(name, manipulation, own.detector, *own.contest)
+def _rate(results: Results, column: str, *of_row: str) -> Cell:
+    spread = results.spread(column, *of_row)
     return Cell((percent(spread.mean if spread else None), *seed_range(spread)))
