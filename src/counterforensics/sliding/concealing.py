@@ -196,8 +196,8 @@ def conceal_without_target(
     rgb: the attack sees red, green and blue; otherwise luma, and all three move alike.
     Returns uint8 [h, w, 3].  Raises AttackError or PixelError.
     """
-    planes = _planes(photo, rgb)
-    known = None if originals is None else _planes(originals, rgb)
+    planes = Subject(photo).planes(rgb=rgb)
+    known = None if originals is None else Subject(originals).planes(rgb=rgb)
     after = planes.copy()
     tiles = [(slice(None), slice(None))] if at_once else _tiles(*photo.shape[:2])
     for rows, columns in tiles:
@@ -205,11 +205,6 @@ def conceal_without_target(
         concealed = prepared(_one(planes[:, rows, columns], prepared.device), given)
         after[:, rows, columns] = concealed[0].cpu().numpy()
     return after.transpose(1, 2, 0).copy() if rgb else _with_luma(photo, planes, after)
-
-
-def _planes(photo: Pixels, rgb: bool) -> Pixels:
-    """The photograph as an attack sees it: uint8 [3 or 1, h, w]."""
-    return Subject(photo).rgb if rgb else Subject(photo).luma
 
 
 def _tiles(height: int, width: int) -> list[tuple[slice, slice]]:

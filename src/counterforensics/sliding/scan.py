@@ -136,7 +136,11 @@ class Subject:
 
     def planes_for(self, detector: Network) -> Pixels:
         """The photograph as the detector takes it: luma, or RGB for one that reads RGB alone."""
-        return self.rgb if detector.reads_rgb else self.luma
+        return self.planes(rgb=detector.reads_rgb)
+
+    def planes(self, *, rgb: bool) -> Pixels:
+        """The photograph as red, green and blue, or as luma: uint8 [3 or 1, h, w]."""
+        return self.rgb if rgb else self.luma
 
     def scan(self, detector: Network, *, stride: int | None = None) -> Scan:
         """As the function `scan`."""

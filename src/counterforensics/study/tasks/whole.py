@@ -14,9 +14,10 @@ from counterforensics.detectors import load_detector
 from counterforensics.evaluation import changed, mse
 from counterforensics.learning.accelerator import describe, device_of, placed
 from counterforensics.manipulations import Manipulation, manipulated
-from counterforensics.pixels import Pixels, luma_of_photo
+from counterforensics.pixels import Pixels
 from counterforensics.sliding.attacking import write_png
 from counterforensics.sliding.concealing import conceal_photo, conceal_without_target
+from counterforensics.sliding.scan import Subject
 from counterforensics.study.store.folder import Store
 from counterforensics.study.tasks.base import Say, Task
 from counterforensics.study.tasks.concealing import Conceal, prepared_attack
@@ -47,7 +48,8 @@ class ConcealPhoto(Conceal):
         concealed, device = _concealed(task, store, before_attack, pristine, rgb)
         seconds = time.perf_counter() - begin
         write_png(concealed, folder / CONCEALED)
-        before, after = (_planes(photo, rgb) for photo in (before_attack, concealed))
+        # Each photograph as a patch of its own: uint8 [1, 3 or 1, h, w].
+        before, after = (torch.from_numpy(Subject(photo).planes(rgb=rgb))[None] for photo in (before_attack, concealed))
         # One figure for each patch that is cut from the photograph later, as an attack on patches has it.
         save(folder / MSE, mse(before, after).numpy().repeat(task.patches))
         save(folder / CHANGED, changed(before, after).numpy().repeat(task.patches))
@@ -76,9 +78,3 @@ def _concealed(task: Task, store: Store, before: Pixels, pristine: Pixels, rgb: 
     prepared, device = prepared_attack(task, store)
     at_once = isinstance(attack, LearnedAttack)
     return conceal_without_target(before, prepared, at_once=at_once, originals=originals, rgb=rgb), device
-
-
-def _planes(photo: Pixels, rgb: bool) -> torch.Tensor:
-    """The photograph as a patch of its own: uint8 [1, 3 or 1, h, w]."""
-    planes = photo.transpose(2, 0, 1) if rgb else luma_of_photo(photo)[None]
-    return torch.from_numpy(np.ascontiguousarray(planes))[None]
