@@ -8,11 +8,12 @@ import errno
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -383,6 +384,27 @@ def test_an_entry_of_another_shape_is_damaged_like_any_other(copy: Path, tiny_ya
     if kind == "simulate":  # crops alone read it, so all that stands behind it must run again
         for other in set((copy / "store").glob("??/*")) - set(entries(copy, study, kind)):
             shutil.rmtree(other)
+    assert entry.name in plan_of(study).missing(FolderStore(copy / "store"))[1]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pairs": "spam-svm"},
+        {"training": {"steps": "many"}},
+        {"settings": {"c": math.nan}},
+        {"settings": {"colour": "red"}},
+        {"detector": "no-such-detector"},
+    ],
+    ids=str,
+)
+def test_a_detector_whose_record_says_what_cannot_be_is_damaged_like_any_other(
+    copy: Path, tiny_yaml: Path, changes: Mapping[str, Any]
+) -> None:
+    study = load_study(str(tiny_yaml))
+    (entry, *_) = entries(copy, study, "train")
+    record = json.loads((entry / "detector.json").read_text(encoding="utf-8"))
+    rewritten(entry, "detector.json", json.dumps(record | changes).encode())
     assert entry.name in plan_of(study).missing(FolderStore(copy / "store"))[1]
 
 

@@ -31,7 +31,7 @@ MANY = 4096
 MOST = 2**30  # bytes of the tensors of one network; the largest here has 84 MB
 # What the training of any network says in numbers.
 _FIGURES = (
-    *("pairs_per_step", "patches", "start_patches", "steps", "best_step", "seconds"),
+    *("pairs", "pairs_per_step", "patches", "start_patches", "steps", "best_step", "seconds"),
     *("validation_loss", "validation_acc", "validation_auc", "validation_patches", "validation_psnr"),
     *("validation_detected", "validation_photos", "threshold_fpr_001", "threshold_fpr_01", "threshold_fpr_05"),
 )

@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from counterforensics import records
+from counterforensics import names, records
+from counterforensics.attacks import ATTACKS
+from counterforensics.detectors import DETECTORS
 from counterforensics.errors import CounterforensicsError, StudyError
 from counterforensics.files import is_file
 from counterforensics.learning import weights
+from counterforensics.names import Registry
 from counterforensics.photos.folder import decode
 from counterforensics.photos.patches import Pairs, Patches, PatchFile
 from counterforensics.pixels import Pixels
@@ -90,8 +93,12 @@ def _is_as_written(path: Path, task: Task | None) -> bool:
 
 
 def _is_of_its_tensors(folder: Path, kind: str) -> bool:
-    """Whether the record of what was trained is about the tensors beside it, by the digest that the entry names."""
+    """Whether the record of what was trained is about the tensors beside it, by the digest that the entry names.
+
+    Its settings must be possible ones, too.
+    """
     record = weights.read_record(folder, kind)
+    names.build(kind, record[kind], record["settings"], _KNOWN[kind])
     named = files_in(records.read(folder / ENTRY, StudyError))
     return bool(named.get(weights.TENSORS) == record["sha256"])
 
@@ -149,7 +156,8 @@ _RECORDS: Mapping[str, Callable[[Any], bool]] = {
     CURVE: _is_curve,
     TIME: _is_time,
 }
-_TRAINED = {weights.record_of(kind): kind for kind in ("detector", "generator")}
+_KNOWN: Mapping[str, Registry[Any]] = {"detector": DETECTORS, "generator": ATTACKS}
+_TRAINED = {weights.record_of(kind): kind for kind in _KNOWN}
 
 
 def save(path: Path, array: np.ndarray[Any, Any]) -> None:
