@@ -29,9 +29,11 @@ from counterforensics.photos.simulated import simulated_photos
 from counterforensics.positions import Positions, sliding
 from counterforensics.sliding import Scan, conceal_photo, detecting, question_of, scan
 from counterforensics.sliding.attacking import manipulated_in
-from counterforensics.sliding.concealing import Region, side_by_side
+from counterforensics.sliding.concealing import Region
 from counterforensics.sliding.findings import stored_threshold, threshold_of
 from counterforensics.sliding.scan import Subject, flat_at
+from counterforensics.sliding.sweeping import side_by_side
+from counterforensics.sliding.views import View
 from tests.conftest import Command, picture
 
 
@@ -215,8 +217,8 @@ def test_after_an_attack_no_sliding_patch_is_flagged(target: str, attack: str, p
     detector = load_detector(target)
     manipulated = manipulation(detector.trained_for)(photo[:256, :256])
     result = conceal_photo(manipulated, detector, parse(attack), stride=16)
-    assert result.before.flagged(result.threshold) > 0.9
-    assert not result.after.above(result.threshold).any()
+    assert result.before.above(result.threshold) > 0.9 * result.before.patches
+    assert not result.after.above(result.threshold)
     again = scan(result.photo, detector, stride=16)  # the photograph itself, not what the attack believed
     assert not again.above(result.threshold).any()
     moved = np.abs(result.photo.astype(int) - manipulated).max()
@@ -229,9 +231,9 @@ def test_what_a_weak_attack_leaves_is_said(photo: np.ndarray) -> None:
     manipulated = manipulation("median:7")(photo[:160, :160])
     result = conceal_photo(manipulated, detector, parse("spam-gradient"), stride=16, sweeps=3)
     assert result.sweeps == 3
-    assert result.after.flagged(result.threshold) > 0.5
+    assert result.after.above(result.threshold) > 0.5 * result.after.patches
     again = scan(result.photo, detector, stride=16)
-    assert np.array_equal(again.logits, result.after.logits)
+    assert np.array_equal(again.logits, result.after.views[0].scan.logits)
 
 
 def test_pixels_change_only_where_they_must(photo: np.ndarray) -> None:
@@ -243,7 +245,7 @@ def test_pixels_change_only_where_they_must(photo: np.ndarray) -> None:
     assert np.array_equal(spliced[~outside], manipulation("median:7")(photo)[~outside])
     result = conceal_photo(spliced, detector, parse("pgd:epsilon=1"), region=region)
     assert np.array_equal(result.photo[outside], photo[outside])
-    assert result.after.flagged(result.threshold) < result.before.flagged(result.threshold)
+    assert result.after.above(result.threshold) < result.before.above(result.threshold)
     untouched = conceal_photo(photo, detector, parse("pgd"))
     assert (untouched.changed, untouched.sweeps) == (0.0, 0)
 
@@ -263,7 +265,7 @@ def test_patches_of_a_sweep_do_not_overlap() -> None:
     positions = sliding(777, 901, stride=8, side=128)
     flagged = random.random(positions.shape) < 0.3
     found = Scan(positions, np.zeros(positions.shape, np.float32), np.zeros(positions.shape, bool), 777, 901)
-    corners = np.array(side_by_side(found, flagged))
+    corners = np.array(side_by_side(View(found, flagged)))
     assert len(corners) > 10
     apart = np.abs(corners[:, None] - corners[None]).max(2)
     assert apart[~np.eye(len(corners), dtype=bool)].min() >= 128

@@ -19,6 +19,7 @@ from torch import Tensor
 from counterforensics import names
 from counterforensics.detectors.base import Detector
 from counterforensics.errors import AttackError, shown
+from counterforensics.laundering import Chain, Platform
 from counterforensics.learning.monitor import SILENT, SavedNetwork, TrainingMonitor
 from counterforensics.manipulations.base import Manipulation
 from counterforensics.names import Part
@@ -87,6 +88,11 @@ class Attack(Part, ABC):
     def restores(self) -> bool:
         """Whether it gives back the traces of pristine patches, where others add noise. Reports show it so."""
         return False
+
+    @property
+    def uploads(self) -> tuple[Platform | Chain, ...]:
+        """The platforms behind which the target sees the result; none where the attack knows of no upload."""
+        return ()
 
     @property
     def uses_gpu(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -20,7 +21,12 @@ from counterforensics.attacks.base import (
     follows_gradients,
 )
 from counterforensics.attacks.gradients import BestStates, check_loss, evidence, share_of_zeros
+from counterforensics.attacks.uploads import DetectorAfterUpload, parse_uploads
 from counterforensics.detectors.base import Detector
+from counterforensics.errors import AttackError
+from counterforensics.laundering import Chain, Platform
+from counterforensics.laundering.profile import JpegPlatform
+from counterforensics.manipulations.base import Manipulation
 from counterforensics.pixels import to_patches, to_pixels
 from counterforensics.seeds import seed_for
 
@@ -37,6 +43,7 @@ class Pgd(GradientAttack):
     confidence: float = 0.0
     loss: str = "logit"
     lattice: bool = True
+    through: str = ""
 
     name = "pgd"
     version = 2
@@ -50,6 +57,26 @@ class Pgd(GradientAttack):
         check_between(self.name, "confidence", self.confidence, 0, math.inf)
         check_loss(self.name, self.loss)
         check_yes_or_no(self.name, "lattice", self.lattice)
+        parse_uploads(self.through)
+
+    @property
+    def uploads(self) -> tuple[Platform | Chain, ...]:
+        """As `Attack.uploads`."""
+        return parse_uploads(self.through)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The profiles of platforms that do not come with the package."""
+        return tuple(path for upload in self.uploads for step in upload.steps for path in step.files)
+
+    def check_patches(self, side: int, manipulation: Manipulation) -> None:
+        """As `Attack.check_patches`: an upload may not reduce a patch."""
+        for step in (step for upload in self.uploads for step in upload.steps):
+            if isinstance(step, JpegPlatform) and step.size_after(side, side) != (side, side):
+                raise AttackError(
+                    f"{self.name}: through={self.through} reduces patches of {side}x{side} to {step.side}; give a "
+                    "platform with a larger side"
+                )
 
     def bounded(self, levels: int) -> Pgd:
         """As `Attack.bounded`."""
@@ -73,6 +100,7 @@ def pgd(
     confidence: float = Pgd.confidence,
     loss: str = Pgd.loss,
     lattice: bool = Pgd.lattice,
+    through: str = Pgd.through,
     seed: int = 0,
     diagnostics: Diagnostics | None = None,
 ) -> Tensor:
@@ -86,6 +114,8 @@ def pgd(
     minus this (infinity: never). Of a patch that is never concealed, the state with the lowest logit is kept.
     loss: `logit` or `cross-entropy`.  lattice: the detector sees every state rounded, as it would be stored, and
     gradients are taken there; False rounds the end alone, as published attacks do, and may lose the effect.
+    through: platforms joined by `+`, such as `telegram` or `none+jpeg:80`: the detector sees the patches that come back
+    from an upload, each patch uploaded by itself, and its logit is the mean over the platforms (Athalye et al. 2018).
     seed: of the restarts; a patch's random points depend on its own pixels and on no other patch.
     diagnostics: filled, if given.
     Returns uint8 of the same shape on the same device.  Raises PixelError or AttackError.
@@ -97,6 +127,8 @@ def pgd(
     """
     diagnostics = diagnostics or Diagnostics()
     confidence = float(confidence)  # a whole number of any size is one
+    if uploads := parse_uploads(through):
+        detector = DetectorAfterUpload(detector, uploads)
     origin = to_pixels(patches)
     if not len(origin):
         return patches.clone()

@@ -272,11 +272,17 @@ def _table_of_attacked(one: dict[str, Any]) -> Table:
     table = Table(title=printable(title))
     for heading in ("detector", "flagged before", "flagged after"):
         table.add_column(heading)
-    for name, before in one["before"].items():
-        after = one["after"][name]
-        target = " (target)" if name == one["target"] else ""
-        table.add_row(printable(name) + target, *("" if share is None else f"{share:.1%}" for share in (before, after)))
+    _add_shares(table, one["target"], one, "")
+    for platform, shares in one["uploaded"].items():
+        _add_shares(table, one["target"], shares, f", after the upload to {platform}")
     return table
+
+
+def _add_shares(table: Table, target: str, shares: dict[str, Any], upload: str) -> None:
+    for name, before in shares["before"].items():
+        after = shares["after"][name]
+        told = printable(name) + (" (target)" if name == target else "") + printable(upload)
+        table.add_row(told, *("" if share is None else f"{share:.1%}" for share in (before, after)))
 
 
 @commands.command("app", epilog="Example: `counterforensics app --port 7860`")

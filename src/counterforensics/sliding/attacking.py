@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from counterforensics import attacks, manipulations
+from counterforensics import attacks, laundering, manipulations
 from counterforensics.attacks import Attack
 from counterforensics.detectors import Network, zoo
 from counterforensics.errors import AttackError, CounterforensicsError, PhotoError
@@ -30,7 +30,8 @@ class AttackedPhoto:
     """A concealed photograph, and the shares (0..1) of its patches that each detector flags before and after.
 
     A detector flags a patch above its threshold, as `detect` does; the share is None where every patch is flat.
-    manipulated: the photograph before the attack, uint8 [h, w, 3].
+    manipulated: the photograph before the attack, uint8 [h, w, 3].  uploaded: for each platform of the attack, the same
+    shares of the photographs that come back.
     """
 
     target: str
@@ -38,6 +39,7 @@ class AttackedPhoto:
     concealed: ConcealedPhoto
     before: dict[str, float | None]
     after: dict[str, float | None]
+    uploaded: dict[str, dict[str, dict[str, float | None]]]
 
     def as_json(self) -> dict[str, Any]:
         """The figures as JSON values; `psnr` is None where no pixel changed."""
@@ -46,7 +48,8 @@ class AttackedPhoto:
             "target": self.target,
             "before": self.before,
             "after": self.after,
-            "left": int(result.after.above(result.threshold).sum()),
+            "uploaded": self.uploaded,
+            "left": result.after.above(result.threshold),
             "positions": result.after.patches,
             "psnr": result.psnr if result.changed else None,
             "ssim": result.ssim,
@@ -74,6 +77,7 @@ def attack_photo(
     photo: the path of a file, or uint8 [h, w, 3], RGB.  detector: the name of a shipped one, a folder, or
     the detector itself, such as `wrap` makes it.
     attack, manipulate: text forms, such as `pgd:epsilon=1` and `median:7`; the photograph is manipulated first.
+    `pgd:through=telegram` hides the traces in what comes back from an upload.
     region: (x, y, width, height) in pixels; nothing outside is manipulated, nor changed by the attack.
     stride, seed: as `conceal_photo` has them.  say: gets a line for each sweep, and for each detector that judges the
     photograph before and after; what it raises ends the work.
@@ -91,8 +95,15 @@ def attack_photo(
         manipulated, target.network, part, originals=known, region=place, stride=stride, seed=seed, say=say
     )
     judges = [target, *_others(target)]
-    before, after = (_shares(Subject(pixels), judges, say) for pixels in (manipulated, result.photo))
-    return AttackedPhoto(target.name, manipulated, result, before, after)
+    both = {"before": manipulated, "after": result.photo}
+    shares = {when: _shares(Subject(pixels), judges, say) for when, pixels in both.items()}
+    uploaded = {
+        laundering.text_form(upload): {
+            when: _shares(Subject(upload(pixels).pixels), judges, say) for when, pixels in both.items()
+        }
+        for upload in part.uploads
+    }
+    return AttackedPhoto(target.name, manipulated, result, shares["before"], shares["after"], uploaded)
 
 
 def ready(attack: Attack) -> Attack:

@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from counterforensics import versions
+from counterforensics import laundering, versions
 from counterforensics.attacks import ATTACKS, Attack, LearnedAttack
 from counterforensics.detectors import DETECTORS, Recipe, Start, text_form
 from counterforensics.errors import StudyError
@@ -187,6 +187,8 @@ def _conceal_task(
         "attack": workers["attack"].depends_on,
         "seed": seed_for(trainings.seed, "attack", ATTACKS.seed_name(attack), manipulation.text),
     }
+    if attack.uploads:  # a platform of this package is known by name, and its settings may change
+        settings["uploads"] = [upload(laundering.text_form(one), one) for one in attack.uploads]
     needs: dict[str, Keys] = {}
     if contest.target is not None:
         needs["target"] = (trained[contest.target.text],)
