@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from counterforensics import laundering
 from counterforensics.attacks import load_generator, parse, restore
 from counterforensics.attacks.gan_restoration import GENERATORS, SIZES, GanRestoration, Generator, Size, training
 from counterforensics.attacks.gan_restoration.discriminators import (
@@ -37,6 +38,7 @@ from counterforensics.attacks.gan_restoration.training import (
 )
 from counterforensics.errors import AttackError, CounterforensicsError, StudyError, TrainingError, WeightsError
 from counterforensics.features.soft import exact_quantiser, soft_s3_spam14hv
+from counterforensics.laundering.differentiable import upload
 from counterforensics.learning import accelerator, monitor, weights
 from counterforensics.learning.monitor import TrainingMonitor
 from counterforensics.outcome import COLLAPSED, DIVERGED, PLANNED, TRAINING_COLUMNS
@@ -189,6 +191,28 @@ def test_the_gradient_passes_through_what_a_file_does_to_grey_levels() -> None:
     stored.sum().backward()  # type: ignore[no-untyped-call]
     assert pixels.grad is not None
     assert pixels.grad.tolist() == [0, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("through", ["", "none+jpeg:60"])
+def test_what_a_generator_learns_against_sees_patches_after_the_upload_of_the_step(through: str) -> None:
+    learning = attack("gan-ensemble", through=through).training(median_pairs(), seed=0)
+    seen: list[Tensor] = []
+    learning.discriminator.register_forward_hook(lambda module, given, logits: seen.append(given[0].detach()))
+    pixels = some_patches().float() + 0.3
+    pixels.requires_grad_()
+    platforms = [laundering.parse(text) for text in through.split("+")] if through else [laundering.parse("none")]
+    for step in (0, 1):
+        learning.step = step
+        learning.generator_loss(pixels, pixels.detach(), pixels.detach()).backward()  # type: ignore[no-untyped-call]
+        expected = upload(as_stored(pixels.detach()), platforms[step % len(platforms)])
+        assert torch.equal(seen[-1], expected)
+    assert pixels.grad is not None
+    assert (pixels.grad != 0).float().mean() > 0.9
+
+
+def test_an_upload_that_reduces_squares_is_refused() -> None:
+    with pytest.raises(AttackError, match=r"gan-kim: through=x:side=60 reduces patches of 64x64 to 60"):
+        attack("gan-kim", through="x:side=60")
 
 
 def test_co_occurrences_differ_by_nothing_from_their_own_and_by_more_the_more_is_filtered() -> None:

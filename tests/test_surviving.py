@@ -250,4 +250,4 @@ def test_a_study_knows_the_platform_of_its_attack_by_its_settings(
     )
     tasks = [task for task in plan_of(study).tasks.values() if task.kind.name == "conceal photo"]
     assert tasks
-    assert tasks[0].settings["uploads"][0]["steps"][0]["settings"]["quality"] == 87
+    assert tasks[0].settings["uploads"][0][0]["settings"]["quality"] == 87

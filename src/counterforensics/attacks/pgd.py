@@ -21,11 +21,9 @@ from counterforensics.attacks.base import (
     follows_gradients,
 )
 from counterforensics.attacks.gradients import BestStates, check_loss, evidence, share_of_zeros
-from counterforensics.attacks.uploads import DetectorAfterUpload, parse_uploads
+from counterforensics.attacks.uploads import DetectorAfterUpload, check_upload_of_patches, parse_uploads, profiles
 from counterforensics.detectors.base import Detector
-from counterforensics.errors import AttackError
 from counterforensics.laundering import Chain, Platform
-from counterforensics.laundering.profile import JpegPlatform
 from counterforensics.manipulations.base import Manipulation
 from counterforensics.pixels import to_patches, to_pixels
 from counterforensics.seeds import seed_for
@@ -67,16 +65,11 @@ class Pgd(GradientAttack):
     @property
     def files(self) -> tuple[Path, ...]:
         """The profiles of platforms that do not come with the package."""
-        return tuple(path for upload in self.uploads for step in upload.steps for path in step.files)
+        return profiles(self.through)
 
     def check_patches(self, side: int, manipulation: Manipulation) -> None:
         """As `Attack.check_patches`: an upload may not reduce a patch."""
-        for step in (step for upload in self.uploads for step in upload.steps):
-            if isinstance(step, JpegPlatform) and step.size_after(side, side) != (side, side):
-                raise AttackError(
-                    f"{self.name}: through={self.through} reduces patches of {side}x{side} to {step.side}; give a "
-                    "platform with a larger side"
-                )
+        check_upload_of_patches(self.name, self.through, side)
 
     def bounded(self, levels: int) -> Pgd:
         """As `Attack.bounded`."""

@@ -7,7 +7,7 @@ settings from pairs of a sent and a received file.
 from __future__ import annotations
 
 from counterforensics.errors import StudyError, shown
-from counterforensics.laundering.base import Chain, Laundered, Platform, PlatformEvidence
+from counterforensics.laundering.base import Chain, Laundered, Platform, PlatformEvidence, settings_of
 from counterforensics.laundering.fitting import PlatformFit, fit_platform
 from counterforensics.laundering.profile import BUILT_IN, JpegPlatform, PlainJpeg, Unchanged, is_path, profile_class
 from counterforensics.names import Registry, check_text
@@ -89,5 +89,6 @@ __all__ = [
     "fit_platform",
     "launder",
     "parse",
+    "settings_of",
     "text_form",
 ]

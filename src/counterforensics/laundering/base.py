@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 from counterforensics.names import Part
 from counterforensics.pixels import Pixels
@@ -87,3 +87,11 @@ class Chain:
             came = step(found.pixels, orientation=orientation if found.file is None else 1)
             found = Laundered(came.pixels, came.file or found.file, (*found.notes, *came.notes))
         return found
+
+
+def settings_of(platform: Platform | Chain) -> list[dict[str, Any]]:
+    """All that the result of an upload owes to the platform, as JSON values: of each step the settings and the version.
+
+    A name does not say as much: the settings behind it may change from one version of this package to the next.
+    """
+    return [{"settings": asdict(step), "version": step.version} for step in platform.steps]  # type: ignore[call-overload]

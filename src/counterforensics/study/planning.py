@@ -188,7 +188,7 @@ def _conceal_task(
         "seed": seed_for(trainings.seed, "attack", ATTACKS.seed_name(attack), manipulation.text),
     }
     if attack.uploads:  # a platform of this package is known by name, and its settings may change
-        settings["uploads"] = [upload(laundering.text_form(one), one) for one in attack.uploads]
+        settings["uploads"] = [laundering.settings_of(one) for one in attack.uploads]
     needs: dict[str, Keys] = {}
     if contest.target is not None:
         needs["target"] = (trained[contest.target.text],)

@@ -29,9 +29,11 @@ from counterforensics.attacks.base import (
 from counterforensics.attacks.gan_restoration.discriminators import CROP, Discriminator, Ensemble, kim, vgg
 from counterforensics.attacks.gan_restoration.generator import Generator
 from counterforensics.attacks.gan_restoration.training import LossWeights, RestorationSchedule, RestorationTraining
+from counterforensics.attacks.uploads import check_upload_of_patches, parse_uploads, profiles
 from counterforensics.detectors.base import Detector
 from counterforensics.errors import AttackError, WeightsError
 from counterforensics.files import at_home
+from counterforensics.laundering import settings_of
 from counterforensics.learning import weights as files
 from counterforensics.learning.accelerator import device_of, placed
 from counterforensics.learning.monitor import SILENT, TrainingMonitor
@@ -126,6 +128,8 @@ class GanRestoration(LearnedAttack[Generator]):
     weights: the folder of a trained generator, which is then not trained. Its settings must be given here, too, except
     steps, pairs_per_step, lr and beta1.
     seed: added to the seed of the study, to see how much a training owes to chance.
+    through: platforms joined by `+`, such as `telegram` or `none+jpeg:80`: what the generator learns against sees
+    patches as they come back from an upload, each step from one of these platforms.
     """
 
     size: str = "full"
@@ -137,6 +141,7 @@ class GanRestoration(LearnedAttack[Generator]):
     like: str = "pristine"
     weights: str = ""
     seed: int = 0
+    through: str = ""
 
     needs_target = False
     restores = True
@@ -153,6 +158,7 @@ class GanRestoration(LearnedAttack[Generator]):
         check_between(self.name, "lr", self.lr, 0, 1)
         check_between(self.name, "beta1", self.beta1, 0, 0.999)
         check_whole(self.name, "seed", self.seed, 0, 2**31, "")
+        check_upload_of_patches(self.name, self.through, CROP)
         if "://" in self.weights:
             raise AttackError(f"{self.name}: weights must be a folder of this machine, got {self.weights!r}; copy it")
 
@@ -170,13 +176,16 @@ class GanRestoration(LearnedAttack[Generator]):
     def learning_settings(self) -> Mapping[str, Any]:
         """As `LearnedAttack.learning_settings`."""
         parts = {"schedule": dataclasses.asdict(self.schedule()), "loss": dataclasses.asdict(self.loss_weights())}
+        if uploads := parse_uploads(self.through):  # by name alone a platform could change
+            parts["uploads"] = {str(number): settings_of(one) for number, one in enumerate(uploads)}
         return parts | {"size": SIZES[self.size]._asdict(), "settings": dataclasses.asdict(self)}
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """As `Part.files`: those of a trained generator."""
+        """As `Part.files`: those of a trained generator, and profiles of platforms."""
         names = (files.TENSORS, files.record_of("generator"))
-        return tuple(at_home(self.weights, WeightsError) / name for name in names) if self.weights else ()
+        trained = tuple(at_home(self.weights, WeightsError) / name for name in names) if self.weights else ()
+        return trained + profiles(self.through)
 
     def check_patches(self, side: int, manipulation: Manipulation) -> None:
         """As `Attack.check_patches`; a trained generator takes all patches."""
@@ -229,6 +238,7 @@ class GanRestoration(LearnedAttack[Generator]):
             schedule=self.schedule(),
             seed=seed + self.seed,
             monitor=monitor,
+            uploads=parse_uploads(self.through),
             settings=f"{type(self).__name__} {self.learning_settings}",
         )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ from counterforensics.attacks.gan_restoration.discriminators import (
     check_side,
 )
 from counterforensics.attacks.gan_restoration.generator import Generator
+from counterforensics.laundering import Chain, Platform
+from counterforensics.laundering.differentiable import upload
 from counterforensics.learning import accelerator
 from counterforensics.learning.accelerator import placed
 from counterforensics.learning.batches import augmentation_in_words, central, draw_pairs, some_of
@@ -153,8 +156,11 @@ class RestorationTraining(TrainingLoop[Tensor, Generator]):
         seed: int,
         monitor: TrainingMonitor,
         settings: str,
+        uploads: Sequence[Platform | Chain] = (),
     ) -> None:
         """generator, discriminator: untrained; they are initialised here.  settings: as `TrainingLoop`.
+
+        uploads: what the generator learns against sees patches after one of these, by turns; none for no upload.
 
         Raises TrainingError without pairs, or if patches are smaller than 64x64.
         """
@@ -165,6 +171,7 @@ class RestorationTraining(TrainingLoop[Tensor, Generator]):
         super().__init__(copy.deepcopy(generator), pairs, schedule, seed=seed, monitor=monitor, settings=settings)
         check_side(*self.pairs.pristine.stacks[0].shape[-2:])
         self.weights = weights
+        self.uploads = uploads
         self.generator = placed(generator)
         self.discriminator = discriminator.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.perceptual_net = copy.deepcopy(self.discriminator)
@@ -198,7 +205,7 @@ class RestorationTraining(TrainingLoop[Tensor, Generator]):
 
     def _pretrain(self, pristine: Tensor, manipulated: Tensor) -> Tensor:
         """The discriminator learns what the manipulation leaves. After the last such step it is copied."""
-        loss = self.discriminator_loss(pristine, manipulated)
+        loss = self.discriminator_loss(self.shown(pristine), self.shown(manipulated))
         self._improve("discriminator", loss)
         if self.step == self.schedule.pretrain_steps - 1:
             self.perceptual_net.load_state_dict(self.discriminator.state_dict())
@@ -215,7 +222,7 @@ class RestorationTraining(TrainingLoop[Tensor, Generator]):
         """The discriminator learns what the generator leaves, then the generator learns to hide it."""
         restored = self.restore(manipulated)
         # The discriminator: pristine patches against restored ones, as a file would hold them.
-        self._improve("discriminator", self.discriminator_loss(pristine, as_stored(restored).detach()))
+        self._improve("discriminator", self.discriminator_loss(self.shown(pristine), self.shown(restored.detach())))
         # The generator: against the discriminator as it now is.
         loss = self.generator_loss(restored, pristine, manipulated)
         self._improve("generator", loss)
@@ -228,6 +235,11 @@ class RestorationTraining(TrainingLoop[Tensor, Generator]):
         with accelerator.autocast(self.device, self.precision):
             restored: Tensor = self.generator(manipulated, self._noise(manipulated))
         return restored
+
+    def shown(self, pixels: Tensor) -> Tensor:
+        """Patches as a file holds them, after the upload of this step: float32 [n, 1, h, w] -> the same shape."""
+        stored = as_stored(pixels)
+        return upload(stored, self.uploads[self.step % len(self.uploads)]) if self.uploads else stored
 
     def _noise(self, patches: Tensor) -> Tensor | None:
         """The step's own noise for so many patches, where the generator takes noise."""
@@ -271,15 +283,15 @@ class RestorationTraining(TrainingLoop[Tensor, Generator]):
 
         restored, pristine, manipulated: float32 [n, 1, 64, 64] in 0..255.  Returns a scalar.
         """
-        stored = as_stored(restored)
+        stored, pristine_shown = self.shown(restored), self.shown(pristine)
         aligned = self.schedule.like == "pristine"
         loss = self.weights.fidelity * self.fidelity(restored, pristine, manipulated)
         if self.weights.adversarial:
             loss = loss + self.weights.adversarial * self._adversarial(stored)
         if self.weights.perceptual and aligned:
-            loss = loss + self.weights.perceptual * self._perceptual(stored, pristine)
+            loss = loss + self.weights.perceptual * self._perceptual(stored, pristine_shown)
         if self.weights.co_occurrence:
-            distance = co_occurrence_distance(stored, pristine, together=not aligned)
+            distance = co_occurrence_distance(stored, pristine_shown, together=not aligned)
             loss = loss + self.weights.co_occurrence * distance
         return loss
 
@@ -325,7 +337,7 @@ class RestorationTraining(TrainingLoop[Tensor, Generator]):
             pristine, manipulated = (luma(torch.from_numpy(pixels).float().to(self.device)) for pixels in shown)
             stored = as_stored(self.network(manipulated, self._noise(manipulated)))
             errors.append(self.fidelity(stored, pristine, manipulated).item() * len(some))
-            detected.append((self.perceptual_net(stored).mean(1) > 0).float().sum().item())
+            detected.append((self.perceptual_net(self.shown(stored)).mean(1) > 0).float().sum().item())
         psnr = -10 * math.log10(max(sum(errors) / count, 1e-12))
         return dict(zip(names, (psnr, sum(detected) / count), strict=True))
 

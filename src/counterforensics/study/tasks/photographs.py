@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -130,9 +129,8 @@ def inspect_in_budget(photo: Photo) -> Inspection:
 
 
 def upload(text: str, platform: Platform | Chain) -> Mapping[str, Any]:
-    """All that the result of an upload owes to the platform, as JSON values: what `Crop` finds in its settings."""
-    steps = [{"settings": dataclasses.asdict(step), "version": step.version} for step in platform.steps]  # type: ignore[call-overload]
-    return {"platform": text, "steps": steps}
+    """A platform as `Crop` finds it in its settings: its text form, and all that the result owes to it."""
+    return {"platform": text, "steps": laundering.settings_of(platform)}
 
 
 def _uploaded(photo: Pixels, wanted: Mapping[str, Any]) -> Pixels:
