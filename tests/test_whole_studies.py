@@ -13,6 +13,7 @@ import pytest
 from counterforensics import laundering, manipulations
 from counterforensics.attacks import parse as parse_attack
 from counterforensics.detectors import load_detector
+from counterforensics.detectors import parse as parse_detector
 from counterforensics.detectors.base import score
 from counterforensics.detectors.calibration import threshold_for
 from counterforensics.detectors.deep import DeepNetwork
@@ -26,6 +27,7 @@ from counterforensics.pixels import Pixels
 from counterforensics.report import write_report
 from counterforensics.report.results import Results
 from counterforensics.report.tables.uploads import positions_table, uploads_table
+from counterforensics.seeds import seed_for
 from counterforensics.sliding import conceal_photo
 from counterforensics.sliding.concealing import conceal_without_target
 from counterforensics.study.planning import cells_seed
@@ -165,6 +167,40 @@ def test_no_two_parts_of_the_report_have_one_name(place: Path, outcome: Outcome)
     names = re.findall(r'\bid="([^"]+)"', page)
     assert {"uploads", "upload-rates", "positions"} <= set(names)
     assert len(names) == len(set(names))
+
+
+def test_detectors_learn_from_photographs_after_an_upload(place: Path) -> None:
+    """The detector of the study, against one that is trained by hand on pairs after the same uploads."""
+    texts = ("none", "jpeg:60", "telegram:side=250")
+    settings = WHOLE | {"attacks": [], "laundering": ["none"], "training_laundering": list(texts)}
+    study = tiny_study(place, **settings)
+    assert study.photos.simulated is not None
+    photos = simulated_photos(**study.photos.simulated.model_dump())
+    split = split_by_device(photos, **dict(study.split), seed=0)
+    assert run_study(study, place / "learned", workers=1).failures == ()
+    found = load_detector(place / "learned" / "detectors" / "0" / "spam-svm" / "median:7")
+
+    states: dict[str, list[np.ndarray]] = {"pristine": [], "manipulated": []}
+    passed = set()
+    for photo in (*split.train, *split.validation):
+        text = texts[seed_for(0, "upload", photo.digest) % 3]
+        passed.add(text)
+        given = photo.read()
+        both = {"pristine": given, "manipulated": manipulations.parse("median:7")(given)}
+        for state, pixels in both.items():
+            came = laundering.launder(pixels, text).pixels
+            cells = choose_cells(*given.shape[:2], per_photo=9, seed=cells_seed(photo))
+            states[state].append(cut(came, cells))
+    assert len(passed) > 1
+    held_out = range(len(split.train), len(split.train) + len(split.validation))
+    pristine, manipulated = (Patches(tuple(parts)) for parts in states.values())
+    pairs = Pairs(pristine, manipulated, frozenset(held_out))
+    task = next(one for one in plan_of(study).tasks.values() if one.kind.name == "train")
+    by_hand = parse_detector("spam-svm").train(pairs, seed=task.settings["seed"])
+    patches = states["manipulated"][0]
+    assert np.allclose(score(found, [patches]), score(by_hand, [patches]), atol=1e-4)
+    trainings = pd.read_csv(place / "learned" / "trainings.csv")
+    assert list(trainings["laundering"]) == [", ".join(texts)]
 
 
 def test_an_attack_without_a_target_conceals_patches_side_by_side() -> None:

@@ -89,6 +89,7 @@ TRAINING_COLUMNS = (
     "device",
     "precision",
     "augmentation",
+    "laundering",  # platforms, of which each photograph that it learned from passed one
     "pairs",  # that it could learn from, those held out among them
     "pairs_per_step",
     "patches",  # seen, those seen again among them

@@ -114,7 +114,7 @@ def read_record(folder: Path, kind: str = "detector") -> dict[str, Any]:
 
 def _check_shape(record: Mapping[str, Any], kind: str, path: Path) -> None:
     """Raise WeightsError unless every entry of a record that is read has its type."""
-    texts, objects = (kind, "sha256", "manipulation"), ("settings", "training")
+    texts, objects = (kind, "sha256", "manipulation", "laundering"), ("settings", "training")
     lists = ("photos", "devices") if kind == "generator" else ()
     wanted = dict.fromkeys(texts, str) | dict.fromkeys(objects, dict) | dict.fromkeys(lists, list)
     for name, type_ in wanted.items():

@@ -31,7 +31,7 @@ _ROW_TEXTS = (
 )
 _TRAINING_TEXTS = (
     *("study", "manipulation", "role", "name", "label", "part", "device", "precision", "augmentation"),
-    *("ended", "reason", "start", "start_manipulation", "perceptual_net"),
+    *("ended", "reason", "start", "start_manipulation", "perceptual_net", "laundering"),
 )
 # Columns that rows of older versions lack.
 _YOUNGER = (

@@ -17,6 +17,7 @@ from counterforensics.learning import weights
 from counterforensics.names import Registry, changed_settings
 from counterforensics.outcome import (
     LABEL_COLUMNS,
+    NOT_LAUNDERED,
     ROW_COLUMNS,
     TIME_COLUMNS,
     TRAINING_COLUMNS,
@@ -68,6 +69,7 @@ def _training(study: Study, training: PlannedTraining, record: Mapping[str, Any]
         "label": training.label,
         "part": training.part,
         "pairs": record.get("pairs"),
+        "laundering": record.get("laundering", NOT_LAUNDERED),
         "start": start.part if start else "",
         "start_manipulation": start.manipulation if start else "",
         "start_manipulations": start.manipulations if start else None,

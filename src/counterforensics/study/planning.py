@@ -14,6 +14,7 @@ from counterforensics import laundering, versions
 from counterforensics.attacks import ATTACKS, Attack, LearnedAttack
 from counterforensics.detectors import DETECTORS, Recipe, Start, text_form
 from counterforensics.errors import StudyError
+from counterforensics.laundering import Chain, Platform
 from counterforensics.manipulations import MANIPULATIONS, Manipulation
 from counterforensics.names import Part, Registry
 from counterforensics.outcome import ALL, NOT_LAUNDERED
@@ -50,7 +51,7 @@ MOST_TASKS = 1_000_000  # planning takes about 0.1 ms for each
 
 @dataclass(frozen=True)
 class Upload:
-    """A platform that the test photographs pass before they are cut: its text form, and what a crop owes to it."""
+    """A platform that photographs pass before they are cut: its text form, and what a crop owes to it."""
 
     text: str
     settings: Mapping[str, Any]
@@ -59,9 +60,9 @@ class Upload:
 NO_UPLOAD = Upload(NOT_LAUNDERED, {})
 
 
-def _uploads(study: Study) -> list[Upload]:
-    """The platforms of `study`, in its order."""
-    named = zip(study.launderings, study.laundering, strict=True)
+def _uploads(texts: Sequence[str], platforms: Sequence[Platform | Chain]) -> list[Upload]:
+    """Platforms, in their order."""
+    named = zip(texts, platforms, strict=True)
     return [NO_UPLOAD if text == NOT_LAUNDERED else Upload(text, upload(text, platform)) for text, platform in named]
 
 
@@ -102,7 +103,7 @@ def _plan_manipulation(study: Study, trainings: _Trainings, manipulation: Named[
     contests = [contest for contest in study.contests if manipulation in contest.manipulations]
     attacks = _WholeAttacks if study.patches.attacked_photos else _PatchAttacks
     concealed = [(contest, attacks(trainings, manipulation, trained).plan(contest)) for contest in contests]
-    for platform in _uploads(study):
+    for platform in _uploads(study.launderings, study.laundering):
         judging = _Judging(trainings, manipulation, trained, platform)
         for judge in study.judges:
             judging.measure(judge)
@@ -285,9 +286,24 @@ class _Trainings:
         return list(range(first, first + len(self.split.validation)))
 
     def pairs(self, manipulation: Named[Manipulation]) -> dict[str, Keys]:
-        """The crops that a detector of `manipulation` learns from."""
+        """The crops that an attack learns from: of photographs as their cameras stored them."""
         photos = self.learned_from
         return {"pristine": self.crops.of(photos, None), "manipulated": self.crops.of(photos, manipulation)}
+
+    def laundered_pairs(self, manipulation: Named[Manipulation]) -> dict[str, Keys]:
+        """The crops that a detector of `manipulation` learns from: each photograph after one of the study's uploads.
+
+        Which one goes by the photograph, so both patches of a pair pass the same one, in every study.
+        """
+        study = self.crops.study
+        uploads = _uploads(study.training_launderings, study.training_laundering)
+        passed = [uploads[seed_for(0, "upload", photo.digest) % len(uploads)] for photo in self.learned_from]
+        both = {"pristine": None, "manipulated": manipulation}
+        given = list(zip(self.learned_from, passed, strict=True))
+        return {
+            role: tuple(key for photo, one in given for key in self.crops.of([photo], state, upload=one))
+            for role, state in both.items()
+        }
 
     def of_judge(self, judge: Named[Recipe], manipulation: Named[Manipulation]) -> str:
         """Plan the training of a detector of the study, and note it and its starts; its key."""
@@ -306,7 +322,7 @@ class _Trainings:
         if len(learned) > 1:
             return self._of_several(recipe, text, learned, label)
         (manipulation,) = learned
-        needs = self.pairs(manipulation)
+        needs = self.laundered_pairs(manipulation)
         settings: dict[str, Any] = {"manipulation": manipulation.text}
         start: PlannedTraining | None = None
         if wanted := self._start_for(recipe, manipulation):
@@ -323,8 +339,8 @@ class _Trainings:
         self, recipe: Recipe, text: str, learned: Sequence[Named[Manipulation]], label: str
     ) -> PlannedTraining:
         """Plan the training of one network on several manipulations together."""
-        needs = {"pristine": self.pairs(learned[0])["pristine"]}
-        needs |= {f"manipulated {one.text}": self.pairs(one)["manipulated"] for one in learned}
+        needs = {"pristine": self.laundered_pairs(learned[0])["pristine"]}
+        needs |= {f"manipulated {one.text}": self.laundered_pairs(one)["manipulated"] for one in learned}
         settings = {"manipulations": [one.text for one in learned]}
         key = self._add(recipe, text, "all manipulations", needs, settings)
         return PlannedTraining(self.seed, ALL, "detector", text, label, key, manipulations=len(learned))
@@ -350,6 +366,9 @@ class _Trainings:
             "held_out": self.held_out,
             **settings,
         }
+        passed = self.crops.study.training_launderings
+        if passed != (NOT_LAUNDERED,):
+            settings["laundering"] = ", ".join(passed)
         crops = (key for role, keys in needs.items() if role != "start" for key in keys)
         seen = recipe.patches_seen(self.plan.patches(crops))
         label = f"train {text} on {manipulation}"

@@ -279,6 +279,12 @@ class Study(_Settings):
         max_length=MOST_LISTED,
         description="platforms that the test photographs pass before they are cut and judged; none judges them as is",
     )
+    training_laundering: tuple[PlatformText, ...] = Field(
+        (parse_platform(NOT_LAUNDERED),),
+        min_length=1,
+        max_length=MOST_LISTED,
+        description="platforms, of which each photograph of a training device passes one before it is learned from",
+    )
     seeds: tuple[Annotated[Whole, Field(ge=0, le=LARGEST_SEED)], ...] = Field(
         (0,), min_length=1, max_length=MOST_LISTED
     )
@@ -287,6 +293,11 @@ class Study(_Settings):
     def launderings(self) -> tuple[str, ...]:
         """The text forms of the platforms, in the order of the study."""
         return tuple(map(platform_text, self.laundering))
+
+    @cached_property
+    def training_launderings(self) -> tuple[str, ...]:
+        """The text forms of the platforms that training photographs pass, in the order of the study."""
+        return tuple(map(platform_text, self.training_laundering))
 
     @cached_property
     def named_manipulations(self) -> tuple[Named[Manipulation], ...]:
@@ -340,6 +351,7 @@ class Study(_Settings):
             "manipulations": list(map(manipulations.text_form, self.manipulations)),
             "detectors": [detectors.text_form(one.detector) for one in self.detectors],
             "laundering": list(self.launderings),
+            "training_laundering": list(self.training_launderings),
             "seeds": list(self.seeds),
         }
         for kind, values in texts.items():

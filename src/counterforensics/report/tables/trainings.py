@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from counterforensics.outcome import COLLAPSED, DIVERGED, EARLY, PLANNED, take_apart
+from counterforensics.outcome import COLLAPSED, DIVERGED, EARLY, NOT_LAUNDERED, PLANNED, take_apart
 from counterforensics.report.labels import manipulation_label, whatever_the_seed
 from counterforensics.report.results import Results, together
 from counterforensics.report.tables.cells import with_range
@@ -71,6 +71,8 @@ def _of_detector(line: Any) -> str:
     if words and _known(line.patches):
         start = f" after a start on {line.start_patches:.0f}" if _known(line.start_patches) else ""
         words.append(f"{line.patches:.0f} patches{start}")
+    if words and line.laundering not in ("", NOT_LAUNDERED):
+        words.append(f"each training photograph uploaded to one of: {line.laundering}")
     return "; ".join(words)
 
 

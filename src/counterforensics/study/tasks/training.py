@@ -21,7 +21,7 @@ from counterforensics.study.tasks.base import Kind, Say, Task
 from counterforensics.study.tasks.files import CURVE, pairs_of
 
 # Of a training's settings those that its record repeats.
-_RECORDED = ("manipulation", "manipulations", "seed", "photos")
+_RECORDED = ("manipulation", "manipulations", "seed", "photos", "laundering")
 
 
 class Train(Kind):
