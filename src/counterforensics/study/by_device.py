@@ -103,7 +103,7 @@ def _line(
     positive: tuple[npt.NDArray[np.bool_], Indices],
 ) -> dict[str, Any]:
     """A line of devices.csv, from verdicts and photographs of both classes."""
-    seed = seed_for(measurement.seed, "intervals", "device", device)
+    seed = seed_for(measurement.seed, "intervals", "device", printable(device))
     found = verdict_rates(pristine[0], positive[0], pristine[1], positive[1], seed=seed)
     return {
         **{name: vars(measurement)[name] for name in _NAMED},
