@@ -118,13 +118,20 @@ def test_a_rerun_changes_the_words_and_drops_what_was_said_of_the_old_run(tmp_pa
         writer = csv.DictWriter(file, list(lines[0]))
         writer.writeheader()
         writer.writerows(lines)
+    rates = {"canon_eos_600d": 0.01, "oneplus_a3003": 0.02, "canon_powershot_sx260hs": 0.4}
+    with (results / "cameras" / "devices.csv").open("w", encoding="utf-8", newline="") as file:
+        devices = csv.writer(file)
+        devices.writerow(("seed", "manipulation", "detector", "target", "attack", "device", "fpr"))
+        devices.writerows((0, "resize:1.01", "spam-svm", "", "", name, fpr) for name, fpr in rates.items())
+        devices.writerow((0, "blur:1.1", "spam-svm", "", "", "oneplus_a3003", 0))
     page = rendered(results)["cameras/detection.md"]
     assert "| JPEG 70 | 99.79 [99.99] | 100.00 [99.43] |" in page
     summary = page.split("![")[0]
     assert "Bayar2016 on" not in summary
     assert "Xception on JPEG 90" in summary
     assert "hardly been trained" not in page
-    assert "canon_powershot_sx260hs" not in page
+    assert "SPAM + SVM on resize 1.01: canon_powershot_sx260hs 40.0 %, each other device at most 2.0 %." in page
+    assert "are false alarms on one camera" not in page
 
 
 def test_rows_of_several_seeds_are_refused(tmp_path: Path) -> None:

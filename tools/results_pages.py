@@ -151,6 +151,7 @@ def outcome(run: Run) -> Outcome:
         provenance={"SHA-256 of the rows begins with": run.digest},
         times=run.times if len(run.times) else pd.DataFrame(columns=list(TIME_COLUMNS)),
         trainings=run.trainings,
+        devices=run.devices,
     )
 
 

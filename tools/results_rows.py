@@ -85,7 +85,7 @@ _FIGURES = [name for name, kind in Measured.__annotations__.items() if kind == "
 
 
 class Run:
-    """A folder with rows.csv and, where they are there, times.csv, trainings.csv and photos.csv."""
+    """A folder with rows.csv and, where they are there, devices.csv, times.csv, trainings.csv and photos.csv."""
 
     def __init__(self, folder: Path, rows: str = "rows.csv") -> None:
         content = (folder / rows).read_bytes()
@@ -93,9 +93,10 @@ class Run:
         self.folder = folder
         self.rows = pd.read_csv(folder / rows)
         self.times, self.trainings, self.photos = (_read(folder / f"{n}.csv") for n in ("times", "trainings", "photos"))
+        self.devices = _read(folder / "devices.csv")
         if "target" in self.times:
             self.times["target"] = self.times["target"].astype(object).fillna("")
-        self.results = Results(self.rows, self.trainings)
+        self.results = Results(self.rows, self.trainings, devices=self.devices)
         if len(self.results.seeds) > 1:
             raise StudyError(
                 f"{folder / rows} has the seeds {self.results.seeds}; the pages read rows of a single seed"
@@ -140,6 +141,13 @@ class Run:
             told = self.rows[self.rows["detector"] == self.forms[detector]]["training"].dropna().unique()
             known = [text.rpartition("; ")[2].removesuffix(" patches") for text in told if "patches" in text]
         return listed(known, "")
+
+    def false_alarms(self, detector: str, manipulation: str) -> list[tuple[str, float]]:
+        """The test devices by their FPR without an attack, the highest first; none without devices.csv."""
+        form = self.forms[detector]
+        found = {d: self.results.on_device("fpr", manipulation, form, d) for d in self.results.devices}
+        known = [(device, rate.mean) for device, rate in found.items() if rate is not None]
+        return sorted(known, key=lambda line: -line[1])
 
     @property
     def attack_hours(self) -> float:
