@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 from tools import localise, results_pages, results_rows
-from tools.results_pages import RESULTS, outcome, page_of, rendered, runs, templates
+from tools.results_pages import RESULTS, page_of, rendered, runs, templates
 
 from counterforensics.errors import StudyError
-from counterforensics.report import write_report
 
 TEMPLATES = templates()
 # What a template may write with digits, as it is no measurement: in this order, each is taken out.
@@ -152,11 +151,16 @@ def test_a_recorded_figure_that_is_not_there_is_an_error() -> None:
         recorded.holds("hours-nobody")
 
 
-def test_a_report_can_be_drawn_from_rows_alone(tmp_path: Path) -> None:
-    page = write_report(outcome(runs()["three_devices"]), tmp_path / "report")
-    assert page.exists()
-    assert "91.78" not in (tmp_path / "report" / "tables" / "table1.md").read_text(encoding="utf-8")
-    assert "85.97" in (tmp_path / "report" / "tables" / "table1.md").read_text(encoding="utf-8")
+def test_reports_are_drawn_from_rows_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    few = {name: runs()[name] for name in ("full", "three_devices")}
+    monkeypatch.setattr(results_pages, "runs", lambda: few)
+    monkeypatch.setattr(results_pages, "rendered", dict)
+    assert results_pages.main(["--reports", str(tmp_path)]) == 0
+    full, three = ((tmp_path / name / "tables" / "table1.md").read_text(encoding="utf-8") for name in few)
+    assert "of 55 test photographs from 3 devices" in full
+    assert "85.97" in three
+    assert "test photographs" not in three
+    assert (tmp_path / "full" / "figures" / "transfer-untargeted.png").exists()
 
 
 def test_the_table_of_localisation_comes_from_its_rows() -> None:

@@ -23,6 +23,7 @@ from counterforensics.report.labels import spelled
 from counterforensics.report.results import Results
 
 _MANIPULATIONS = {"jpeg": "JPEG {}", "median": "median {0}x{0}"}
+_PHOTO_COLUMNS = ["device", "photo", "role", "digest", "width", "height", "patches"]
 _RENAMED = {"momentum": "beta1", "rate": "lr"}
 DIGEST = 12  # letters of the SHA-256 of rows.csv that tell one run from another
 
@@ -92,8 +93,12 @@ class Run:
         self.digest = hashlib.sha256(content).hexdigest()[:DIGEST]
         self.folder = folder
         self.rows = pd.read_csv(folder / rows)
-        self.times, self.trainings, self.photos = (_read(folder / f"{n}.csv") for n in ("times", "trainings", "photos"))
-        self.devices = _read(folder / "devices.csv")
+        self.devices, self.times, self.trainings = (
+            _read(folder / f"{n}.csv") for n in ("devices", "times", "trainings")
+        )
+        # Studies below the folder of another have its photographs; rows under another name have not those of rows.csv.
+        own = [place / "photos.csv" for place in (folder, folder.parent)] if rows == "rows.csv" else []
+        self.photos = next((pd.read_csv(path) for path in own if path.exists()), pd.DataFrame(columns=_PHOTO_COLUMNS))
         if "target" in self.times:
             self.times["target"] = self.times["target"].astype(object).fillna("")
         self.results = Results(self.rows, self.trainings, devices=self.devices)
