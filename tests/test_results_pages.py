@@ -37,7 +37,7 @@ CHOICES = {"far", "chance", "uneven", "little", "apart", "reach", "half", "quart
 CHOICES |= {"shown", "coarse"}
 # Quoted texts with digits: formats, manipulations, detectors, settings, names in recorded.csv, lines of the ablation.
 NAMES = (
-    r"%\+?\.?\d?[fg]|%\+?\.\df|\{:,\.0f\}",
+    r"[^\d]*%\+?\.?\d?[dfg][^\d]*|%\+?\.\df|\{:,\.0f\}",
     r"(blur|jpeg|median|resize):[\d.]+",
     r"(bayar|cozzolino)20\d\d(/|:steps=0)?|spam-svm/jpeg:90",
     r"(\w+=[\w.]+,?)+",
@@ -163,6 +163,18 @@ def test_rows_of_several_seeds_are_refused(tmp_path: Path) -> None:
     (folder / "rows.csv").write_text(text + again, encoding="utf-8")
     with pytest.raises(StudyError, match=r"has the seeds \[0, 1\]; the pages read rows of a single seed"):
         results_rows.Run(folder)
+
+
+def test_rows_of_a_run_that_has_not_finished_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head, first, *others = (RESULTS / "simulated-to-cameras" / "rows.csv").read_text(encoding="utf-8").splitlines()
+    empty = ",".join(first.split(",")[:6]) + "," * (head.count(",") - 5)
+    (tmp_path / "rows.csv").write_text("\n".join([head, empty, *others]), encoding="utf-8")
+    monkeypatch.setattr(results_pages, "rendered", lambda: results_rows.Run(tmp_path))
+    assert results_pages.main([]) == 2
+    refusal = f"{tmp_path}/rows.csv has 1 rows without figures (first: blur:1.1 spam-svm); finish the run"
+    assert capsys.readouterr().err == f"results_pages: {refusal}\n"
 
 
 def test_a_recorded_figure_that_is_not_there_is_an_error() -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from counterforensics.errors import CounterforensicsError
 from counterforensics.outcome import TIME_COLUMNS, Outcome
 from counterforensics.report import write_report
 from counterforensics.report.figures.style import Picture
@@ -46,12 +47,21 @@ FUNCTIONS = ("exact", "rough", "decibels", "grid", "markdown", "by_judge", "chan
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 1 if --check finds a page that differs."""
+    """The exit status: 1 if --check finds a page that differs, 2 if the rows of a run cannot be used."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; name the pages that differ")
     parser.add_argument("--figures", action="store_true", help="draw the figures that the pages show, too")
     parser.add_argument("--reports", type=Path, metavar="DIR", help="write a report of each study, from its rows")
     given = parser.parse_args(arguments)
+    try:
+        return write(given)
+    except (CounterforensicsError, OSError) as error:
+        print(f"results_pages: {error}", file=sys.stderr)
+        return 2
+
+
+def write(given: argparse.Namespace) -> int:
+    """Do what is asked; the exit status."""
     pages = {RESULTS / page: text for page, text in rendered().items()}
     if given.check:
         stale = [path for path, text in pages.items() if not path.exists() or path.read_text("utf-8") != text]
@@ -106,7 +116,7 @@ def rendered(results: Path = RESULTS) -> dict[str, str]:
         "costs": {name: costs(run) for name, run in found.items()},
         "table_of": lambda name: results_rows.read_table(results / "cameras" / name),
         "points": points,
-        "changed_detectors": lambda name, study: changed_detectors(found[name], study),
+        "changed_detectors": changed_detectors,
     }
     texts = {
         path: environment.get_template(path.relative_to(results).as_posix()).render() for path in templates(results)
@@ -131,9 +141,9 @@ def costs(run: Run) -> list[dict[str, Any]]:
     return [{**dataclasses.asdict(cost), "target": run.plain_target(cost.target)} for cost in found]
 
 
-def changed_detectors(run: Run, study: str) -> list[str]:
-    """The detectors that the study file now has with other settings than the rows, as text forms."""
-    now = {judge.text for judge in load_study(str(ROOT / "studies" / f"{study}.yaml")).judges}
+def changed_detectors(run: Run) -> list[str]:
+    """The detectors that the file of the study now has with other settings than the rows, as text forms."""
+    now = {judge.text for judge in load_study(str(ROOT / "studies" / f"{run.study}.yaml")).judges}
     return [f"`{text}`" for text in sorted(now - set(run.results.detectors))]
 
 

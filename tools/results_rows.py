@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -86,13 +87,19 @@ _FIGURES = [name for name, kind in Measured.__annotations__.items() if kind == "
 
 
 class Run:
-    """A folder with rows.csv and, where they are there, devices.csv, times.csv, trainings.csv and photos.csv."""
+    """A folder with rows.csv and what else a run leaves: devices.csv, times.csv, trainings.csv, photos.csv, its provenance.
+
+    Only rows.csv must be there.  study: the name of the study, as the rows have it.
+    """
 
     def __init__(self, folder: Path, rows: str = "rows.csv") -> None:
         content = (folder / rows).read_bytes()
         self.digest = hashlib.sha256(content).hexdigest()[:DIGEST]
         self.folder = folder
         self.rows = pd.read_csv(folder / rows)
+        self.study = str(self.rows["study"].iloc[0])
+        record = folder / "provenance.json"
+        self.provenance: dict[str, str] = json.loads(record.read_text("utf-8")) if record.exists() else {}
         self.devices, self.times, self.trainings = (
             _read(folder / f"{n}.csv") for n in ("devices", "times", "trainings")
         )
@@ -106,6 +113,10 @@ class Run:
             raise StudyError(
                 f"{folder / rows} has the seeds {self.results.seeds}; the pages read rows of a single seed"
             )
+        if len(empty := self.rows[self.rows[["fp", "tp"]].isna().any(axis=1)]):
+            named = empty.iloc[0][["manipulation", "detector", "target", "attack"]]
+            first = " ".join(filter(None, map(_text, named)))
+            raise StudyError(f"{folder / rows} has {len(empty)} rows without figures (first: {first}); finish the run")
         forms = self.results.detectors
         self.forms = {_plain(form, forms): form for form in forms}
         self._names = {form: name for name, form in self.forms.items()}
@@ -344,11 +355,7 @@ def _of_name(name: str, forms: Sequence[str]) -> Iterator[str]:
 
 def _exact_rates(line: dict[Any, Any]) -> dict[str, float]:
     """The rates from the counts: rows.csv rounds rates to six decimals, and a page would round them again."""
-    counts = [_number(line[name]) for name in ("fp", "tp", "n_pristine", "n_manipulated")]
-    if None in counts:
-        return {}
-    fp, tp, pristine, manipulated = (float(count or 0) for count in counts)
-    fpr, tpr = fp / pristine, tp / manipulated
+    fpr, tpr = line["fp"] / line["n_pristine"], line["tp"] / line["n_manipulated"]
     return {"fpr": fpr, "tpr": tpr, "acc": (tpr + 1 - fpr) / 2}
 
 
