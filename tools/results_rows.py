@@ -87,7 +87,7 @@ _FIGURES = [name for name, kind in Measured.__annotations__.items() if kind == "
 
 
 class Run:
-    """A folder with rows.csv and what else a run leaves: devices.csv, times.csv, trainings.csv, photos.csv, its provenance.
+    """A folder with rows.csv and other files of a run: devices.csv, times.csv, trainings.csv, photos.csv, its provenance.
 
     Only rows.csv must be there.  study: the name of the study, as the rows have it.
     """
