@@ -87,9 +87,9 @@ _FIGURES = [name for name, kind in Measured.__annotations__.items() if kind == "
 
 
 class Run:
-    """A folder with rows.csv and other files of a run: devices.csv, times.csv, trainings.csv, photos.csv, its provenance.
+    """A folder with the rows.csv of a run, and the other CSV files and the provenance.json that it may have left.
 
-    Only rows.csv must be there.  study: the name of the study, as the rows have it.
+    study: the name of the study, as the rows have it.
     """
 
     def __init__(self, folder: Path, rows: str = "rows.csv") -> None:
