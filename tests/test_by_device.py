@@ -14,7 +14,7 @@ from counterforensics.report import report_tables, write_report
 from counterforensics.report.figures.devices import MOST_DEVICES, devices_picture
 from counterforensics.report.results import Results
 from counterforensics.report.tables.devices import devices_table
-from tests.test_report import simulate
+from tests.test_report import by_device, simulate
 
 KEY = ["seed", "manipulation", "detector", "target", "attack"]
 COUNTS = ["n_pristine", "n_manipulated", "fp", "tp"]
@@ -22,22 +22,6 @@ COUNTS = ["n_pristine", "n_manipulated", "fp", "tp"]
 
 def read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, keep_default_na=False)
-
-
-def by_device(outcome: Outcome, devices: int) -> Outcome:
-    """The outcome with a line for each row and device; each further device has 10 more false alarms."""
-    lines = [
-        {
-            **{name: row[name] for name in KEY},
-            **{"device": f"camera-{number}", "photos": 4, "n_pristine": 100, "n_manipulated": 100},
-            **{"fp": 10 * number, "tp": 90, "tpr": 0.9, "tpr_low": 0.8, "tpr_high": 0.95},
-            **{"fpr": number / 10, "fpr_low": 0.0, "fpr_high": number / 10 + 0.05},
-            **{"acc": 0.95 - number / 20, "acc_low": 0.4, "acc_high": 0.98},
-        }
-        for row in outcome.rows.to_dict("records")
-        for number in range(devices)
-    ]
-    return dataclasses.replace(outcome, devices=pd.DataFrame(lines, columns=list(DEVICE_COLUMNS)))
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,7 @@ import pytest
 
 from counterforensics.outcome import Outcome
 from counterforensics.report import write_report
-from tests.test_by_device import by_device
-from tests.test_report import EIGHT, crowd, simulate
+from tests.test_report import EIGHT, by_device, crowd, simulate
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
