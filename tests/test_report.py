@@ -30,6 +30,7 @@ from counterforensics.errors import StudyError
 from counterforensics.evaluation import frequencies
 from counterforensics.outcome import (
     ALL,
+    DEVICE_COLUMNS,
     LABEL_COLUMNS,
     ROW_COLUMNS,
     TIME_COLUMNS,
@@ -167,6 +168,22 @@ def crowd(count: int, *, manipulations: tuple[str, ...] = EIGHT, **changes: Any)
         attack_label=outcome.rows["attack"].map(shown).fillna(""),
     )
     return dataclasses.replace(outcome, rows=rows, labels=labels)
+
+
+def by_device(outcome: Outcome, devices: int) -> Outcome:
+    """The outcome with a line for each row and device; each further device has 10 more false alarms."""
+    lines = [
+        {
+            **{name: row[name] for name in DEVICE_COLUMNS[:5]},
+            **{"device": f"camera-{number}", "photos": 4, "n_pristine": 100, "n_manipulated": 100},
+            **{"fp": 10 * number, "tp": 90, "tpr": 0.9, "tpr_low": 0.8, "tpr_high": 0.95},
+            **{"fpr": number / 10, "fpr_low": 0.0, "fpr_high": number / 10 + 0.05},
+            **{"acc": 0.95 - number / 20, "acc_low": 0.4, "acc_high": 0.98},
+        }
+        for row in outcome.rows.to_dict("records")
+        for number in range(devices)
+    ]
+    return dataclasses.replace(outcome, devices=pd.DataFrame(lines, columns=list(DEVICE_COLUMNS)))
 
 
 def label_line(role: str, part: str, label: str) -> tuple[str, str, str, str, str, bool, str]:
@@ -1165,9 +1182,11 @@ def test_figures_of_any_number_of_detectors_are_whole_and_their_texts_apart(coun
         for one in many.scores
     ]
     patches = [one for one in many.patches if (one.target, one.attack) in shown]
-    outcome = dataclasses.replace(many, scores=scores, patches=patches)
+    outcome = by_device(dataclasses.replace(many, scores=scores, patches=patches), devices=5)
     pictures = all_pictures(outcome, Results.of(outcome))
-    assert {"transfer-fgsm", "attack-costs", "spectra", "learning-curves"} <= {picture.key for picture in pictures}
+    assert {"transfer-fgsm", "attack-costs", "devices", "spectra", "learning-curves"} <= {
+        picture.key for picture in pictures
+    }
     assert sum(picture.key.startswith(("roc-", "logits-", "patches-")) for picture in pictures) == 3 * len(shown)
     assert texts_apart == []
     for picture in pictures:

@@ -15,7 +15,7 @@ import pytest
 
 from counterforensics.outcome import Outcome
 from counterforensics.report import write_report
-from tests.test_report import EIGHT, crowd, simulate
+from tests.test_report import EIGHT, by_device, crowd, simulate
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
@@ -42,7 +42,9 @@ def twenty() -> Outcome:
 
 
 STUDIES = {
-    "as the demo": lambda: few_figures(simulate(EIGHT[1:3], ("spam-svm", "bayar2016", "xception"), DEMO, patches=40)),
+    "as the demo": lambda: by_device(
+        few_figures(simulate(EIGHT[1:3], ("spam-svm", "bayar2016", "xception"), DEMO, patches=40)), devices=3
+    ),
     "no figure of the paper": lambda: few_figures(
         simulate(("sharpen:1",), ("mine", "mislnet"), (("mine", "theirs"),), patches=40)
     ),

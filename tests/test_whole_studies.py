@@ -67,6 +67,13 @@ def _row(rows: pd.DataFrame, attack: str, platform: str) -> pd.Series:
     return row
 
 
+def test_the_lines_of_the_single_device_are_the_rows_of_the_first_platform(outcome: Outcome) -> None:
+    named = ["seed", "manipulation", "detector", "target", "attack", "n_pristine", "n_manipulated", "fp", "tp"]
+    rows = outcome.rows[outcome.rows["laundering"] == "none"].reset_index(drop=True)
+    assert len(rows) == 3
+    assert outcome.devices[named].astype(object).equals(rows[named].astype(object))
+
+
 def _shown(photo: Pixels, platform: str, like: Pixels, per_photo: int, seed: int, stride: int = 0) -> Pixels:
     """The patches of a photograph after an upload: of the cells, or of the positions that an attack cleared."""
     came = laundering.launder(photo, platform).pixels

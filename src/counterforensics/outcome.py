@@ -131,6 +131,16 @@ LABEL_COLUMNS = (
 # times.csv, one line per attack on a manipulation. No two runs take the same time, so rows.csv does not have it.
 TIME_COLUMNS = ("seed", "manipulation", "target", "attack", "patches", "seconds", "device")
 
+# devices.csv, one line per measurement and test device: the rates of rows.csv on the photographs of this device.
+DEVICE_COLUMNS = (
+    *("seed", "manipulation", "detector", "target", "attack", "device"),
+    "photos",  # test photographs of the device
+    *("n_pristine", "n_manipulated", "fp", "tp"),
+    *("fpr", "fpr_low", "fpr_high"),
+    *("tpr", "tpr_low", "tpr_high"),
+    *("acc", "acc_low", "acc_high"),
+)
+
 Logits = npt.NDArray[np.float32]
 
 
@@ -207,6 +217,7 @@ class Outcome:
     times: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(TIME_COLUMNS)))
     trainings: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(TRAINING_COLUMNS)))
     labels: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(LABEL_COLUMNS)))
+    devices: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(DEVICE_COLUMNS)))
 
 
 def take_apart(text: str) -> tuple[str, dict[str, str]]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from counterforensics.errors import StudyError
 from counterforensics.outcome import (
+    DEVICE_COLUMNS,
     LEARNED_AUC,
     NOT_LAUNDERED,
     OPERATING_COLUMNS,
@@ -33,6 +34,7 @@ _TRAINING_TEXTS = (
     *("study", "manipulation", "role", "name", "label", "part", "device", "precision", "augmentation"),
     *("ended", "reason", "start", "start_manipulation", "perceptual_net", "laundering"),
 )
+_DEVICE_TEXTS = ("manipulation", "detector", "target", "attack", "device")
 # Columns that rows of older versions lack.
 _YOUNGER = (
     *("label", "target_label", "attack_label", "changed", "already", "success"),
@@ -66,10 +68,12 @@ class Results:
         labels: Labels | None = None,
         *,
         laundering: str = "",
+        devices: pd.DataFrame | None = None,
     ) -> None:
         """rows, trainings: the columns of rows.csv and of trainings.csv; rates 0..1.
 
         labels: those of the rows by default.  laundering: whose rows these are; "" for the first one.
+        devices: the columns of devices.csv.
         Raises StudyError where a column of the rows is missing.
         """
         missing = [name for name in ROW_COLUMNS if name not in rows.columns and name not in _YOUNGER]
@@ -86,6 +90,9 @@ class Results:
         self._concealed = _grouped(frame, ["manipulation", "target", "attack"])
         self._trainings = _typed(pd.DataFrame() if trainings is None else trainings, TRAINING_COLUMNS, _TRAINING_TEXTS)
         self._trained = _grouped(self._trainings, ["role", "manipulation", "part"])
+        lines = _typed(pd.DataFrame() if devices is None else devices, DEVICE_COLUMNS, _DEVICE_TEXTS)
+        self._by_device = _grouped(lines[lines["attack"] == ""], ["manipulation", "detector", "device"])
+        self.devices = list(dict.fromkeys(lines["device"]))
         self.labels = labels or Labels.of_rows(frame)
         self.manipulations = ordered(frame["manipulation"], (*EASY, *HARD))
         self.detectors = ordered(frame["detector"], DETECTORS)
@@ -99,7 +106,7 @@ class Results:
     @classmethod
     def of(cls, outcome: Outcome) -> Results:
         """Those of a finished study."""
-        return cls(outcome.rows, outcome.trainings, Labels.of(outcome))
+        return cls(outcome.rows, outcome.trainings, Labels.of(outcome), devices=outcome.devices)
 
     @functools.cached_property
     def compared(self) -> bool:
@@ -135,6 +142,11 @@ class Results:
         low = self.spread(f"{column}_low", manipulation, detector, target, attack)
         high = self.spread(f"{column}_high", manipulation, detector, target, attack)
         return (low.low, high.high) if low and high else None
+
+    def on_device(self, column: str, manipulation: str, detector: str, device: str) -> Spread | None:
+        """A figure of devices.csv without an attack, over the seeds that test on this device; None without any."""
+        part = self._by_device.get((manipulation, detector, device))
+        return None if part is None else _spread(part, column)
 
     def quality(self, column: str, manipulation: str, target: str, attack: str) -> Spread | None:
         """A figure of the concealed patches themselves, which is the same whoever judges them."""

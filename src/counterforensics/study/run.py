@@ -19,7 +19,7 @@ from counterforensics.outcome import Outcome
 from counterforensics.photos.base import Photo
 from counterforensics.photos.simulated import SimulatedPhoto
 from counterforensics.photos.splits import Split
-from counterforensics.study import collect, out_folder
+from counterforensics.study import by_device, collect, out_folder
 from counterforensics.study.estimate import check_memory, room_here
 from counterforensics.study.planning import count_patches, patches_per_photo, plug_ins_of
 from counterforensics.study.prepare import Prepared, cores, prepare
@@ -97,6 +97,7 @@ def _gather(study: Study, out: Path, store: Store, prepared: Prepared, failures:
         times=collect.times(plan, store),
         trainings=collect.trainings(study, plan, store),
         labels=collect.labels(study),
+        devices=by_device.devices(study, plan, store),
         photos=_photo_table(study, prepared),
         provenance=_provenance(study),
         left_out=tuple(map(printable, prepared.left_out)),
@@ -105,6 +106,7 @@ def _gather(study: Study, out: Path, store: Store, prepared: Prepared, failures:
     )
     out_folder.write_figures(outcome.rows, out / out_folder.ROWS)
     out_folder.write_figures(outcome.trainings, out / out_folder.TRAININGS)
+    out_folder.write_figures(outcome.devices, out / out_folder.DEVICES)
     out_folder.write_table(outcome.labels, out / out_folder.LABELS)
     out_folder.write_table(outcome.photos, out / out_folder.PHOTOS)
     out_folder.write_table(outcome.times, out / out_folder.TIMES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from counterforensics.outcome import Outcome
 from counterforensics.report.figures.costs import cost_pictures
 from counterforensics.report.figures.det import det_pictures
+from counterforensics.report.figures.devices import devices_picture
 from counterforensics.report.figures.learning import learning_pictures
 from counterforensics.report.figures.patches import patch_pictures
 from counterforensics.report.figures.roc_and_logits import logit_pictures, roc_pictures
@@ -22,6 +23,7 @@ def all_pictures(outcome: Outcome, results: Results) -> list[Picture]:
     return [
         *transfer_maps(results),
         *upload_picture(results),
+        *devices_picture(results),
         *cost_pictures(attack_costs(results, outcome.times), labels, results.detectors),
         *patch_pictures(outcome.patches, labels),
         *spectra_pictures(outcome.spectra, labels),

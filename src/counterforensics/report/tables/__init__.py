@@ -8,6 +8,7 @@ from counterforensics.report.results import Results
 from counterforensics.report.tables.attacks import attack_tables
 from counterforensics.report.tables.costs import attack_costs, cost_table
 from counterforensics.report.tables.detection import detection_table
+from counterforensics.report.tables.devices import devices_table
 from counterforensics.report.tables.failures import failed_notes
 from counterforensics.report.tables.fine_tuning import fine_tuning_table
 from counterforensics.report.tables.learned import contest_notes
@@ -28,6 +29,7 @@ def all_tables(results: Results, times: pd.DataFrame, sample: Sample = UNKNOWN) 
     tables = [
         detection_table(results, sample),
         operating_points_table(results),
+        devices_table(results),
         *attack_tables(results, sample),
         uploads_table(results),
         positions_table(results),
