@@ -5,7 +5,8 @@
     python -m tools.results_pages --figures        # draw the figures that the pages show, too
     python -m tools.results_pages --reports DIR    # every table and figure of each study, drawn from its rows
 
-A template is `results/NAME/pages/PAGE.md.jinja`.  Every figure of a page comes from a CSV file.
+A template is `results/NAME/pages/PAGE.md.jinja`.  Every figure of a page comes from a CSV file.  The finding in README.md
+stands between two comments; its template is `results/finding.md.jinja`.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ STUDIES = {
     "others": "cameras/restoration-all",
     "simulated": "simulated-to-cameras",
 }
+FINDING = "finding.md.jinja"
+README = ROOT / "README.md"
+BEGINS, ENDS = ("<!-- The finding: written by tools/results_pages.py. -->\n", "<!-- The end of the finding. -->\n")
 # Of results_rows, what templates use.
 FILTERS = ("exact", "rough", "decibels", "case", "label", "listed")
 FUNCTIONS = ("exact", "rough", "decibels", "grid", "markdown", "by_judge", "changed", "mean", "lowest_to_highest")
@@ -63,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def write(given: argparse.Namespace) -> int:
     """Do what is asked; the exit status."""
     pages = {RESULTS / page: text for page, text in rendered().items()}
+    pages[README] = with_finding(README.read_text(encoding="utf-8"))
     if given.check:
         stale = [path for path, text in pages.items() if not path.exists() or path.read_text("utf-8") != text]
         print("".join(f"{path.relative_to(ROOT)} differs from its template\n" for path in stale), end="")
@@ -96,6 +101,22 @@ def rendered(results: Path = RESULTS) -> dict[str, str]:
 
     Raises StudyError for rows of several seeds, and jinja2.UndefinedError where a template asks for rows that are gone.
     """
+    environment = environment_of(results)
+    texts = {
+        path: environment.get_template(path.relative_to(results).as_posix()).render() for path in templates(results)
+    }
+    return {page_of(path.relative_to(results)): text for path, text in texts.items()}
+
+
+def with_finding(readme: str, results: Path = RESULTS) -> str:
+    """README.md with the finding as its template gives it."""
+    before, rest = readme.split(BEGINS)
+    _, after = rest.split(ENDS)
+    return before + BEGINS + environment_of(results).get_template(FINDING).render() + ENDS + after
+
+
+def environment_of(results: Path) -> jinja2.Environment:
+    """What templates may use: the runs, and functions for their figures."""
     found = runs(results)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(results),
@@ -118,10 +139,7 @@ def rendered(results: Path = RESULTS) -> dict[str, str]:
         "points": points,
         "changed_detectors": changed_detectors,
     }
-    texts = {
-        path: environment.get_template(path.relative_to(results).as_posix()).render() for path in templates(results)
-    }
-    return {page_of(path.relative_to(results)): text for path, text in texts.items()}
+    return environment
 
 
 def page_of(template: Path) -> str:
