@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tools import localise, results_pages, results_rows
-from tools.results_pages import RESULTS, page_of, rendered, runs, templates
+from tools.results_pages import RESULTS, rendered, runs, templates
 
 from counterforensics.errors import StudyError
 
@@ -191,6 +191,7 @@ def test_reports_are_drawn_from_rows_alone(monkeypatch: pytest.MonkeyPatch, tmp_
     few = {name: runs()[name] for name in ("full", "three_devices")}
     monkeypatch.setattr(results_pages, "runs", lambda: few)
     monkeypatch.setattr(results_pages, "rendered", dict)
+    monkeypatch.setattr(results_pages, "with_finding", lambda readme: readme)
     assert results_pages.main(["--reports", str(tmp_path)]) == 0
     full, three = ((tmp_path / name / "tables" / "table1.md").read_text(encoding="utf-8") for name in few)
     assert "of 55 test photographs from 3 devices" in full

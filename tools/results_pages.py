@@ -5,7 +5,7 @@
     python -m tools.results_pages --figures        # draw the figures that the pages show, too
     python -m tools.results_pages --reports DIR    # every table and figure of each study, drawn from its rows
 
-A template is `results/NAME/pages/PAGE.md.jinja`.  Every figure of a page comes from a CSV file.  The finding in README.md
+A template is `results/NAME/pages/PAGE.md.jinja`.  Every figure of a page comes from a CSV file.  The finding in README
 stands between two comments; its template is `results/finding.md.jinja`.
 """
 
