@@ -24,6 +24,7 @@ import pandas as pd
 from counterforensics.errors import CounterforensicsError
 from counterforensics.outcome import TIME_COLUMNS, Outcome
 from counterforensics.report import write_report
+from counterforensics.report.claims import find_claim
 from counterforensics.report.figures.style import Picture
 from counterforensics.report.tables.costs import attack_costs
 from counterforensics.report.tables.model import points
@@ -134,6 +135,8 @@ def environment_of(results: Path) -> jinja2.Environment:
         "all_runs": found,
         "recorded": Recorded(results / "cameras" / "recorded.csv", found),
         "localisation": pd.read_csv(results / "localisation" / "rows.csv").to_dict("records"),
+        "causes": pd.read_csv(results / "transfer" / "causes.csv", keep_default_na=False).to_dict("records"),
+        "paper": paper_of_xception,
         "costs": {name: costs(run) for name, run in found.items()},
         "table_of": lambda name: results_rows.read_table(results / "cameras" / name),
         "points": points,
@@ -157,6 +160,16 @@ def costs(run: Run) -> list[dict[str, Any]]:
         return []
     found = attack_costs(run.results, run.times)
     return [{**dataclasses.asdict(cost), "target": run.plain_target(cost.target)} for cost in found]
+
+
+def paper_of_xception(manipulation: str, judge: str) -> str:
+    """The paper's TPR under FGSM noise for Xception (Table IV), in brackets.
+
+    >>> paper_of_xception("median:7", "spam-svm")
+    ' [99.3]'
+    """
+    claim = find_claim(manipulation, judge, "xception", "fgsm")
+    return f" [{results_rows.rough(claim.tpr)}]" if claim else ""
 
 
 def changed_detectors(run: Run) -> list[str]:
