@@ -75,15 +75,57 @@ def test_a_command_that_cannot_be_read_leaves_with_two(command: Command, argumen
     assert said in answer.err
 
 
-def test_help_does_not_wait_for_torch() -> None:
-    code = (
-        "import sys; sys.argv = ['counterforensics', 'run', '--help']\n"
-        "from counterforensics.cli import main\n"
-        "try:\n    main()\nexcept SystemExit as leaving:\n    assert not leaving.code\n"
-        "assert 'torch' not in sys.modules\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+# --- commands that answer at once
+
+FEW_NEED = {"dask", "distributed", "jinja2", "matplotlib", "pandas", "skimage", "sklearn"}
+LARGE = FEW_NEED | {"PIL", "cv2", "numba", "numpy", "torch"}
+ONE_AFTER_THE_OTHER = """
+import json, sys
+from counterforensics.cli import main
+
+for sys.argv[1:], status in json.loads(sys.argv[1]):
+    try:
+        main()
+    except SystemExit as leaving:
+        assert int(leaving.code or 0) == status, sys.argv
+print("", *sorted({module.partition(".")[0] for module in sys.modules}))
+"""
+
+
+def loaded_by(*commands: tuple[list[str], int]) -> set[str]:
+    """The packages that a new interpreter has loaded after `commands`, each with the exit status it must have."""
+    arguments = [sys.executable, "-c", ONE_AFTER_THE_OTHER, json.dumps(commands)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_a_command_that_needs_no_part_loads_no_large_library(finished: Path, tmp_path: Path) -> None:
+    twice = tmp_path / "twice.yaml"
+    twice.write_text("name: one\nname: two\n", encoding="utf-8")
+    loaded = loaded_by(
+        (["--help"], 0),
+        (["run", "--help"], 0),
+        (["lsit"], 2),
+        (["list", "--study", "demo"], 0),
+        (["list", "--study", "dmo"], 2),
+        (["plan", "dmo"], 2),
+        (["run", str(twice)], 2),
+        (["run", str(tmp_path / "nowhere.yaml")], 2),
+        (["status", str(finished)], 0),
+        (["status", str(tmp_path)], 2),
+    )
+    assert loaded & LARGE == set()
+
+
+def test_a_command_that_only_names_parts_loads_no_library_that_few_functions_need(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("name: wrong\ndetectors: [smap-svm]\n", encoding="utf-8")
+    nowhere = str(tmp_path / "nowhere")
+    loaded = loaded_by(
+        (["list"], 0), (["list", "--json"], 0), (["run", str(wrong)], 2), (["plan", "--photos", nowhere], 2)
+    )
+    assert loaded & FEW_NEED == set()
 
 
 # --- list

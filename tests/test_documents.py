@@ -18,7 +18,8 @@ from counterforensics.detectors import bayar2016, cozzolino2017, deep, xception
 from counterforensics.detectors.base import score
 from counterforensics.detectors.training import TrainingSchedule
 from counterforensics.study import settings as study_settings
-from counterforensics.study.settings import Study, load_study, read_settings
+from counterforensics.study.settings import Study, load_study
+from counterforensics.study.yaml_file import read_settings
 from counterforensics.testing import sample_pairs
 from tests.conftest import Command, picture, tiny_settings, write_study
 

@@ -14,7 +14,8 @@ from counterforensics.manipulations import PAPER
 from counterforensics.study import planning
 from counterforensics.study.estimate import estimate_study
 from counterforensics.study.run import run_study
-from counterforensics.study.settings import BUILT_IN, Study, load_study
+from counterforensics.study.settings import Study, load_study
+from counterforensics.study.yaml_file import BUILT_IN
 from tests.conftest import COZZOLINO, tiny_settings, tiny_study, write_study
 
 

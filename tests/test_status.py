@@ -16,7 +16,7 @@ from counterforensics.errors import TrainingError
 from counterforensics.study import status
 from counterforensics.study.run import run_study
 from counterforensics.study.schedulers import journal
-from counterforensics.study.schedulers.execute import RUN
+from counterforensics.study.schedulers.journal import RUN
 from counterforensics.study.settings import load_study
 from counterforensics.study.status import status_of
 from counterforensics.study.store.folder import FolderStore

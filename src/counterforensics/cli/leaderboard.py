@@ -9,6 +9,7 @@ import typer
 
 from counterforensics.cli.options import Photos, StorePlace, Workers, place
 from counterforensics.cli.screen import Screen, say, say_broken_plug_ins
+from counterforensics.cli.studies import checked_study
 from counterforensics.errors import CounterforensicsError
 from counterforensics.files import at_home
 
@@ -62,13 +63,13 @@ def _run_protocol(
     store: str | None,
 ) -> Path:
     """Run the protocol with the entries, and write its report; the folder of the run."""
+    settings = checked_study(protocol, photos)
     from counterforensics.report import not_learned, write_report
     from counterforensics.study.entering import enter as with_entries
     from counterforensics.study.progress import Progress
     from counterforensics.study.run import run_study
-    from counterforensics.study.settings import load_study
 
-    study = with_entries(load_study(protocol, photos=photos or []), enter)
+    study = with_entries(settings, enter)
     say_broken_plug_ins()
     outcome = run_study(study, folder, workers=workers, progress=Progress(), store=store)
     write_report(outcome, folder)

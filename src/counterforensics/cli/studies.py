@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import filesize
 
+from counterforensics.cli.loading import loading
 from counterforensics.cli.options import (
     Json,
     Out,
@@ -28,12 +29,31 @@ from counterforensics.cli.screen import (
 from counterforensics.errors import CounterforensicsError, printable
 from counterforensics.files import at_home
 
+if TYPE_CHECKING:
+    from counterforensics.study.settings import Study
+
 commands = typer.Typer()
 
 
 ANSWERS = 3  # sentences of the report's answer that the terminal repeats
 
 WIDTH = 140  # columns that the widest table needs; a narrower terminal wraps its lines
+
+
+def checked_study(given: str, photos: list[Path] | None) -> Study:
+    """The study that STUDY and --photos name; broken plug-ins are named.
+
+    A file that cannot be read is refused before torch is loaded, and settings before what computes and draws.
+    """
+    from counterforensics.study.yaml_file import read_settings
+
+    read_settings(given)
+    with loading():
+        from counterforensics.study.settings import load_study
+
+    study = load_study(given, photos=photos or [])
+    say_broken_plug_ins()
+    return study
 
 
 @commands.command(
@@ -55,13 +75,12 @@ def run(
     ] = False,
 ) -> None:
     """Run a study: rows.csv, report.html, tables and figures. Run it again and it resumes."""
-    from counterforensics.report import answer, not_learned, terminal_tables, write_report
-    from counterforensics.study.progress import Progress
-    from counterforensics.study.run import run_study
-    from counterforensics.study.settings import load_study
+    settings = checked_study(study, photos)
+    with loading():
+        from counterforensics.report import answer, not_learned, terminal_tables, write_report
+        from counterforensics.study.progress import Progress
+        from counterforensics.study.run import run_study
 
-    settings = load_study(study, photos=photos or [])
-    say_broken_plug_ins()
     folder = out or Path("runs") / settings.name
     progress = Progress()
     outcome = run_study(
@@ -94,12 +113,11 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """What a run would do and cost: tasks, patches, disk, memory, and time as measured earlier."""
-    from counterforensics.study.estimate import estimate_study
-    from counterforensics.study.progress import Progress
-    from counterforensics.study.settings import load_study
+    settings = checked_study(study, photos)
+    with loading():
+        from counterforensics.study.estimate import estimate_study
+        from counterforensics.study.progress import Progress
 
-    settings = load_study(study, photos=photos or [])
-    say_broken_plug_ins()
     folder = out or Path("runs") / settings.name
     found = estimate_study(settings, folder, workers=workers, store=store, progress=Progress(quiet=as_json))
     if as_json:

@@ -12,8 +12,7 @@ from typing import Any
 from counterforensics import records
 from counterforensics.errors import StudyError
 from counterforensics.files import at_home
-from counterforensics.study.schedulers.execute import RUN
-from counterforensics.study.schedulers.journal import DONE, FAILED, FOUND, RUNNING, notes_in
+from counterforensics.study.schedulers.journal import DONE, FAILED, FOUND, RUN, RUNNING, notes_in
 from counterforensics.study.store.remote import open_store
 
 _TEXTS = ("run", "store", "began", "ended")
