@@ -1,4 +1,4 @@
-"""Trained networks in files: tensors as safetensors, a record of them as JSON. Nothing is ever unpickled."""
+"""Trained networks in files: tensors as safetensors, a record of them as JSON. Neither is ever unpickled."""
 
 from __future__ import annotations
 
