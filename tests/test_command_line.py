@@ -43,6 +43,17 @@ def test_every_command_explains_itself_with_an_example(command: Command, name: s
     assert f"counterforensics {name}" in answer.out[answer.out.index("Example") :]
 
 
+ALL_COMMANDS = (*COMMANDS, "plan", "status", "leaderboard", "detect", "attack", "app", "new", "store")
+
+
+def test_help_shows_names_in_angle_brackets_and_code_without_its_quotes(command: Command) -> None:
+    text = " ".join(command(name, "--help").out for name in ALL_COMMANDS)
+    assert "DIR/<device>/<photo>" in text
+    assert "runs/<study>" in text
+    assert "//" not in text.replace("s3://", "")
+    assert "`" not in text
+
+
 def test_help_names_every_command(command: Command) -> None:
     answer = command("--help")
     assert answer.status == 0
@@ -270,7 +281,7 @@ def test_evaluate_tells_people_the_same(command: Command, trained: Path, photos:
     arguments = ("evaluate", "--detector", trained, "--photos", photos, "--manipulation", "median:7", "--per-photo", 2)
     answer = command(*arguments)
     assert answer.status == 0
-    assert "16 pristine and 16 manipulated patches of 8 photographs, 1 left out" in " ".join(answer.out.split())
+    assert "16 pristine and 16 manipulated patches of 8 photographs; files left out: 1" in " ".join(answer.out.split())
     assert f"Left out: {bad}: truncated or damaged" in answer.out
     result = json.loads(command(*arguments, "--json").out)
     assert f"{result['tpr']:.2%}" in answer.out
@@ -353,7 +364,7 @@ def test_an_interrupted_run_says_how_to_go_on(
     monkeypatch.setattr("counterforensics.study.run.run_study", interrupt)
     answer = command("run", tiny_yaml, "--out", tmp_path)
     assert answer.status == 130
-    assert answer.err == "counterforensics: stopped; finished work is kept, the same command goes on\n"
+    assert answer.err == "counterforensics: stopped; finished work is kept, and the same command resumes it\n"
 
 
 def test_a_defect_of_ours_keeps_its_traceback(

@@ -160,7 +160,7 @@ main()
 def test_ctrl_c_is_one_line_at_any_moment(script: str) -> None:
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert answer.returncode == 128 + signal.SIGINT
-    assert answer.stderr == "counterforensics: stopped; finished work is kept, the same command goes on\n"
+    assert answer.stderr == "counterforensics: stopped; finished work is kept, and the same command resumes it\n"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import sys
 from types import FrameType
 
 INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended
-STOPPED = "stopped; finished work is kept, the same command goes on"
+STOPPED = "stopped; finished work is kept, and the same command resumes it"
 
 
 def main() -> None:

@@ -22,26 +22,29 @@ commands = typer.Typer()
     "`counterforensics leaderboard --enter my-detector --out board`",
 )
 def make_leaderboard(
-    out: Annotated[Path, typer.Option(parser=at_home, metavar="DIR", help="Where index.html and leaderboard.csv go.")],
+    out: Annotated[
+        Path, typer.Option(parser=at_home, metavar="DIR", help="Folder for index.html and leaderboard.csv.")
+    ],
     runs: Annotated[
-        list[Path] | None, typer.Argument(parser=at_home, metavar="RUN", help="The --out of finished runs.")
+        list[Path] | None,
+        typer.Argument(parser=at_home, metavar="RUN", help="Output folders (--out) of finished runs."),
     ] = None,
     enter: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A detector or an attack, such as that of a plug-in: run the protocol with it, in DIR/run. May be "
-            "given several times.",
+            help="A detector or an attack to add, for example from a plug-in. The protocol runs with it, in `DIR/run`. "
+            "May be given several times.",
         ),
     ] = None,
     protocol: Annotated[
-        str, typer.Option(parser=place, metavar="STUDY", help="The study that an entry is run in.")
+        str, typer.Option(parser=place, metavar="STUDY", help="The study that runs with the entries.")
     ] = "leaderboard",
     photos: Photos = None,
     workers: Workers = None,
     store: StorePlace = None,
 ) -> None:
-    """Rank detectors by their worst case, and attacks by what they leave: a page and a CSV file."""
+    """Rank detectors by their worst case, and attacks by the TPR that they leave. Write a page and a CSV file."""
     from counterforensics.report.leaderboard import INDEX, write_leaderboard
 
     console, folders = Screen(), list(runs or [])

@@ -31,7 +31,7 @@ def list_parts(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Manipulations, detectors, attacks and platforms (plug-ins among them), and built-in studies."""
+    """List manipulations, detectors, attacks and platforms, those of plug-ins included, and built-in studies."""
     if study is not None:
         _print_study(study, as_json)
         return
