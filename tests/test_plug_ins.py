@@ -830,12 +830,12 @@ def test_a_written_package_bears_the_name_of_its_folder(command: Command, tmp_pa
     [
         ("a b", "'a b' holds more than letters, digits, dots, dashes and underscores; name the folder like"),
         ("1st", "'1st' holds more than letters"),
-        ("class", "Python uses the name 'class' for itself"),
+        ("class", "Python uses 'class' itself"),
         ("json", "there is a module 'json' already"),
         ("torch", "there is a module 'torch' already"),
         ("counterforensics", "there is a module 'counterforensics' already"),
-        ("full", "is there already; give a folder that is not, or an empty one"),
-        ("file", "is there already; give a folder that is not, or an empty one"),
+        ("full", "exists already; give a new or an empty folder"),
+        ("file", "exists already; give a new or an empty folder"),
         ("file/below", "cannot write the package"),
     ],
 )
@@ -854,7 +854,7 @@ def test_a_package_that_cannot_be_written_is_refused(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("mine.yaml", "mine.yaml is there already; give another file"),
+        ("mine.yaml", "mine.yaml exists already; give another file"),
         ("mine.txt", "a study is a file NAME.yaml, got "),
         ("mine", "a study is a file NAME.yaml, got "),
         ("a b.yaml", "a study's name holds letters, digits, dots, dashes and underscores, got 'a b'"),

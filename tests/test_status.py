@@ -97,7 +97,7 @@ def test_a_folder_without_a_run_is_one_clear_line(tmp_path: Path, command: Comma
     answer = command("status", tmp_path)
     assert answer.status == 2
     assert f"{tmp_path} holds no run" in answer.err
-    assert "give the --out of a run" in answer.err
+    assert "give the output folder (--out) of a run" in answer.err
 
 
 OTHER_NOTES: list[Any] = [

@@ -770,7 +770,7 @@ def test_what_is_there_so_far_is_written_without_computing(
     assert nothing.rows["tpr"].isna().all()
     (note,) = (note for note in nothing.notes if "have not run" in note)
     missing, total = re.findall(r"\d+", note)[:2]
-    assert note == f"{missing} of {total} tasks have not run; the rows hold what the others gave"
+    assert note == f"{missing} of {total} tasks have not run; the rows hold the results of the others"
     assert missing == total
     write_report(nothing, out)
     whole = run_study(study, out)

@@ -187,7 +187,7 @@ class SplitSettings(_Settings):
             raise ValueError(f"test names {shown(repeated[0])} twice")
         both = set(_names(self.test)) & set(_names(self.train))
         if both:
-            raise ValueError(f"{shown(min(both))} stands under test and under train; a device is one of them")
+            raise ValueError(f"{shown(min(both))} is a device under test and under train; keep one of the two")
         return self
 
 

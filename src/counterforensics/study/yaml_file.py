@@ -92,11 +92,11 @@ def parse_yaml(content: bytes, name: str, *, most: int = MOST_VALUES) -> Any:
         finally:
             loader.dispose()
     except UnicodeDecodeError as error:
-        raise StudyError(f"cannot read the study {name}: byte {error.start} is no text in UTF-8") from error
+        raise StudyError(f"cannot read the study {name}: byte {error.start} is not UTF-8 text") from error
     except _Excess as error:
         raise StudyError(f"{name} is too large for a study: {error}") from error
     except RecursionError as error:
-        raise StudyError(f"{name} is not YAML: its values stand in each other too deeply") from error
+        raise StudyError(f"{name} is not YAML: its values are nested too deep") from error
     except (yaml.YAMLError, ValueError) as error:
         raise StudyError(f"{name} is not YAML: {_in_words(error)}") from error
 
@@ -108,7 +108,7 @@ def _check_unfolded(root: yaml.Node, most: int) -> None:
     def size(node: yaml.Node) -> int:
         found = sizes.get(id(node))
         if found == 0:
-            raise _Excess("an alias stands inside of what it names")
+            raise _Excess("an alias refers to a value that contains it")
         if found is None:
             sizes[id(node)] = 0
             inner = node.value if isinstance(node, yaml.CollectionNode) else []
