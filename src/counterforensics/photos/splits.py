@@ -101,7 +101,7 @@ def copies(roles: Mapping[str, Sequence[Photo]], content: Mapping[str, str]) -> 
             if first_role != role or first.device != photo.device:
                 raise LeakageError(
                     f"the same photograph stands twice: {first.where} ({first_role}) and {photo.where} ({role}); "
-                    "keep it under one device, which is in one role"
+                    "keep it under one device"
                 )
             found.append((photo, first))
     return found

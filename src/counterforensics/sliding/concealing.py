@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -93,9 +93,9 @@ class ConcealedPhoto:
     attack.  sweeps: how often the attack went over it.  seconds: without reading and writing.
     """
 
-    photo: Pixels
-    before: Scan
-    after: Scan
+    photo: Pixels = field(repr=False)
+    before: Scan = field(repr=False)
+    after: Scan = field(repr=False)
     threshold: float
     psnr: float
     ssim: float
