@@ -578,7 +578,7 @@ def test_too_few_photographs_left_name_the_first_reason(photos: Path, tmp_path: 
     with pytest.raises(PhotoError) as caught:
         run_study(study, tmp_path / "out")
     assert str(caught.value) == (
-        "the split needs at least 1 to train and 2 to test, but there are photographs of 1 devices; 6 left out, "
+        "the split needs devices: at least 1 to train and 2 to test; the photographs come from 1; 6 left out, "
         f"the first: {photos / 'device-1' / 'one.jpg'}: "
         "not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file, whatever its name says"
     )

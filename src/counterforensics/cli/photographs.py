@@ -125,7 +125,7 @@ def _tables_of_rates(result: dict[str, Any]) -> Iterator[Table]:
         **{name: _AT_1_PERCENT[name] for name in known},
     }
     yield _table_of_shares("by device", "device", columns, result["devices"])
-    columns = {"photographs": "photographs", **columns}
+    columns = {"photographs": "photos", **columns}
     yield _table_of_shares("by JPEG quality of the file", "quality", columns, result["by_quality"])
 
 

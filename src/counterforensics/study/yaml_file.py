@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from counterforensics.errors import LONGEST_GIVEN, StudyError, printable, shown, unknown_name
+from counterforensics.errors import LONGEST_GIVEN, NameNotFoundError, StudyError, printable, shown, unknown_name
 from counterforensics.files import at_home, read_regular
 
 BUILT_IN = ("demo", "leaderboard", "paper")
@@ -147,7 +147,7 @@ def read_settings(text: str) -> tuple[dict[str, Any], Path]:
     else:
         path = at_home(text)
         if path.suffix not in (".yaml", ".yml"):
-            raise unknown_name("study", text, BUILT_IN)
+            raise NameNotFoundError(f"{unknown_name('study', text, BUILT_IN)}; or give a file, NAME.yaml")
         content, base = read_regular(path, MOST_BYTES, StudyError), path.parent
     settings = parse_yaml(content, text)
     if not isinstance(settings, dict):
