@@ -114,7 +114,7 @@ def test_a_misspelt_key_is_named_rather_than_the_one_it_should_be(tmp_path: Path
 def test_an_unknown_part_is_answered_by_the_nearest(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(NameNotFoundError) as caught:
         tiny_study(tmp_path, **changes)
-    assert str(caught.value).startswith(message)
+    assert str(caught.value).startswith(f"{tmp_path / 'changed.yaml'}: {message}")
 
 
 def test_an_unknown_study_is_answered_by_the_nearest() -> None:

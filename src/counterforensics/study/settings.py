@@ -441,6 +441,8 @@ def load_study(text: str, *, photos: Sequence[Path] = ()) -> Study:
         study = Study.model_validate(settings)
     except ValidationError as error:
         raise _one_line(text, error) from error
+    except CounterforensicsError as error:  # of a part, which does not know where it stands
+        raise type(error)(f"{text}: {error}") from error
     folders = tuple(base / _expanded(folder) for folder in study.photos.folders)
     if repeated := _repeated([folder.resolve() for folder in folders]):
         raise StudyError(f"{text}: photos.folders names {shown(str(repeated[0]))} twice; give each folder once")
