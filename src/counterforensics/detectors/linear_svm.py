@@ -65,7 +65,7 @@ def _temporary() -> Iterator[None]:
     except OSError as error:
         place = tempfile.tempdir or os.environ.get("TMPDIR", "/tmp")
         raise TrainingError(
-            f"rows of a training have no place in the folder for temporary files, {shown(place)} ({error.strerror}); "
+            f"cannot keep the features of a training in the folder for temporary files, {shown(place)} ({error.strerror}); "
             "make room there, or set TMPDIR to another folder"
         ) from error
 
