@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test lint docs links bench clean
 
 demo: $(STAMP)
 	$(VENV)/bin/counterforensics run demo --out runs/demo
@@ -20,6 +20,9 @@ lint: $(STAMP)
 
 docs: $(STAMP)
 	$(RUN) sphinx --builder html --conf-dir docs --fail-on-warning --keep-going --quiet . site
+
+links: $(STAMP)
+	$(RUN) sphinx --builder linkcheck --conf-dir docs --keep-going --quiet . site/links
 
 bench: $(STAMP)
 	mkdir -p runs

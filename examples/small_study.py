@@ -3,7 +3,7 @@
     python examples/small_study.py [OUT]
 
 The study trains two detectors on simulated cameras, attacks the first, and lets both judge. It writes OUT/rows.csv.
-The same command goes on where it was stopped.
+The same command resumes a run that was stopped.
 """
 
 from __future__ import annotations

@@ -663,8 +663,11 @@ OTHER_LOGITS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
     "float16": (lambda pixels: pixels.mean((1, 2, 3)).half(), "must give float32 logits, got torch.float16"),
     "two a patch": (lambda pixels: pixels.mean((2, 3)).expand(-1, 2), "must give one logit a patch"),
     "a column": (lambda pixels: pixels.mean((2, 3)), "must give one logit a patch"),
-    "detached": (lambda pixels: pixels.detach().mean((1, 2, 3)), "logits have no gradient by the pixels"),
-    "of nothing": (lambda pixels: torch.ones(len(pixels), requires_grad=True) * 1, "have no gradient by the pixels"),
+    "detached": (lambda pixels: pixels.detach().mean((1, 2, 3)), "logits have no gradient with respect to the pixels"),
+    "of nothing": (
+        lambda pixels: torch.ones(len(pixels), requires_grad=True) * 1,
+        "have no gradient with respect to the pixels",
+    ),
 }
 
 

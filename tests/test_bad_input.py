@@ -280,9 +280,13 @@ CASES = [
     Case(
         "too few devices",
         lambda p: p.run(split={"test": 3, "train": 6}),
-        "the split needs 6 to train and 3 to test, but there are photographs of 4 devices",
+        "the split needs devices: 6 to train and 3 to test; the photographs come from 4",
     ),
-    Case("no device left to train", lambda p: p.run(split={"test": 4}), "the split needs at least 1 to train and 4 to"),
+    Case(
+        "no device left to train",
+        lambda p: p.run(split={"test": 4}),
+        "the split needs devices: at least 1 to train and 4 to",
+    ),
     Case("unknown device", lambda p: p.run(split={"test": ["device_0"]}), "'device_0'; did you mean 'device-"),
     Case("all bad, run", lambda p: all_bad(p).run(), "; 8 left out, the first: "),
     Case("all bad, evaluate", lambda p: all_bad(p).evaluate(), "device-0/one.jpg: the file is empty (0 bytes)"),

@@ -43,6 +43,17 @@ def test_every_command_explains_itself_with_an_example(command: Command, name: s
     assert f"counterforensics {name}" in answer.out[answer.out.index("Example") :]
 
 
+ALL_COMMANDS = (*COMMANDS, "plan", "status", "leaderboard", "detect", "attack", "app", "new", "store")
+
+
+def test_help_shows_names_in_angle_brackets_and_code_without_its_quotes(command: Command) -> None:
+    text = " ".join(command(name, "--help").out for name in ALL_COMMANDS)
+    assert "DIR/<device>/<photo>" in text
+    assert "runs/<study>" in text
+    assert "//" not in text.replace("s3://", "")
+    assert "`" not in text
+
+
 def test_help_names_every_command(command: Command) -> None:
     answer = command("--help")
     assert answer.status == 0
@@ -75,15 +86,57 @@ def test_a_command_that_cannot_be_read_leaves_with_two(command: Command, argumen
     assert said in answer.err
 
 
-def test_help_does_not_wait_for_torch() -> None:
-    code = (
-        "import sys; sys.argv = ['counterforensics', 'run', '--help']\n"
-        "from counterforensics.cli import main\n"
-        "try:\n    main()\nexcept SystemExit as leaving:\n    assert not leaving.code\n"
-        "assert 'torch' not in sys.modules\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+# --- commands that answer at once
+
+FEW_NEED = {"dask", "distributed", "jinja2", "matplotlib", "pandas", "skimage", "sklearn"}
+LARGE = FEW_NEED | {"PIL", "cv2", "numba", "numpy", "torch"}
+ONE_AFTER_THE_OTHER = """
+import json, sys
+from counterforensics.cli import main
+
+for sys.argv[1:], status in json.loads(sys.argv[1]):
+    try:
+        main()
+    except SystemExit as leaving:
+        assert int(leaving.code or 0) == status, sys.argv
+print("", *sorted({module.partition(".")[0] for module in sys.modules}))
+"""
+
+
+def loaded_by(*commands: tuple[list[str], int]) -> set[str]:
+    """The packages that a new interpreter has loaded after `commands`, each with the exit status it must have."""
+    arguments = [sys.executable, "-c", ONE_AFTER_THE_OTHER, json.dumps(commands)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_a_command_that_needs_no_part_loads_no_large_library(finished: Path, tmp_path: Path) -> None:
+    twice = tmp_path / "twice.yaml"
+    twice.write_text("name: one\nname: two\n", encoding="utf-8")
+    loaded = loaded_by(
+        (["--help"], 0),
+        (["run", "--help"], 0),
+        (["lsit"], 2),
+        (["list", "--study", "demo"], 0),
+        (["list", "--study", "dmo"], 2),
+        (["plan", "dmo"], 2),
+        (["run", str(twice)], 2),
+        (["run", str(tmp_path / "nowhere.yaml")], 2),
+        (["status", str(finished)], 0),
+        (["status", str(tmp_path)], 2),
+    )
+    assert loaded & LARGE == set()
+
+
+def test_a_command_that_only_names_parts_loads_no_library_that_few_functions_need(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("name: wrong\ndetectors: [smap-svm]\n", encoding="utf-8")
+    nowhere = str(tmp_path / "nowhere")
+    loaded = loaded_by(
+        (["list"], 0), (["list", "--json"], 0), (["run", str(wrong)], 2), (["plan", "--photos", nowhere], 2)
+    )
+    assert loaded & FEW_NEED == set()
 
 
 # --- list
@@ -228,7 +281,7 @@ def test_evaluate_tells_people_the_same(command: Command, trained: Path, photos:
     arguments = ("evaluate", "--detector", trained, "--photos", photos, "--manipulation", "median:7", "--per-photo", 2)
     answer = command(*arguments)
     assert answer.status == 0
-    assert "16 pristine and 16 manipulated patches of 8 photographs, 1 left out" in " ".join(answer.out.split())
+    assert "16 pristine and 16 manipulated patches of 8 photographs; files left out: 1" in " ".join(answer.out.split())
     assert f"Left out: {bad}: truncated or damaged" in answer.out
     result = json.loads(command(*arguments, "--json").out)
     assert f"{result['tpr']:.2%}" in answer.out
@@ -311,7 +364,7 @@ def test_an_interrupted_run_says_how_to_go_on(
     monkeypatch.setattr("counterforensics.study.run.run_study", interrupt)
     answer = command("run", tiny_yaml, "--out", tmp_path)
     assert answer.status == 130
-    assert answer.err == "counterforensics: stopped; finished work is kept, the same command goes on\n"
+    assert answer.err == "counterforensics: stopped; finished work is kept, and the same command resumes it\n"
 
 
 def test_a_defect_of_ours_keeps_its_traceback(

@@ -160,7 +160,7 @@ main()
 def test_ctrl_c_is_one_line_at_any_moment(script: str) -> None:
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert answer.returncode == 128 + signal.SIGINT
-    assert answer.stderr == "counterforensics: stopped; finished work is kept, the same command goes on\n"
+    assert answer.stderr == "counterforensics: stopped; finished work is kept, and the same command resumes it\n"
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_damaged_compiled_code_is_compiled_again(
     said = [str(warning.message) for warning in recwarn]
     if content is None:
         assert len(said) == 1
-        assert "set NUMBA_CACHE_DIR to a folder that can be written" in said[0]
+        assert "set NUMBA_CACHE_DIR to a folder that you alone can write to" in said[0]
     else:
         assert said == []
         assert all(path.read_bytes() != content for path in kept)
@@ -240,6 +240,6 @@ def test_damaged_compiled_code_is_compiled_again(
 def test_without_a_folder_for_compiled_code_all_works_and_what_to_set_is_said_once() -> None:
     answer = subprocess.run([sys.executable, "-c", SLOWLY], capture_output=True, text=True, check=False, timeout=120)
     assert answer.returncode == 0, answer.stderr
-    assert answer.stderr.count("set NUMBA_CACHE_DIR to a folder that can be written") == 1
+    assert answer.stderr.count("set NUMBA_CACHE_DIR to a folder that you alone can write to") == 1
     assert "True\n" in answer.stderr
     assert answer.stdout.startswith("{")

@@ -277,7 +277,7 @@ DAMAGE = {
     "tensors of 20 GB": (lambda folder: os.truncate(folder / weights.TENSORS, 20 * 10**9), "at most 1,073,741,824"),
     "weights of zero": (
         lambda folder: _each(folder, torch.zeros_like),
-        "nothing that was learned, every weight is zero",
+        "no trained weights: every weight is zero",
     ),
     "whole numbers": (
         lambda folder: _each(folder, lambda one: one.to(torch.int64)),
@@ -333,7 +333,7 @@ def test_what_gives_no_logits_is_named(given: Any, said: str) -> None:
         ("cozzolino2017:steps=-1", "steps must lie between 0 and 10,000,000, got -1"),
         ("cozzolino2017:steps=1e15", "steps must lie between 0 and 10,000,000, got 1000000000000000"),
         ("cozzolino2017:pairs_per_step=1e15", "pairs_per_step must lie between 1 and 10,000,000, got 1000000000000000"),
-        ("cozzolino2017:lr=0,feature_lr=0", "lr=0 and feature_lr=0 changes nothing; steps=0 says so"),
+        ("cozzolino2017:lr=0,feature_lr=0", "lr=0 and feature_lr=0 changes nothing; set steps=0 instead"),
         ("cozzolino2017:lr=7", "rates must lie between 0 and 1"),
         ("bayar2016:normalisation=layer", "must be batch or local-response, got 'layer'"),
         ("xception:channels=green", "channels must be luma or rgb, got 'green'"),
@@ -548,7 +548,7 @@ def test_the_hub_is_asked_for_the_safetensors_file(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     imagenet_weights.load_legacy_xception(parse("xception").build(), "hub:timm/legacy_xception.tf_in1k")
     assert asked == [("timm/legacy_xception.tf_in1k", "model.safetensors")]
-    with pytest.raises(WeightsError, match=r"no/where cannot be had from the Hugging Face hub: no route to host"):
+    with pytest.raises(WeightsError, match=r"no/where cannot be fetched from the Hugging Face hub: no route to host"):
         imagenet_weights.load_legacy_xception(parse("xception").build(), "hub:no/where")
 
 

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import torch
@@ -18,7 +19,8 @@ from counterforensics.detectors import bayar2016, cozzolino2017, deep, xception
 from counterforensics.detectors.base import score
 from counterforensics.detectors.training import TrainingSchedule
 from counterforensics.study import settings as study_settings
-from counterforensics.study.settings import Study, load_study, read_settings
+from counterforensics.study.settings import Study, load_study
+from counterforensics.study.yaml_file import read_settings
 from counterforensics.testing import sample_pairs
 from tests.conftest import Command, picture, tiny_settings, write_study
 
@@ -32,11 +34,93 @@ def blocks(document: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
+def prose(document: Path) -> str:
+    """The text of a document without its fenced blocks."""
+    return re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors of the headings in a document, as GitHub and the site form them."""
+    titles = re.findall(r"^#+ (.+)$", prose(document), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.strip().lower()).replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_relative_link_leads_somewhere(document: Path) -> None:
-    links = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8"))
-    dead = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", prose(document)) if "://" not in link]
+    dead = []
+    for link in links:
+        path, _, anchor = link.partition("#")
+        place = document.parent / path if path else document
+        if not place.exists() or (anchor and anchor not in anchors(place)):
+            dead.append(link)
     assert dead == []
+
+
+# --- links to other sites: `make links` visits them, which needs a network; their form is checked here
+
+ADDRESS = re.compile(r"https?://[^\s<>\"'`\])]+")
+# Addresses that name a work have one form each.
+WORKS = {
+    "doi.org": re.compile(r"/10\.\d{4,9}/[^\s]+"),
+    "arxiv.org": re.compile(r"/abs/\d{4}\.\d{4,5}"),
+}
+BARE_WORK = re.compile(r"\b(?:doi|arxiv)\s*:\s*\S+", re.IGNORECASE)
+
+
+def faults_of_addresses(text: str) -> list[str]:
+    """What is wrong with the form of each address of another site in `text`."""
+    faults = [f"{work} is no link" for work in BARE_WORK.findall(text)]
+    for address in ADDRESS.findall(text):
+        parts = urlsplit(address)
+        host = (parts.hostname or "").removeprefix("www.")
+        if parts.scheme != "https":
+            faults.append(f"{address} is not https")
+        if not re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}", host) or address[-1] in ".,;:":
+            faults.append(f"{address} is no address")
+        if host == "dx.doi.org" or not WORKS.get(host, re.compile(r".*")).fullmatch(parts.path):
+            faults.append(f"{address} is no {host} address of a work")
+    return faults
+
+
+def in_one_spelling(address: str) -> str:
+    """An address without what does not change where it leads."""
+    return re.sub(r"^https?://(www\.)?", "", address).rstrip("/").removesuffix(".git").lower()
+
+
+def test_links_to_other_sites_are_well_formed_and_spelled_in_one_way() -> None:
+    texts = {str(path.relative_to(ROOT)): prose(path) for path in DOCUMENTS}
+    for other in ("CITATION.cff", "pyproject.toml"):
+        texts[other] = (ROOT / other).read_text(encoding="utf-8")
+    assert {name: faults for name, text in texts.items() if (faults := faults_of_addresses(text))} == {}
+    spellings: dict[str, set[str]] = {}
+    for text in texts.values():
+        for address in ADDRESS.findall(text):
+            spellings.setdefault(in_one_spelling(address), set()).add(address)
+    assert spellings
+    assert [several for several in spellings.values() if len(several) > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[a](http://example.org/x)", "is not https"),
+        ("see https://example.org/x.", "is no address"),
+        ("[a](https://localhost/x)", "is no address"),
+        ("[a](https://doi.org/10.1109)", "is no doi.org address of a work"),
+        ("[a](https://dx.doi.org/10.1109/x)", "is no dx.doi.org address of a work"),
+        ("[a](https://arxiv.org/pdf/1808.08426)", "is no arxiv.org address of a work"),
+        ("(arXiv:1808.08426)", "is no link"),
+    ],
+)
+def test_an_address_of_the_wrong_form_is_found(text: str, said: str) -> None:
+    (fault,) = faults_of_addresses(text)
+    assert said in fault
+
+
+def test_addresses_of_the_right_form_are_left_alone() -> None:
+    assert faults_of_addresses("[a](https://doi.org/10.1109/x.2018(1)), <https://arxiv.org/abs/1808.08426>") == []
+    assert in_one_spelling("http://www.example.org/X/") == in_one_spelling("https://example.org/x")
 
 
 def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,9 +125,10 @@ def test_a_person_reads_sizes_times_and_what_is_not_known(
     monkeypatch.setattr("counterforensics.study.estimate.shipped_durations", lambda: {})
     answer = command("plan", tiny_yaml, "--out", tmp_path / "out", "--workers", "3")
     assert answer.status == 0
-    assert "No duration is known of: train spam-svm" in answer.out
-    assert "with 3 workers" in answer.out
-    assert f"are free in {tmp_path / 'out' / 'store'}" in answer.out
+    assert "Unknown duration: train spam-svm" in answer.out
+    assert "(workers: 3)" in answer.out
+    assert f" in {tmp_path / 'out' / 'store'}; " in answer.out
+    assert "are free there" in answer.out
 
 
 def test_photographs_that_cannot_be_used_are_named(photos: Path, tmp_path: Path, command: Command) -> None:

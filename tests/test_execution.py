@@ -11,7 +11,8 @@ import pytest
 
 from counterforensics.errors import StudyError
 from counterforensics.study.schedulers import execute
-from counterforensics.study.schedulers.execute import RUN, Failed, attempt
+from counterforensics.study.schedulers.execute import Failed, attempt
+from counterforensics.study.schedulers.journal import RUN
 from counterforensics.study.status import status_of
 from counterforensics.study.store.folder import FolderStore, Store
 from counterforensics.study.tasks import TRAIN, Task

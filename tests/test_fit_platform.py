@@ -161,7 +161,7 @@ def test_a_profile_gives_back_what_it_was_fitted_to(
     assert "identical" in shown.out
     again = command("fit-platform", *folders, "--out", out)
     assert (again.status, again.err.count("\n")) == (2, 1)
-    assert f"{out} is there already; give another file, or --force to replace it" in again.err
+    assert f"{out} exists already; give another file, or --force to replace it" in again.err
 
 
 @pytest.mark.parametrize("turned", [True, False])

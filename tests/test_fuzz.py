@@ -49,9 +49,10 @@ from counterforensics.study.evaluate import evaluate_detector
 from counterforensics.study.progress import Progress
 from counterforensics.study.run import run_study
 from counterforensics.study.schedulers.memory import peak_memory, peak_of_task
-from counterforensics.study.settings import BUILT_IN, load_study, read_settings
+from counterforensics.study.settings import load_study
 from counterforensics.study.status import status_of
 from counterforensics.study.store.folder import ENTRY, digest_of
+from counterforensics.study.yaml_file import BUILT_IN, read_settings
 from tests.conftest import picture, plan_of, tiny_settings, write_study
 from tests.toys import noisy_patches
 

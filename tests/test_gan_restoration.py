@@ -650,10 +650,10 @@ def taken(folder: Path) -> dict[str, Any]:
 
 
 FOREIGN: Mapping[str, tuple[dict[str, Any], str]] = {
-    "another size": ({"settings": {"size": "full"}}, "holds a generator with size=full, not size=small; say size=full"),
+    "another size": ({"settings": {"size": "full"}}, "holds a generator with size=full, not size=small; set size=full"),
     "another loss": (
         {"settings": {"perceptual": 0.0}},
-        "with perceptual=0.0, not perceptual=0.001; say",
+        "with perceptual=0.0, not perceptual=0.001; set",
     ),
     "another manipulation": ({"manipulation": "jpeg:70"}, "learned to hide jpeg:70, not median:7"),
     "another discriminator": ({"generator": "gan-vgg"}, "holds a generator of gan-vgg, not of gan-kim"),
@@ -743,7 +743,7 @@ def test_where_pixels_move_nothing_is_compared_with_the_pristine_patch(tmp_path:
 
 def test_a_study_refuses_what_a_generator_cannot_learn_before_it_begins(tmp_path: Path) -> None:
     gan = [{"attack": "gan-kim"}]
-    with pytest.raises(AttackError, match=r"gan-kim is to be like=pristine, and resize:1.5 moves pixels"):
+    with pytest.raises(AttackError, match=r"gan-kim: like=pristine needs .* and resize:1.5 moves them"):
         tiny_study(tmp_path, manipulations=["resize:1.5"], attacks=gan)
     with pytest.raises(AttackError, match="gan-kim learns on patches of at least 64, got size 48"):
         tiny_study(tmp_path, attacks=gan, patches={"per_photo": 4, "size": 48})

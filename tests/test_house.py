@@ -69,3 +69,24 @@ def test_a_class_name_means_one_thing() -> None:
         tree = ast.parse(file.read_text(encoding="utf-8"))
         names.update(node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
     assert {name for name, count in names.items() if count > 1} == set()
+
+
+UNPICKLING = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
+
+
+def unpickles(node: ast.AST) -> bool:
+    """Whether a part of the source could unpickle a file: imports a module that does, or calls `torch.load`."""
+    match node:
+        case ast.Import(names=names):
+            return any(name.name.partition(".")[0] in UNPICKLING for name in names)
+        case ast.ImportFrom(module=str(module)):
+            return module.partition(".")[0] in UNPICKLING
+        case ast.Attribute(value=ast.Name(id="torch"), attr="load") | ast.Attribute(attr="read_pickle"):
+            return True
+        case ast.keyword(arg="allow_pickle", value=ast.Constant(value=allowed)):
+            return allowed is not False
+    return False
+
+
+def test_nothing_is_unpickled() -> None:  # NumPy's own default refuses pickles
+    assert [file for file in FILES if any(map(unpickles, ast.walk(ast.parse(file.read_text(encoding="utf-8")))))] == []

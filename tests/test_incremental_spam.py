@@ -206,5 +206,5 @@ def test_black_and_white_pixels_stay_in_range(svm: Network) -> None:
 
 
 def test_another_normalisation_is_refused() -> None:
-    with pytest.raises(AttackError, match="know the normalisation sqrt, this detector has 'l2'"):
+    with pytest.raises(AttackError, match="need normalisation=sqrt, this detector has 'l2'"):
         spam_descent(torch.zeros(1, 1, 8, 8, dtype=torch.uint8), parse("spam-svm:normalisation=l2").build())

@@ -403,7 +403,7 @@ def test_launder_refuses_in_one_line(photo_file: Path, tmp_path: Path, command: 
     there.write_bytes(b"mine")
     text.write_text("no picture", encoding="utf-8")
     cases = [
-        (photo_file, "telegram", there, f"{there} is there already; give another file, or --force to replace it"),
+        (photo_file, "telegram", there, f"{there} exists already; give another file, or --force to replace it"),
         (photo_file, "telegram", tmp_path, f"{tmp_path}: a platform gives a JPEG file; end the name in .jpg or .jpeg"),
         (photo_file, "telegram", tmp_path / "a.png", "a.png: a platform gives a JPEG file"),
         (photo_file, "telgram", tmp_path / "a.jpg", "unknown platform 'telgram'; did you mean 'telegram'?"),

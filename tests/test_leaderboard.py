@@ -19,7 +19,8 @@ from counterforensics import __version__
 from counterforensics.report.leaderboard import Leaderboard, Slice, write_leaderboard
 from counterforensics.report.leaderboard.runs import NUMBERS, TEXTS, read_runs
 from counterforensics.study.entering import enter
-from counterforensics.study.settings import BUILT_IN, load_study
+from counterforensics.study.settings import load_study
+from counterforensics.study.yaml_file import BUILT_IN
 from tests import test_report_page
 from tests.conftest import COZZOLINO, Command, tiny_settings, write_study
 from tests.test_plug_ins import WITHOUT_REPORT, Site

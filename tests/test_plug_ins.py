@@ -32,6 +32,7 @@ from counterforensics.names import Registry, broken_plug_ins
 from counterforensics.photos.patches import Pairs
 from counterforensics.scaffold import write_plug_in
 from counterforensics.scaffold import write_study as write_new_study
+from counterforensics.streams import output_as_errors
 from counterforensics.study.settings import (
     AttackSettings,
     DetectorSettings,
@@ -261,6 +262,53 @@ def test_a_broken_plug_in_is_named_in_one_line_and_the_rest_works(case: str, sit
     assert known.parse("median:3") == MedianFilter(3)
     with pytest.raises(NameNotFoundError, match="unknown manipulation 'sofen'"):
         known.parse("sofen")
+
+
+PRINTS = """
+import os, sys
+print("hello from a plug-in")
+sys.__stdout__.write("around the redirection\\n")
+os.system("echo from a child")
+os.write(1, b"from a library in C\\n")
+"""
+
+
+def test_what_a_plug_in_prints_while_it_is_loaded_goes_to_standard_error(site: Site) -> None:
+    site.add_manipulation(PRINTS + textwrap.dedent(GOOD))
+    answer = ask(site.folder, "list", "--json")
+    assert json.loads(answer.stdout)["plug_ins"]["manipulations"] == ["soften"]
+    for line in ("hello from a plug-in", "around the redirection", "from a child", "from a library in C"):
+        assert f"{line}\n" in answer.stderr
+
+
+def test_standard_output_comes_back_when_the_last_thread_has_left(capfd: pytest.CaptureFixture[str]) -> None:
+    def load() -> None:
+        with output_as_errors():
+            entered.wait()
+            print("meanwhile")
+
+    entered = threading.Barrier(5)
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    entered.wait()
+    for thread in threads:
+        thread.join()
+    print("afterwards")
+    os.write(1, b"and below\n")
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err.count("meanwhile")) == ("afterwards\nand below\n", 4)
+
+
+def test_output_is_redirected_where_a_process_has_none() -> None:
+    code = (
+        "import os, sys; os.close(1); sys.stdout = None\n"
+        "from counterforensics.streams import output_as_errors\n"
+        "with output_as_errors():\n    print('here')\n"
+        "assert sys.stdout is None"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "here\n")
 
 
 def test_a_name_of_ours_stays_ours(site: Site) -> None:
@@ -544,7 +592,8 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(site: Path, *arguments: object, code: str = COMMAND, status: int = 0) -> subprocess.CompletedProcess[str]:
     """Run `counterforensics ARGUMENTS`, or other code, in a process that finds the packages of `site`."""
-    environment = os.environ | {"PYTHONPATH": str(site), "COLUMNS": "200"}
+    folders = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(folders), "COLUMNS": "200"}
     command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=site.parent)
     assert done.returncode == status, done.stderr
@@ -781,12 +830,12 @@ def test_a_written_package_bears_the_name_of_its_folder(command: Command, tmp_pa
     [
         ("a b", "'a b' holds more than letters, digits, dots, dashes and underscores; name the folder like"),
         ("1st", "'1st' holds more than letters"),
-        ("class", "Python uses the name 'class' for itself"),
+        ("class", "Python uses 'class' itself"),
         ("json", "there is a module 'json' already"),
         ("torch", "there is a module 'torch' already"),
         ("counterforensics", "there is a module 'counterforensics' already"),
-        ("full", "is there already; give a folder that is not, or an empty one"),
-        ("file", "is there already; give a folder that is not, or an empty one"),
+        ("full", "exists already; give a new or an empty folder"),
+        ("file", "exists already; give a new or an empty folder"),
         ("file/below", "cannot write the package"),
     ],
 )
@@ -805,7 +854,7 @@ def test_a_package_that_cannot_be_written_is_refused(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("mine.yaml", "mine.yaml is there already; give another file"),
+        ("mine.yaml", "mine.yaml exists already; give another file"),
         ("mine.txt", "a study is a file NAME.yaml, got "),
         ("mine", "a study is a file NAME.yaml, got "),
         ("a b.yaml", "a study's name holds letters, digits, dots, dashes and underscores, got 'a b'"),

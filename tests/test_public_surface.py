@@ -163,6 +163,14 @@ def test_a_wrapped_copy_of_a_shipped_detector_gives_its_verdict_and_is_attacked_
     assert "mislnet/median:7" in found.before
 
 
+def test_what_is_found_is_printed_without_its_arrays(photo: np.ndarray) -> None:
+    judged = detect(photo, detectors=["spam-svm/median:7"])
+    attacked = attack_photo(photo, detector="spam-svm/median:7", attack="spam-descent")
+    assert "verdict='pristine'" in repr(judged)
+    assert "psnr=" in repr(attacked)
+    assert "array(" not in f"{judged}{attacked}"
+
+
 def test_a_detector_that_looks_for_any_manipulation_says_so(photo: np.ndarray) -> None:
     judged = detect(photo, detectors=[wrap(Mean(1.0), white=1, reads_rgb=True)])
     (finding,) = judged.findings

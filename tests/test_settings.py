@@ -14,7 +14,8 @@ from counterforensics.manipulations import PAPER
 from counterforensics.study import planning
 from counterforensics.study.estimate import estimate_study
 from counterforensics.study.run import run_study
-from counterforensics.study.settings import BUILT_IN, Study, load_study
+from counterforensics.study.settings import Study, load_study
+from counterforensics.study.yaml_file import BUILT_IN
 from tests.conftest import COZZOLINO, tiny_settings, tiny_study, write_study
 
 
@@ -113,7 +114,7 @@ def test_a_misspelt_key_is_named_rather_than_the_one_it_should_be(tmp_path: Path
 def test_an_unknown_part_is_answered_by_the_nearest(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(NameNotFoundError) as caught:
         tiny_study(tmp_path, **changes)
-    assert str(caught.value).startswith(message)
+    assert str(caught.value).startswith(f"{tmp_path / 'changed.yaml'}: {message}")
 
 
 def test_an_unknown_study_is_answered_by_the_nearest() -> None:
@@ -190,7 +191,7 @@ UNFOLDING = "x0: &x0 lol\n" + "".join(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] *
     ("content", "said"),
     [
         (f"{UNFOLDING}name: *x9", "too large for a study: its aliases unfold to more than 20,000 keys and values"),
-        ("name: &a [*a]", "too large for a study: an alias stands inside of what it names"),
+        ("name: &a [*a]", "too large for a study: an alias refers to a value that contains it"),
         (f"{HEAD}detectors: [{', '.join(f'spam-svm:c=0.{n}' for n in range(1, 20001))}]", "more than 20,000 keys"),
         (
             f"{HEAD}detectors: [{', '.join(f'spam-svm:c=0.{n}1' for n in range(5000))}]",
@@ -270,7 +271,7 @@ def test_a_pipe_as_study_is_refused(tmp_path: Path) -> None:
         ("split: {validation: true}", "split.validation: write a number, got True"),
         (
             "split: {test: [a, b], train: [b, c]}",
-            "split: 'b' stands under test and under train; a device is one of them",
+            "split: 'b' is a device under test and under train; keep one of the two",
         ),
         ("seeds: [true]", "seeds.0: write a whole number, got True"),
         ("seeds: 3", "seeds: write a list, [ONE, ANOTHER], got 3"),
@@ -341,7 +342,7 @@ def test_an_impossible_setting_of_an_attack_is_repeated_with_its_place(tmp_path:
         (b"name: a\nname: b", "is not YAML: 'name' stands twice (line 2, column 1)"),
         (b"name: !!python/object/apply:os.getcwd []", "is not YAML: "),
         (b"[" * 5000, "is not YAML: "),
-        (b"name: \xff", "byte 6 is no text in UTF-8"),
+        (b"name: \xff", "byte 6 is not UTF-8 text"),
     ],
     ids=["empty", "a list", "unclosed", "a key twice", "code", "too deep", "not text"],
 )

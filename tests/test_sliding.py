@@ -282,7 +282,7 @@ def test_an_attack_that_cannot_be_says_what_works(photo: np.ndarray) -> None:
         attack_photo(photo, detector="cozzolino2017/median:7", attack="pgd", region=(400, 0, 50, 50))
     with pytest.raises(WeightsError, match="did you mean"):
         detect(photo, detectors=["spam-swm"])
-    with pytest.raises(StudyError, match="no detector of median:9"):
+    with pytest.raises(StudyError, match="none of these detectors looks for median:9"):
         detect(photo, manipulations=["median:9"])
 
 

@@ -62,7 +62,7 @@ def test_every_photo_has_one_role_and_no_device_two_sides(
 ) -> None:
     photos = photos_of(**{f"device-{number}": count for number, count in enumerate(counts)})
     if test >= len(counts):
-        with pytest.raises(PhotoError, match=f"the split needs at least 1 to train and {test} to test"):
+        with pytest.raises(PhotoError, match=f"the split needs devices: at least 1 to train and {test} to test"):
             split_by_device(photos, test=test, validation=validation, seed=seed)
         return
     split = split_by_device(photos, test=test, validation=validation, seed=seed)
@@ -109,10 +109,10 @@ def test_fewer_devices_learn_on_request() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"test": 4}, "the split needs at least 1 to train and 4 to test, but there are photographs of 4 devices"),
-        ({"test": 2, "train": 3}, "the split needs 3 to train and 2 to test, but there are photographs of 4 devices"),
-        ({"test": ["a", "b", "c", "d"]}, "the split needs at least 1 to train and 4 to test, but there are"),
-        ({"test": []}, "the split needs at least 1 to train and"),
+        ({"test": 4}, "the split needs devices: at least 1 to train and 4 to test; the photographs come from 4"),
+        ({"test": 2, "train": 3}, "the split needs devices: 3 to train and 2 to test; the photographs come from 4"),
+        ({"test": ["a", "b", "c", "d"]}, "the split needs devices: at least 1 to train and 4 to test; the photographs"),
+        ({"test": []}, "the split needs devices: at least 1 to train and"),
     ],
 )
 def test_too_few_devices_are_counted(settings: dict[str, object], message: str) -> None:

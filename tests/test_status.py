@@ -16,7 +16,7 @@ from counterforensics.errors import TrainingError
 from counterforensics.study import status
 from counterforensics.study.run import run_study
 from counterforensics.study.schedulers import journal
-from counterforensics.study.schedulers.execute import RUN
+from counterforensics.study.schedulers.journal import RUN
 from counterforensics.study.settings import load_study
 from counterforensics.study.status import status_of
 from counterforensics.study.store.folder import FolderStore
@@ -97,7 +97,7 @@ def test_a_folder_without_a_run_is_one_clear_line(tmp_path: Path, command: Comma
     answer = command("status", tmp_path)
     assert answer.status == 2
     assert f"{tmp_path} holds no run" in answer.err
-    assert "give the --out of a run" in answer.err
+    assert "give the output folder (--out) of a run" in answer.err
 
 
 OTHER_NOTES: list[Any] = [

@@ -600,7 +600,7 @@ def test_too_few_photographs_left_name_the_first_reason(photos: Path, tmp_path: 
     with pytest.raises(PhotoError) as caught:
         run_study(study, tmp_path / "out")
     assert str(caught.value) == (
-        "the split needs at least 1 to train and 2 to test, but there are photographs of 1 devices; 6 left out, "
+        "the split needs devices: at least 1 to train and 2 to test; the photographs come from 1; 6 left out, "
         f"the first: {photos / 'device-1' / 'one.jpg'}: "
         "not a JPEG, PNG, TIFF, WebP, AVIF or HEIF file, whatever its name says"
     )
@@ -792,7 +792,7 @@ def test_what_is_there_so_far_is_written_without_computing(
     assert nothing.rows["tpr"].isna().all()
     (note,) = (note for note in nothing.notes if "have not run" in note)
     missing, total = re.findall(r"\d+", note)[:2]
-    assert note == f"{missing} of {total} tasks have not run; the rows hold what the others gave"
+    assert note == f"{missing} of {total} tasks have not run; the rows hold the results of the others"
     assert missing == total
     write_report(nothing, out)
     whole = run_study(study, out)

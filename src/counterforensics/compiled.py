@@ -1,4 +1,8 @@
-"""Functions that numba compiles, and keeps compiled wherever it has a folder for that."""
+"""Functions that numba compiles, and keeps compiled wherever it has a folder for that.
+
+numba keeps them as pickles that hold machine code: whoever can write into that folder can run code in this process, as
+with Python's own `__pycache__`. The package unpickles no other file.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,8 @@ from counterforensics.errors import SlowStartWarning
 
 _said: set[str] = set()
 _SLOW = (
-    "no folder can keep compiled code, so that every start takes some seconds more; "
-    "set NUMBA_CACHE_DIR to a folder that can be written"
+    "no folder can keep compiled code, so every start takes some seconds more; "
+    "set NUMBA_CACHE_DIR to a folder that you alone can write to"
 )
 
 

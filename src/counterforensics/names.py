@@ -31,6 +31,7 @@ from counterforensics.errors import (
 )
 from counterforensics.files import is_file
 from counterforensics.sources import is_foreign, source_digest
+from counterforensics.streams import output_as_errors
 
 # What a text form can carry, and so the types that a setting may have.
 SETTING_TYPES: tuple[type, ...] = (int, float, str, bool)
@@ -165,8 +166,9 @@ class Registry(Mapping[str, type[AnyPart]]):
         place = f"{point.value} of {distribution}" if distribution else point.value
         try:
             self._check_name(point.name, found)
-            part = _class_of(point)
-            check_part(part, self.contract)
+            with output_as_errors():  # it may print something, and a program may read what we print
+                part = _class_of(point)
+                check_part(part, self.contract)
             self._check_class(part, found)
             source = source_digest(_modules_of(part, point))
         except KeyboardInterrupt:

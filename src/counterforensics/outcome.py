@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Of rows.csv, the figures at other thresholds than 0.
 OPERATING_COLUMNS = (
@@ -144,6 +148,13 @@ DEVICE_COLUMNS = (
 Logits = npt.NDArray[np.float32]
 
 
+def _no_lines(columns: Sequence[str]) -> pd.DataFrame:
+    """A table with these columns and no lines."""
+    import pandas as pd
+
+    return pd.DataFrame(columns=list(columns))
+
+
 @dataclass(frozen=True)
 class Scores:
     """What one judge said about the test patches of one manipulation; above 0 means manipulated."""
@@ -214,10 +225,10 @@ class Outcome:
     notes: Sequence[str] = field(default=())  # what is unusual about the photographs that were used
     failures: Sequence[str] = field(default=())  # tasks that failed, each with its reason: the holes in the tables
     spectra: Sequence[Spectra] = field(default=())
-    times: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(TIME_COLUMNS)))
-    trainings: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(TRAINING_COLUMNS)))
-    labels: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(LABEL_COLUMNS)))
-    devices: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(DEVICE_COLUMNS)))
+    times: pd.DataFrame = field(default_factory=partial(_no_lines, TIME_COLUMNS))
+    trainings: pd.DataFrame = field(default_factory=partial(_no_lines, TRAINING_COLUMNS))
+    labels: pd.DataFrame = field(default_factory=partial(_no_lines, LABEL_COLUMNS))
+    devices: pd.DataFrame = field(default_factory=partial(_no_lines, DEVICE_COLUMNS))
 
 
 def take_apart(text: str) -> tuple[str, dict[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score
 
 # Shares of pristine patches that a threshold may take for manipulated, by the name that columns have for them.
 OPERATING_POINTS = {"fpr_001": 0.001, "fpr_01": 0.01, "fpr_05": 0.05}
@@ -18,6 +17,8 @@ def auc(pristine: npt.NDArray[np.float32], manipulated: npt.NDArray[np.float32])
     >>> auc(np.float32([0, 1]), np.float32([1, 2]))
     0.875
     """
+    from sklearn.metrics import roc_auc_score
+
     if not len(pristine) or not len(manipulated):
         return float("nan")
     classes = np.repeat([0, 1], [len(pristine), len(manipulated)])

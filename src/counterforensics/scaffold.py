@@ -34,7 +34,7 @@ def write_plug_in(path: Path) -> list[str]:
     try:
         is_empty = path.is_dir() and not any(path.iterdir())
         if not is_empty and exists(path):
-            raise PlugInError(f"{path} is there already; give a folder that is not, or an empty one")
+            raise PlugInError(f"{path} exists already; give a new or an empty folder")
         _write(path, files)
     except OSError as error:
         raise PlugInError(f"cannot write the package {path} ({error.strerror}); give another folder") from error
@@ -61,7 +61,7 @@ def write_study(path: Path) -> list[str]:
         _write(path.parent, {path.name: _renamed(text, {f"{_STUDY}.yaml": str(path), _STUDY: path.stem})})
     except OSError as error:
         if exists(path):
-            raise StudyError(f"{path} is there already; give another file") from error
+            raise StudyError(f"{path} exists already; give another file") from error
         raise StudyError(f"cannot write the study {path} ({error.strerror}); give another file") from error
     return [
         f"{path} holds a study of simulated cameras, which shows every key.",
@@ -77,9 +77,9 @@ def _module_of(package: str) -> str:
         raise PlugInError(f"{package!r} holds more than letters, digits, dots, dashes and underscores; {works}")
     module = re.sub(r"[.-]+", "_", package).lower()
     if keyword.iskeyword(module) or module in ("tests", "src"):
-        raise PlugInError(f"{package!r} can be no package: Python uses the name {module!r} for itself; {works}")
+        raise PlugInError(f"{package!r} cannot be the name of a package: Python uses {module!r} itself; {works}")
     if module in sys.stdlib_module_names or importlib.util.find_spec(module) is not None:
-        raise PlugInError(f"{package!r} can be no package: there is a module {module!r} already; {works}")
+        raise PlugInError(f"{package!r} cannot be the name of a package: there is a module {module!r} already; {works}")
     return module
 
 

@@ -67,7 +67,9 @@ def _gradient_of(values: Tensor, pixels: Tensor, detector: Detector) -> Tensor:
         (gradient,) = torch.autograd.grad(values.sum(), pixels, allow_unused=True)
     if gradient is None:
         name = type(detector).__name__
-        raise AttackError(f"{name} says that it is differentiable, and its logits have no gradient by the pixels")
+        raise AttackError(
+            f"{name} says that it is differentiable, and its logits have no gradient with respect to the pixels"
+        )
     return gradient
 
 

@@ -15,6 +15,9 @@ from counterforensics.files import at_home
 
 MOST_WORKERS = 10_000
 
+# As code: Markdown takes <device> for a tag, and leaves it out.
+PHOTO_PLACE = "`DIR/<device>/<photo>`"
+
 
 # A shell leaves a ~ in quotes, or behind a `=`, as it is: `at_home` reads every path.
 def place(text: str) -> str:
@@ -35,9 +38,9 @@ def count(option: str, most: int) -> Callable[[str | int], int]:
     return read
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
-Force = Annotated[bool, typer.Option("--force", help="Replace the file if it is there already.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
 
 StudyName = Annotated[
     str,
@@ -47,22 +50,26 @@ StudyName = Annotated[
 Photos = Annotated[
     list[Path] | None,
     typer.Option(
-        parser=at_home, metavar="DIR", help="Photographs in DIR/<device>/<photo>; may be given several times."
+        parser=at_home, metavar="DIR", help=f"Folder of photographs, {PHOTO_PLACE}; may be given several times."
     ),
 ]
 
 Out = Annotated[
-    Path | None, typer.Option(parser=at_home, metavar="DIR", help="Where results go; runs/<study> by default.")
+    Path | None, typer.Option(parser=at_home, metavar="DIR", help="Output folder; `runs/<study>` by default.")
 ]
 
 Workers = Annotated[
     int | None,
-    typer.Option(parser=count("--workers", MOST_WORKERS), metavar="N", help="Tasks at a time; one a core by default."),
+    typer.Option(
+        parser=count("--workers", MOST_WORKERS), metavar="N", help="Tasks at a time; one per core by default."
+    ),
 ]
 
 StorePlace = Annotated[
     str | None,
     typer.Option(
-        parser=place, metavar="PLACE", help="Where results are kept: a folder, or a URL such as s3://bucket/folder."
+        parser=place,
+        metavar="PLACE",
+        help="Store of the tasks' results: a folder, or a URL such as s3://bucket/folder; `OUT/store` by default.",
     ),
 ]

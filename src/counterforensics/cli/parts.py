@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from counterforensics import names
+from counterforensics.cli.loading import loading
 from counterforensics.cli.options import (
     Json,
 )
@@ -30,13 +31,14 @@ def list_parts(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Manipulations, detectors, attacks and platforms (plug-ins among them), and built-in studies."""
+    """List manipulations, detectors, attacks and platforms, those of plug-ins included, and built-in studies."""
     if study is not None:
         _print_study(study, as_json)
         return
-    from counterforensics import manipulations
-    from counterforensics.detectors import zoo
-    from counterforensics.study.settings import BUILT_IN
+    with loading():
+        from counterforensics import manipulations
+        from counterforensics.detectors import zoo
+        from counterforensics.study.yaml_file import BUILT_IN
 
     shipped = zoo.shipped()
     if as_json:
@@ -53,8 +55,7 @@ def list_parts(
 
 def _print_study(name: str, as_json: bool) -> None:
     """Print a built-in study as it stands in its file, or its settings as JSON."""
-    from counterforensics.study.settings import built_in_yaml
-    from counterforensics.study.yaml_file import parse_yaml
+    from counterforensics.study.yaml_file import built_in_yaml, parse_yaml
 
     content = built_in_yaml(name)
     text = json.dumps(parse_yaml(content, name), indent=2) if as_json else content.decode("utf-8").rstrip("\n")
@@ -62,7 +63,8 @@ def _print_study(name: str, as_json: bool) -> None:
 
 
 def _registries() -> dict[str, names.Registry[Any]]:
-    from counterforensics import attacks, detectors, laundering, manipulations
+    with loading():
+        from counterforensics import attacks, detectors, laundering, manipulations
 
     return {
         "manipulations": manipulations.MANIPULATIONS,

@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from counterforensics.cli.options import (
+    PHOTO_PLACE,
     Json,
     count,
     place,
@@ -29,10 +30,12 @@ commands = typer.Typer()
 
 @commands.command(epilog="Example: `counterforensics photos ~/photos --json`")
 def photos(
-    folder: Annotated[Path, typer.Argument(parser=at_home, metavar="DIR", help="Photographs in DIR/<device>/<photo>.")],
+    folder: Annotated[
+        Path, typer.Argument(parser=at_home, metavar="DIR", help=f"Folder of photographs, {PHOTO_PLACE}.")
+    ],
     as_json: Json = False,
 ) -> None:
-    """Which devices and photographs are there, and which files cannot be used."""
+    """List the devices and photographs in a folder, and the files that cannot be used."""
     from counterforensics.study.evaluate import look_at
 
     found = look_at(folder)
@@ -66,15 +69,15 @@ def evaluate(
         ),
     ],
     photos: Annotated[
-        list[Path], typer.Option(parser=at_home, metavar="DIR", help="Photographs in DIR/<device>/<photo>.")
+        list[Path], typer.Option(parser=at_home, metavar="DIR", help=f"Folder of photographs, {PHOTO_PLACE}.")
     ],
-    manipulation: Annotated[str, typer.Option(help="What to look for, such as median:7.")],
+    manipulation: Annotated[str, typer.Option(help="The manipulation to detect, such as median:7.")],
     per_photo: Annotated[
-        int, typer.Option(parser=count("--per-photo", 192), metavar="N", help="Patches of each photograph.")
+        int, typer.Option(parser=count("--per-photo", 192), metavar="N", help="Patches per photograph.")
     ] = 192,
     as_json: Json = False,
 ) -> None:
-    """Judge photographs by a trained detector, pristine and manipulated."""
+    """Measure a trained detector on photographs: its rates on pristine and on manipulated patches."""
     from counterforensics.study.evaluate import evaluate_detector
     from counterforensics.study.progress import Progress
 
@@ -87,13 +90,13 @@ def evaluate(
         console.print(table)
     console.print(
         f"{result['n_pristine']} pristine and {result['n_manipulated']} manipulated patches "
-        f"of {result['photos']} photographs, {len(result['left_out'])} left out"
+        f"of {result['photos']} photographs; files left out: {len(result['left_out'])}"
     )
     say(console, "Note", result["notes"])
     say(console, "Left out", result["left_out"])
 
 
-_AT_1_PERCENT = {"tpr_at_fpr_01": "TPR at 1 %", "fpr_at_fpr_01": "FPR there"}
+_AT_1_PERCENT = {"tpr_at_fpr_01": "TPR at 1 % FPR", "fpr_at_fpr_01": "FPR reached"}
 
 _AT_STORED = (
     ("tpr_at_fpr_001", "TPR at 0.1 % FPR", "fpr_at_fpr_001"),
@@ -105,7 +108,7 @@ _AT_STORED = (
 def _tables_of_rates(result: dict[str, Any]) -> Iterator[Table]:
     """What `evaluate` found: all photographs together, by device, and by the JPEG quality of the files."""
     table = Table(title=printable(f"{result['detector']} on {result['manipulation']}"))
-    for heading in ("", "value", "95 % interval, resampled by photo"):
+    for heading in ("", "value", "95 % interval, photographs resampled"):
         table.add_column(heading)
     rates = [*((name, name.upper()) for name in ("fpr", "tpr", "acc", "auc", "eer")), ("best_acc", "best ACC")]
     for name, told in rates:
@@ -122,7 +125,7 @@ def _tables_of_rates(result: dict[str, Any]) -> Iterator[Table]:
         **{name: _AT_1_PERCENT[name] for name in known},
     }
     yield _table_of_shares("by device", "device", columns, result["devices"])
-    columns = {"photographs": "photographs", **columns}
+    columns = {"photographs": "photos", **columns}
     yield _table_of_shares("by JPEG quality of the file", "quality", columns, result["by_quality"])
 
 
@@ -149,15 +152,16 @@ DetectorNames = Annotated[
         "--detector",
         parser=place,
         metavar="DETECTOR",
-        help="A shipped detector (spam-svm, or spam-svm/median:7), or a folder; may be given several times.",
+        help="A shipped detector (spam-svm, or spam-svm/median:7), or the folder of a trained one; may be given "
+        "several times.",
     ),
 ]
 
-PhotoFiles = Annotated[list[Path], typer.Argument(parser=at_home, metavar="PHOTO...", help="Files of photographs.")]
+PhotoFiles = Annotated[list[Path], typer.Argument(parser=at_home, metavar="PHOTO...", help="Photographs.")]
 
 Stride = Annotated[
     int | None,
-    typer.Option(parser=count("--stride", 10_000), metavar="N", help="Pixels between two patches that overlap."),
+    typer.Option(parser=count("--stride", 10_000), metavar="N", help="Pixels from one patch to the next."),
 ]
 
 
@@ -166,15 +170,16 @@ def detect(
     photos: PhotoFiles,
     detector: DetectorNames = None,
     manipulation: Annotated[
-        list[str] | None, typer.Option(help="Ask about this one alone, such as median:7; may be given several times.")
+        list[str] | None,
+        typer.Option(help="Ask about this manipulation only, such as median:7; may be given several times."),
     ] = None,
     stride: Stride = None,
     maps: Annotated[
-        Path | None, typer.Option(parser=at_home, metavar="DIR", help="Where to write a map for each detector.")
+        Path | None, typer.Option(parser=at_home, metavar="DIR", help="Folder for heat maps, one for each detector.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """What was done to a photograph, as a whole and where: every shipped detector answers."""
+    """Ask every shipped detector whether a photograph was manipulated, how, and where."""
     from counterforensics.sliding.detecting import judge_all, select
     from counterforensics.study.progress import Progress
 
@@ -197,7 +202,13 @@ def detect(
 def _table_of_findings(one: dict[str, Any]) -> Table:
     """A line for each detector, the manipulations one after the other."""
     table = Table(title=printable(one["photo"]))
-    for heading in ("manipulation", "detector", "verdict", "patches flagged", "false alarms of the verdict"):
+    for heading in (
+        "manipulation",
+        "detector",
+        "verdict",
+        "patches flagged",
+        "pristine photographs called manipulated",
+    ):
         table.add_column(heading)
     for finding in one["findings"]:
         alarms, flagged = finding["false_alarms"], finding["flagged"]
@@ -220,21 +231,28 @@ def attack(
     photos: PhotoFiles,
     detector: Annotated[
         str,
-        typer.Option(parser=place, metavar="DETECTOR", help="The target: a shipped detector, or a folder."),
+        typer.Option(
+            parser=place, metavar="DETECTOR", help="The target: a shipped detector, or the folder of a trained one."
+        ),
     ],
-    attack: Annotated[str, typer.Option(help="How to hide the traces, such as pgd:epsilon=1 or spam-descent.")],
+    attack: Annotated[str, typer.Option(help="The attack, such as pgd:epsilon=1 or spam-descent.")],
     out: Annotated[
-        Path, typer.Option(parser=at_home, metavar="FILE.png", help="A new file; for several photographs a folder.")
+        Path,
+        typer.Option(
+            parser=at_home, metavar="FILE.png", help="A new file, or a folder if there are several photographs."
+        ),
     ],
-    manipulate: Annotated[str | None, typer.Option(help="Manipulate the photograph first, such as median:7.")] = None,
+    manipulate: Annotated[str | None, typer.Option(help="A manipulation to apply first, such as median:7.")] = None,
     region: Annotated[
         str | None,
-        typer.Option(metavar="X,Y,W,H", help="Manipulate and change these pixels alone: left, top, width, height."),
+        typer.Option(
+            metavar="X,Y,W,H", help="Manipulate and attack this region only: left, top, width and height in pixels."
+        ),
     ] = None,
     stride: Stride = None,
     as_json: Json = False,
 ) -> None:
-    """Hide the traces in a photograph from a detector, wherever it looks."""
+    """Hide the traces of a manipulation from a detector, at every position of a photograph."""
     from counterforensics.sliding.attacking import attack_all
     from counterforensics.sliding.concealing import Region
     from counterforensics.study.progress import Progress
@@ -267,7 +285,7 @@ def _table_of_attacked(one: dict[str, Any]) -> Table:
     quality = "unchanged" if one["psnr"] is None else f"{one['psnr']:.2f} dB"
     title = (
         f"{one['photo']}: PSNR {quality}, SSIM {one['ssim']:.4f}, at most {one['largest_change']} grey levels, "
-        f"{one['seconds']:.1f} s; of {one['positions']} patches {one['left']} are left flagged"
+        f"{one['seconds']:.1f} s; the detector still flags {one['left']} of {one['positions']} patches"
     )
     table = Table(title=printable(title))
     for heading in ("detector", "flagged before", "flagged after"):
@@ -288,10 +306,10 @@ def _add_shares(table: Table, target: str, shares: dict[str, Any], upload: str) 
 @commands.command("app", epilog="Example: `counterforensics app --port 7860`")
 def serve_app(
     port: Annotated[
-        int, typer.Option(parser=count("--port", 65_535), metavar="N", help="Where the page is on this computer.")
+        int, typer.Option(parser=count("--port", 65_535), metavar="N", help="Port of the page on this computer.")
     ] = 7860,
 ) -> None:
-    """A page for a browser: detect and attack one photograph. Needs the extra `app`."""
+    """Serve a page on this computer: detect and attack one photograph in a browser. Needs the extra `app`."""
     from counterforensics.app import serve
 
     serve(port, say=lambda line: print_lines([line]))

@@ -28,17 +28,17 @@ commands = typer.Typer()
 
 @commands.command(epilog="Example: `counterforensics launder photo.jpg --platform telegram --out back.jpg`")
 def launder(
-    photo: Annotated[Path, typer.Argument(parser=at_home, metavar="PHOTO", help="The file of a photograph.")],
+    photo: Annotated[Path, typer.Argument(parser=at_home, metavar="PHOTO", help="The photograph to upload.")],
     platform: Annotated[
         str, typer.Option(help="A platform, a profile NAME.yaml, or a chain of them, such as telegram>whatsapp.")
     ],
     out: Annotated[
-        Path, typer.Option(parser=at_home, metavar="FILE.jpg", help="Where the photograph goes that comes back.")
+        Path, typer.Option(parser=at_home, metavar="FILE.jpg", help="File for the photograph that comes back.")
     ],
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """What comes back when a photograph is uploaded to a platform: a JPEG file without metadata."""
+    """Imitate an upload to a platform: write the JPEG file that comes back."""
     from counterforensics.laundering.files import launder_file
 
     result = launder_file(photo, platform, out, force=force)
@@ -55,19 +55,22 @@ def launder(
 @commands.command("fit-platform", epilog="Example: `counterforensics fit-platform sent received --out mine.yaml`")
 def fit_platform(
     sent: Annotated[
-        Path, typer.Argument(parser=at_home, metavar="SENT", help="A folder of photographs that were sent, or one.")
+        Path,
+        typer.Argument(parser=at_home, metavar="SENT", help="Folder of the photographs that were sent, or one file."),
     ],
     received: Annotated[
         Path,
-        typer.Argument(parser=at_home, metavar="RECEIVED", help="A folder of what came back, with the same names."),
+        typer.Argument(
+            parser=at_home, metavar="RECEIVED", help="Folder of the files that came back, under the same names."
+        ),
     ],
     out: Annotated[
-        Path, typer.Option(parser=at_home, metavar="PROFILE.yaml", help="Where the profile goes, for --platform.")
+        Path, typer.Option(parser=at_home, metavar="PROFILE.yaml", help="File for the profile, which --platform takes.")
     ],
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Measure what a platform does, from pairs of a sent photograph and the file that came back."""
+    """Measure what a platform does to photographs, from pairs of a sent and a received file."""
     from counterforensics.laundering.files import fit_to_file
 
     result = fit_to_file(sent, received, out, force=force)
@@ -97,7 +100,7 @@ def _tables_of_fit(result: dict[str, Any]) -> Iterator[Table]:
             table.add_row(name, f"{psnr:.2f} dB", "" if distance is None else f"{distance:.3f} grey levels")
         yield table
     if result["held_out"]:
-        title = "Held out: each pair, simulated with what the other pairs say"
+        title = "Held-out pairs: each is simulated with the settings that the other pairs gave"
         table = Table("pair", "PSNR", "equal pixels", "equal DCT coefficients", title=title, title_justify="left")
         for one in result["held_out"]:
             if one["pixels_equal"] is None:

@@ -15,21 +15,23 @@ from counterforensics.cli.screen import print_lines
 from counterforensics.errors import printable
 from counterforensics.files import at_home
 
-store = typer.Typer(no_args_is_help=True, help="Tidy the folder that keeps the results of tasks.")
+store = typer.Typer(no_args_is_help=True, help="Tidy a store, the folder with the results of tasks.")
 
 
 @store.command("prune", epilog="Example: `counterforensics store prune runs/demo --yes`")
 def prune(
     folders: Annotated[
         list[Path],
-        typer.Argument(parser=at_home, metavar="DIR...", help="The --out of every study that uses the store."),
+        typer.Argument(
+            parser=at_home, metavar="DIR...", help="Output folder (--out) of each study that uses the store."
+        ),
     ],
     yes: Annotated[
-        bool, typer.Option("--yes", help="Remove what no study needs; otherwise only say how much.")
+        bool, typer.Option("--yes", help="Remove these results. Without it, the command only counts them.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove the results that no study of these output folders needs. Name every folder that uses the store."""
+    """Remove the stored results that no study needs. Give the output folder of every study that uses the store."""
     from counterforensics.study.prune import prune_store
 
     found = prune_store(folders, remove=yes)

@@ -155,7 +155,9 @@ class Cozzolino2017(Recipe):
             given = f"lr={self.lr:g}, feature_lr={self.feature_lr:g}"
             raise StudyError(f"cozzolino2017: rates must lie between 0 and 1, got {given}")
         if self.steps and not (self.lr or self.feature_lr):
-            raise StudyError("cozzolino2017: fine-tuning with lr=0 and feature_lr=0 changes nothing; steps=0 says so")
+            raise StudyError(
+                "cozzolino2017: fine-tuning with lr=0 and feature_lr=0 changes nothing; set steps=0 instead"
+            )
         check_svm("cozzolino2017", self.c, self.normalisation)
 
     def build(self) -> CozzolinoNetwork:

@@ -104,4 +104,4 @@ def _from_hub(repository: str) -> Path:
     try:
         return Path(hf_hub_download(repository, FILE))
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{FILE} of {repository} cannot be had from the Hugging Face hub: {error}") from error
+        raise WeightsError(f"{FILE} of {repository} cannot be fetched from the Hugging Face hub: {error}") from error

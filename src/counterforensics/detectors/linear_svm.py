@@ -65,8 +65,8 @@ def _temporary() -> Iterator[None]:
     except OSError as error:
         place = tempfile.tempdir or os.environ.get("TMPDIR", "/tmp")
         raise TrainingError(
-            f"rows of a training have no place in the folder for temporary files, {shown(place)} ({error.strerror}); "
-            "make room there, or set TMPDIR to another folder"
+            f"cannot keep the training's features in the folder for temporary files, {shown(place)} "
+            f"({error.strerror}); make room there, or set TMPDIR to another folder"
         ) from error
 
 

@@ -62,9 +62,7 @@ class LinearHead(nn.Module):
 def linear_in_spam(head: LinearHead) -> LinearInSpam:
     """The head as a function of the feature's roots.  Raises AttackError for the normalisation l2."""
     if head.normalisation != "sqrt":
-        raise AttackError(
-            f"attacks on SPAM features know the normalisation sqrt, this detector has {head.normalisation!r}"
-        )
+        raise AttackError(f"attacks on SPAM features need normalisation=sqrt, this detector has {head.normalisation!r}")
     weight, mean, scale = (tensor.detach().double().cpu().numpy() for tensor in (head.weight, head.mean, head.scale))
     weights = weight / scale
     return LinearInSpam(weights, float(head.bias.detach()) - float(weights @ mean), _FLOOR, scale)

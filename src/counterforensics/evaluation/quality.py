@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import torch
-from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from counterforensics.errors import PixelError
@@ -65,6 +64,8 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     >>> ssim(ramp, ramp).tolist()
     [1.0]
     """
+    from skimage.metrics import structural_similarity
+
     if a.shape != b.shape or min(check_patches(a).shape[2:]) < SSIM_WINDOW:
         shapes = f"{tuple(a.shape)} and {tuple(b.shape)}"
         raise PixelError(f"SSIM compares patches of one shape, of at least {SSIM_WINDOW}x{SSIM_WINDOW}, got {shapes}")

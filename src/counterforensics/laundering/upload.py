@@ -32,7 +32,7 @@ def check_free(path: Path, *, force: bool) -> None:
     if path.is_dir():
         raise PlatformError(f"{path} is a folder; give the path of a file")
     if exists(path) and not force:
-        raise PlatformError(f"{path} is there already; give another file, or --force to replace it")
+        raise PlatformError(f"{path} exists already; give another file, or --force to replace it")
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Trained networks in files: tensors as safetensors, a record of them as JSON. Nothing is ever unpickled."""
+"""Trained networks in files: tensors as safetensors, a record of them as JSON. Neither is ever unpickled."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def _check_values(network: SavedNetwork, path: Path, kind: str) -> None:
         raise WeightsError(f"{path} holds NaN or infinity; train this {kind} again")
     learned = list(network.parameters())
     if learned and not any(parameter.any() for parameter in learned):
-        raise WeightsError(f"{path} holds nothing that was learned, every weight is zero; train this {kind} again")
+        raise WeightsError(f"{path} holds no trained weights: every weight is zero; train this {kind} again")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -285,7 +285,7 @@ def _opened(content: bytes, path: Path) -> Image.Image:
     if found == "HEIF":
         return heif_file.open_heif(content)
     if not features.check(found.lower()):
-        raise PhotoError(f"the installed Pillow reads no {found}; pip install --upgrade pillow brings one that does")
+        raise PhotoError(f"the installed Pillow reads no {found}; a newer one does (pip install --upgrade pillow)")
     try:
         return Image.open(io.BytesIO(content))
     except UnidentifiedImageError as error:

@@ -53,7 +53,7 @@ def split_by_device(
     train_devices = _chosen(train, [device for device in shuffled if device not in test_devices])
     if not test_devices or not train_devices:
         needed = f"{_count(train)} to train and {_count(test)} to test"
-        raise PhotoError(f"the split needs {needed}, but there are photographs of {len(by_device)} devices")
+        raise PhotoError(f"the split needs devices: {needed}; the photographs come from {len(by_device)}")
     learn = [photo for device in sorted(train_devices) for photo in by_device[device]]
     count = max(round(validation * len(learn)), 1) if validation > 0 and len(learn) > 1 else 0
     held_out = set(draw.permutation(len(learn))[:count].tolist())
@@ -101,7 +101,7 @@ def copies(roles: Mapping[str, Sequence[Photo]], content: Mapping[str, str]) -> 
             if first_role != role or first.device != photo.device:
                 raise LeakageError(
                     f"the same photograph stands twice: {first.where} ({first_role}) and {photo.where} ({role}); "
-                    "keep it under one device, which is in one role"
+                    "keep it under one device"
                 )
             found.append((photo, first))
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class AttackedPhoto:
     """
 
     target: str
-    manipulated: Pixels
+    manipulated: Pixels = field(repr=False)
     concealed: ConcealedPhoto
     before: dict[str, float | None]
     after: dict[str, float | None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -95,9 +95,9 @@ class ConcealedPhoto:
     seconds: without reading and writing.
     """
 
-    photo: Pixels
-    before: Look
-    after: Look
+    photo: Pixels = field(repr=False)
+    before: Look = field(repr=False)
+    after: Look = field(repr=False)
     threshold: float
     psnr: float
     ssim: float

@@ -82,7 +82,9 @@ def select(names: Sequence[str | Network] = (), questions: Sequence[str] = ()) -
                     )
     if not found:
         shipped = ", ".join(zoo.shipped()) or "none"
-        raise StudyError(f"no detector of {', '.join(sorted(asked))} among those asked; shipped are {shipped}")
+        raise StudyError(
+            f"none of these detectors looks for {', '.join(sorted(asked))}; the shipped detectors are {shipped}"
+        )
     return sorted(found.values(), key=_order)
 
 

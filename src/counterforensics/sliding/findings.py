@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from counterforensics import manipulations
 from counterforensics.detectors.base import Network
@@ -50,7 +50,7 @@ class Finding:
     manipulation: the one that the detector looks for, or ANY.  patches: judged, without those that are flat.  flagged:
     the share (0..1) of them above `threshold`; None without an answer.  verdict: MANIPULATED, PRISTINE or NO_ANSWER.
     why: one sentence.  false_alarms: of the verdict, as measured on whole pristine photographs; None where nobody
-    measured.  scan: all logits; None where nothing was judged.
+    measured.  scan: all logits, which `print` leaves out; None where nothing was judged.
     """
 
     manipulation: str
@@ -61,7 +61,7 @@ class Finding:
     verdict: str
     why: str
     false_alarms: FalseAlarms | None = None
-    scan: Scan | None = None
+    scan: Scan | None = field(default=None, repr=False)
 
 
 def stored_threshold(network: Network) -> float:
@@ -109,7 +109,8 @@ def question_of(
         return without("every patch is flat: there is no noise to judge by", found=found)
     share = found.flagged(threshold)
     verdict = MANIPULATED if share > MOST_FLAGGED else PRISTINE
-    why = f"{share:.1%} of {found.patches} patches are flagged; above {MOST_FLAGGED:.0%} it counts as manipulated"
+    counts = f"above {MOST_FLAGGED:.0%}, the photograph counts as manipulated"
+    why = f"{share:.1%} of {found.patches} patches are flagged; {counts}"
     if MOST_OF_A_WHOLE < share <= MOST_FLAGGED:
         why += ". A part of the photograph may be manipulated: look at the map"
     return Finding(manipulation, detector, found.patches, share, threshold, verdict, why, false_alarms, found)

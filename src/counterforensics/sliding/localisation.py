@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import auc, roc_curve
 
 from counterforensics.detectors.base import Network
 from counterforensics.errors import PhotoError, PixelError, shown
@@ -118,6 +117,8 @@ def measure_heat(heat: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> 
     >>> measure_heat(np.float32([[3, 1, 1, -2]]), mask)
     Localised(auc=0.875, f1=0.8, f1_best=0.8, iou=0.6666666666666666)
     """
+    from sklearn.metrics import auc, roc_curve
+
     if heat.shape != mask.shape or heat.ndim != 2:
         raise PixelError(f"heat and mask must have one shape [h, w], got {heat.shape} and {mask.shape}")
     if mask.all() or not mask.any():

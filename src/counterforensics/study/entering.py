@@ -33,7 +33,9 @@ def enter(study: Study, texts: Sequence[str]) -> Study:
         if isinstance(part, Attack):
             targets = _targets(part, [*known, *recipes])
             if part.needs_target and not targets:
-                raise StudyError(f"{text} can attack none of the detectors of the study {study.name!r}; enter one, too")
+                raise StudyError(
+                    f"{text} can attack none of the detectors of the study {study.name!r}; enter one that it can, too"
+                )
             settings["attacks"].append({"attack": attacks.text_form(part), "targets": targets})
     try:
         return Study.model_validate(settings)

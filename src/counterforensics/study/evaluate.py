@@ -291,7 +291,7 @@ def _of_learning(network: Network) -> Iterator[str]:
     if isinstance(area, float) and area < LEARNED_AUC:
         yield (
             f"the detector has not learned: the AUC on held-out photographs of its training devices is {area:.2f}, "
-            f"below {LEARNED_AUC:g}; so near to chance there is nothing to conceal"
+            f"below {LEARNED_AUC:g}; at chance, an attack has nothing to conceal"
         )
     if not thresholds_of(network.facts):
         yield (

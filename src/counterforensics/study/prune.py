@@ -70,7 +70,7 @@ def _store_of(outs: Sequence[Path]) -> FolderStore:
     places = {out: str(record_of_run(out)["store"]) for out in outs}
     first, *more = dict.fromkeys(places.values())
     if more:
-        raise StudyError(f"these folders use two stores, {first} and {more[0]}; prune each by itself")
+        raise StudyError(f"these folders use two stores, {first} and {more[0]}; prune one store at a time")
     if "://" in first:
         raise StudyError(
             f"store prune works on a folder, and the store is {first}; remove what is old with its own tools"
@@ -98,8 +98,8 @@ def _needed_by(out: Path, store: FolderStore) -> Iterator[str]:
     gone = _photographs_in(out) - prepared.found.keys()
     if gone:
         raise StudyError(
-            f"{len(gone)} photographs of the run in {out} are not where they were; without them nobody can tell what "
-            "it needs. Bring them back, or run the study again"
+            f"{len(gone)} photographs of the run in {out} are not where they were; without them, it is unknown which "
+            "results it needs. Bring them back, or run the study again"
         )
     yield from prepared.plan.tasks
     for trained in ("detectors", "generators"):

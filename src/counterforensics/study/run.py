@@ -53,7 +53,9 @@ def run_study(
     fails leaves a hole that the outcome names.
     """
     if gpu and cluster is None:
-        raise StudyError("--gpu asks that a worker of a cluster has one: give --cluster; here a GPU is used unasked")
+        raise StudyError(
+            "--gpu needs a cluster; give --cluster, too. Without --gpu, tasks of this process use a GPU if there is one"
+        )
     progress = progress or Progress(quiet=True)
     workers = workers or cores()
     out = at_home(out)
@@ -84,7 +86,7 @@ def _gather(study: Study, out: Path, store: Store, prepared: Prepared, failures:
     """The outcome, from what is in the store, and its files in `out`."""
     plan = prepared.plan
     missing = 0 if failures else len(plan.missing(store)[0])
-    unfinished = (f"{missing} of {len(plan.tasks)} tasks have not run; the rows hold what the others gave",)
+    unfinished = (f"{missing} of {len(plan.tasks)} tasks have not run; the rows hold the results of the others",)
     outcome = Outcome(
         study=study.name,
         settings=study.as_yaml(),

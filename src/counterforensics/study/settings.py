@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -29,7 +28,7 @@ from counterforensics import attacks, detectors, manipulations
 from counterforensics.attacks import Attack, LearnedAttack
 from counterforensics.detectors import Recipe
 from counterforensics.errors import CounterforensicsError, StudyError, shown, unknown_name
-from counterforensics.files import at_home, read_regular
+from counterforensics.files import at_home
 from counterforensics.laundering import Chain, Platform
 from counterforensics.laundering import parse as parse_platform
 from counterforensics.laundering import text_form as platform_text
@@ -37,9 +36,8 @@ from counterforensics.manipulations import Manipulation
 from counterforensics.names import MOST_COUNTED, NAME, number_text, whole_number
 from counterforensics.outcome import NOT_LAUNDERED, default_labels
 from counterforensics.photos.patches import GRID, SIZE, Channels
-from counterforensics.study.yaml_file import MOST_BYTES, parse_yaml
+from counterforensics.study.yaml_file import read_settings
 
-BUILT_IN = ("demo", "leaderboard", "paper")
 LONGEST_LABEL = 60
 LONGEST_NAME = 100
 MOST_LISTED = 1000  # parts, seeds or folders in one list
@@ -189,7 +187,7 @@ class SplitSettings(_Settings):
             raise ValueError(f"test names {shown(repeated[0])} twice")
         both = set(_names(self.test)) & set(_names(self.train))
         if both:
-            raise ValueError(f"{shown(min(both))} stands under test and under train; a device is one of them")
+            raise ValueError(f"{shown(min(both))} is a device under test and under train; keep one of the two")
         return self
 
 
@@ -455,6 +453,8 @@ def load_study(text: str, *, photos: Sequence[Path] = ()) -> Study:
         study = Study.model_validate(settings)
     except ValidationError as error:
         raise _one_line(text, error) from error
+    except CounterforensicsError as error:  # of a part, which does not know where it stands
+        raise type(error)(f"{text}: {error}") from error
     folders = tuple(base / _expanded(folder) for folder in study.photos.folders)
     if repeated := _repeated([folder.resolve() for folder in folders]):
         raise StudyError(f"{text}: photos.folders names {shown(str(repeated[0]))} twice; give each folder once")
@@ -469,31 +469,6 @@ def _expanded(folder: Path) -> Path:
     if "\0" in str(folder):
         raise StudyError(f"no folder can be called {shown(str(folder))}")
     return at_home(folder)
-
-
-def built_in_yaml(name: str) -> bytes:
-    """The YAML file of a built-in study.  Raises NameNotFoundError for another name."""
-    if name not in BUILT_IN:
-        raise unknown_name("built-in study", name, BUILT_IN)
-    return (resources.files("counterforensics.study") / "built_in" / f"{name}.yaml").read_bytes()
-
-
-def read_settings(text: str) -> tuple[dict[str, Any], Path]:
-    """The settings of a built-in study or of a YAML file, and the folder that its paths are relative to.
-
-    Raises StudyError or NameNotFoundError.
-    """
-    if text in BUILT_IN:
-        content, base = built_in_yaml(text), Path()
-    else:
-        path = at_home(text)
-        if path.suffix not in (".yaml", ".yml"):
-            raise unknown_name("study", text, BUILT_IN)
-        content, base = read_regular(path, MOST_BYTES, StudyError), path.parent
-    settings = parse_yaml(content, text)
-    if not isinstance(settings, dict):
-        raise StudyError(f"{text} must hold settings (name:, photos:, ...), holds {type(settings).__name__}")
-    return settings, base
 
 
 # What is wrong, by pydantic's name for it, in words of ours; a mapping of what it says beside is filled in.

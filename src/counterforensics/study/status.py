@@ -12,8 +12,7 @@ from typing import Any
 from counterforensics import records
 from counterforensics.errors import StudyError
 from counterforensics.files import at_home
-from counterforensics.study.schedulers.execute import RUN
-from counterforensics.study.schedulers.journal import DONE, FAILED, FOUND, RUNNING, notes_in
+from counterforensics.study.schedulers.journal import DONE, FAILED, FOUND, RUN, RUNNING, notes_in
 from counterforensics.study.store.remote import open_store
 
 _TEXTS = ("run", "store", "began", "ended")
@@ -67,11 +66,13 @@ def record_of_run(out: Path) -> dict[str, Any]:
     try:
         record = records.read(out / RUN, StudyError)
     except StudyError as error:
-        raise StudyError(f"{out} holds no run ({error}); give the --out of a run") from error
+        raise StudyError(f"{out} holds no run ({error}); give the output folder (--out) of a run") from error
     texts = isinstance(record, dict) and all(isinstance(record.get(name), str) for name in _TEXTS)
     tasks = record.get("tasks") if texts else None
     if not isinstance(tasks, dict) or not all(map(_is_named, tasks.values())) or not _is_time(record["began"]):
-        raise StudyError(f"{out} holds no run ({RUN} is not the record of one); give the --out of a run")
+        raise StudyError(
+            f"{out} holds no run ({RUN} is not the record of one); give the output folder (--out) of a run"
+        )
     return dict(record)
 
 

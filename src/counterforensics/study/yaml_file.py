@@ -1,15 +1,19 @@
-"""The YAML of a study: plain data, as it is written, and no more of it than a study can need."""
+"""The YAML file of a study, built-in or a user's: the plain data in it, and no more of it than a study can need."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Hashable
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from counterforensics.errors import LONGEST_GIVEN, StudyError, printable, shown
+from counterforensics.errors import LONGEST_GIVEN, NameNotFoundError, StudyError, printable, shown, unknown_name
+from counterforensics.files import at_home, read_regular
 
+BUILT_IN = ("demo", "leaderboard", "paper")
 MOST_BYTES = 1_000_000
 MOST_VALUES = 20_000  # keys and values of a file, those that aliases repeat among them
 _MOST_DIGITS = 4000
@@ -88,11 +92,11 @@ def parse_yaml(content: bytes, name: str, *, most: int = MOST_VALUES) -> Any:
         finally:
             loader.dispose()
     except UnicodeDecodeError as error:
-        raise StudyError(f"cannot read the study {name}: byte {error.start} is no text in UTF-8") from error
+        raise StudyError(f"cannot read the study {name}: byte {error.start} is not UTF-8 text") from error
     except _Excess as error:
         raise StudyError(f"{name} is too large for a study: {error}") from error
     except RecursionError as error:
-        raise StudyError(f"{name} is not YAML: its values stand in each other too deeply") from error
+        raise StudyError(f"{name} is not YAML: its values are nested too deep") from error
     except (yaml.YAMLError, ValueError) as error:
         raise StudyError(f"{name} is not YAML: {_in_words(error)}") from error
 
@@ -104,7 +108,7 @@ def _check_unfolded(root: yaml.Node, most: int) -> None:
     def size(node: yaml.Node) -> int:
         found = sizes.get(id(node))
         if found == 0:
-            raise _Excess("an alias stands inside of what it names")
+            raise _Excess("an alias refers to a value that contains it")
         if found is None:
             sizes[id(node)] = 0
             inner = node.value if isinstance(node, yaml.CollectionNode) else []
@@ -124,3 +128,28 @@ def _in_words(error: Exception) -> str:
     mark = error.problem_mark or error.context_mark
     place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
     return printable(", ".join(pieces)) + place
+
+
+def built_in_yaml(name: str) -> bytes:
+    """The YAML file of a built-in study.  Raises NameNotFoundError for another name."""
+    if name not in BUILT_IN:
+        raise unknown_name("built-in study", name, BUILT_IN)
+    return (resources.files("counterforensics.study") / "built_in" / f"{name}.yaml").read_bytes()
+
+
+def read_settings(text: str) -> tuple[dict[str, Any], Path]:
+    """The settings of a built-in study or of a YAML file, and the folder that its paths are relative to.
+
+    Raises StudyError or NameNotFoundError.
+    """
+    if text in BUILT_IN:
+        content, base = built_in_yaml(text), Path()
+    else:
+        path = at_home(text)
+        if path.suffix not in (".yaml", ".yml"):
+            raise NameNotFoundError(f"{unknown_name('study', text, BUILT_IN)}; or give a file, NAME.yaml")
+        content, base = read_regular(path, MOST_BYTES, StudyError), path.parent
+    settings = parse_yaml(content, text)
+    if not isinstance(settings, dict):
+        raise StudyError(f"{text} must hold settings (name:, photos:, ...), holds {type(settings).__name__}")
+    return settings, base

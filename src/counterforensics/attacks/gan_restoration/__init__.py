@@ -195,8 +195,8 @@ class GanRestoration(LearnedAttack[Generator]):
             raise AttackError(f"{self.name} learns on patches of at least {CROP}, got size {side}")
         if self.like == "pristine" and manipulation.moves_pixels:
             raise AttackError(
-                f"{self.name} is to be like=pristine, and {text_form(manipulation)} moves pixels; "
-                "name manipulations that do not, or say like=manipulated"
+                f"{self.name}: like=pristine needs manipulations that leave pixels in place, and "
+                f"{text_form(manipulation)} moves them; name other manipulations, or set like=manipulated"
             )
 
     def prepare(self, target: Detector | None, pairs: Pairs, *, seed: int) -> PreparedAttack:
@@ -221,7 +221,7 @@ class GanRestoration(LearnedAttack[Generator]):
             left_out = field.name in PACE and given == field.default
             if field.name not in ("weights", "seed") and has != given and not left_out:
                 said = f"with {field.name}={has}, not {field.name}={given}"
-                raise WeightsError(f"{self.weights} holds a generator {said}; say {field.name}={has}")
+                raise WeightsError(f"{self.weights} holds a generator {said}; set {field.name}={has}")
         return record
 
     def learn(self, pairs: Pairs, *, seed: int, monitor: TrainingMonitor = SILENT) -> Generator:

@@ -71,7 +71,7 @@ class Cluster:
                 words = answer if isinstance(answer, str) else f"cannot be used ({_reason(answer)})"
                 raise StudyError(f"the worker {worker} {words}")
         if not reached:
-            raise StudyError(f"no worker at {self.address} answers; are their addresses open to the scheduler?")
+            raise StudyError(f"no worker at {self.address} answers; check that the scheduler can reach their addresses")
 
     def room(self) -> MemoryLimit:
         """The memory of the worker that has the least: Dask runs a task on any of them."""
@@ -189,7 +189,7 @@ def connected(address: str, *, gpu: bool, workers: int, say: Callable[[str], Non
     try:
         from distributed import Client
     except ImportError as error:
-        raise StudyError("--cluster needs Dask's: pip install 'counterforensics[cluster]'") from error
+        raise StudyError("--cluster needs the extra cluster: pip install 'counterforensics[cluster]'") from error
     with _local(workers) if address == LOCAL else nullcontext() as cluster:
         try:
             if cluster is None:
@@ -211,7 +211,7 @@ def connected(address: str, *, gpu: bool, workers: int, say: Callable[[str], Non
             if gpu and not any(offers):
                 raise StudyError(
                     f"no worker at {address} offers the resource {GPU}; start them with --resources {GPU}=1, "
-                    "or leave --gpu away to train on processors"
+                    "or leave out --gpu to train on processors"
                 )
             say(f"{len(offers)} workers, {sum(map(bool, offers))} with a GPU; dashboard {client.dashboard_link}")
             yield Cluster(client, address, any(offers))

@@ -11,20 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import dask.threaded
-from dask.callbacks import Callback
-
 from counterforensics.errors import CounterforensicsError, StudyError, place_of
 from counterforensics.files import write_whole
 from counterforensics.study.plan import Plan
 from counterforensics.study.progress import Progress
-from counterforensics.study.schedulers.journal import DONE, FAILED, FOUND, RUNNING, STOPPED, Attempt, now
+from counterforensics.study.schedulers.journal import DONE, FAILED, FOUND, RUN, RUNNING, STOPPED, Attempt, now
 from counterforensics.study.schedulers.memory import peak_of_task
 from counterforensics.study.store.folder import Store
 from counterforensics.study.tasks import Task, run_task
 from counterforensics.study.tasks.files import is_readable
-
-RUN = "run.json"
 
 Say = Callable[[str], None]
 Finished = Callable[[str, "Failed | None"], None]
@@ -72,6 +67,9 @@ class Threads:
 
     def run(self, jobs: JobList, finished: Finished, say: Say) -> None:
         """As `Scheduler.run`."""
+        import dask.threaded
+        from dask.callbacks import Callback
+
         graph = {
             key: (attempt, job.task, jobs.store, jobs.run, say, list(job.before)) for key, job in jobs.by_key.items()
         }

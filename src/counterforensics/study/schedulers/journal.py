@@ -10,13 +10,16 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from counterforensics.errors import StudyError
 from counterforensics.study.schedulers.memory import peak_memory
 from counterforensics.study.store.folder import Store
-from counterforensics.study.tasks import Task
 
+if TYPE_CHECKING:  # `status` reads notes without torch
+    from counterforensics.study.tasks import Task
+
+RUN = "run.json"  # in the output folder: which run writes there, and which tasks it is about
 RUNNING, DONE, FAILED, STOPPED = "running", "done", "failed", "stopped"
 FOUND = "found"  # no attempt was needed: another run, or an attempt that was thought lost, had it done
 

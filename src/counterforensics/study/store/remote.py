@@ -48,8 +48,8 @@ class RemoteStore(Store):
                 within(SECONDS_TO_ANSWER, self._probe)
         except Exception as error:
             raise StudyError(
-                f"cannot use the store {url} ({reason_of(error)}); check the address, what its file system needs "
-                "installed (pip install 's3fs' for s3://), and its credentials"
+                f"cannot use the store {url} ({reason_of(error)}); check the address and the credentials, "
+                "and install what its file system needs (pip install s3fs for s3://)"
             ) from error
         self.copies = FolderStore(_place_for_copies(self.url))
 

@@ -47,8 +47,8 @@ class Worker:
         if here != planned:
             has, wanted = (code.get("distribution", "a part of counterforensics") for code in (here, planned))
             raise StudyError(
-                f"{self.text}: the plug-in's code here ({has}) is not the code that was planned with ({wanted}); "
-                "install the same everywhere and run the same command again"
+                f"{self.text}: the plug-in of this machine ({has}) differs from the one that planned the run "
+                f"({wanted}); install the same one on every machine and run the same command again"
             )
 
 

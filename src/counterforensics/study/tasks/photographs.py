@@ -137,7 +137,9 @@ def _uploaded(photo: Pixels, wanted: Mapping[str, Any]) -> Pixels:
     """What comes back from the upload that `upload` described.  Raises StudyError for a profile that has changed."""
     platform = laundering.parse(wanted["platform"])
     if upload(wanted["platform"], platform) != wanted:
-        raise StudyError(f"{wanted['platform']}: the profile here is not the one that was planned with; run it again")
+        raise StudyError(
+            f"{wanted['platform']}: the profile has changed since the run was planned; run the same command again"
+        )
     return laundering.launder(photo, platform).pixels
 
 
