@@ -64,11 +64,14 @@ def test_the_command_writes_a_row_for_each_change_and_judge(tmp_path: Path, monk
         (tmp_path / "photos" / f"device-{number}").mkdir(parents=True)
         Image.fromarray(photo.read()).save(tmp_path / "photos" / f"device-{number}" / "photo.png")
     out = tmp_path / "causes.csv"
-    given = ["--photos", tmp_path / "photos", "--devices", "device-1", "--per-photo", "1", "--out", out]
+    given = ["--photos", tmp_path / "photos", "--devices", "device-1", "--per-photo", "1", "--train", "--out", out]
     monkeypatch.setattr(sys, "argv", ["transfer_causes", *map(str, given), "--manipulations", "blur:1.1"])
     monkeypatch.setattr(tool, "changes", lambda: [Change(), Change("cozzolino2017"), Change(RANDOM_RGB)])
+    monkeypatch.setattr(tool, "PAIRS", (2, 5))
     tool.main()
     rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
-    assert [row["judge"] for row in rows] == [*tool.DETECTORS] * 3
+    shipped, own = rows[:9], rows[9:]
+    assert [row["judge"] for row in shipped] == [*tool.DETECTORS] * 3
+    assert [row["training_pairs"] for row in own] == ["2"] * 4 + ["5"] * 4
     assert {row["photographs"] for row in rows} == {"1"}
     assert {row["tpr"] for row in rows[:3]} == {"1.0"}

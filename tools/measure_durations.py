@@ -40,7 +40,7 @@ def main() -> None:
     progress = Progress()
     with tempfile.TemporaryDirectory() as place:
         store = FolderStore(Path(place))
-        for study in (_of_manipulations(), _of_detectors()):
+        for study in (_of_manipulations(), _of_detectors(), _of_photographs()):
             _measure(study, store, progress)
         rates = {key: rate for key, rate in durations_of(notes_in(store)).items() if key[1] in (plain(key[1]), START)}
     with SHIPPED.open("w", encoding="utf-8", newline="") as file:
@@ -66,6 +66,18 @@ def _of_detectors() -> Study:
     attacks += [{"attack": f"{name}:size={size},steps={STEPS}"} for name in learned for size in SIZES]
     patches = {"per_photo": 24, "attacked_per_device": 24}
     return _study(patches=patches, manipulations=["median:7"], detectors=names, attacks=attacks)
+
+
+def _of_photographs() -> Study:
+    """Whole photographs, attacked by all that can attack a detector that learns in a minute."""
+    names = ["spam-svm", "cozzolino2017"]
+    pairs = [pair for pair in itertools.product(sorted(ATTACKS), names) if _can_attack(*pair)]
+    return _study(
+        patches={"per_photo": 24, "attacked_photos": 1},
+        manipulations=["median:7"],
+        detectors=names,
+        attacks=[{"attack": attack, "targets": [name]} for attack, name in pairs],
+    )
 
 
 def _short(name: str) -> str:

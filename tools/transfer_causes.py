@@ -8,7 +8,8 @@ the shipped detectors still find (TPR at logit 0):
 - manipulated: the photograph before patches are cut, each patch by itself, or its luma alone;
 - noise: made for a detector; random signs in the luma; random signs in red, green and blue; random signs of which
   neighbours agree more often than by chance (a Gaussian field of `width` pixels, of which the signs are taken);
-- epsilon: the grey levels of each sign.
+- epsilon: the grey levels of each sign;
+- training_pairs: with --train, SPAM + SVM trained on so many pairs of the other devices of DIR; 0: the shipped one.
 
 OUT.csv gets a row for each judge and change, with the 95 % interval over photographs, and two figures of the noise in
 the luma: the share of pixels that change, and the share of horizontal neighbours that change by the same sign.
@@ -29,14 +30,15 @@ from scipy.ndimage import gaussian_filter
 
 from counterforensics import load_detector, manipulations
 from counterforensics.attacks import fgsm
-from counterforensics.detectors import Network
+from counterforensics.detectors import Network, parse
 from counterforensics.detectors.base import score
 from counterforensics.evaluation.rates import mean_interval
 from counterforensics.intervals import wilson
 from counterforensics.photos.folder import FolderPhoto, find_photos
-from counterforensics.photos.patches import SIZE, Patches
+from counterforensics.photos.patches import SIZE, Pairs, Patches
 from counterforensics.pixels import Pixels, luma_of_photo
 
+PAIRS = (1, 4, 10, 40)  # of each training photograph
 DETECTORS = ("spam-svm", "cozzolino2017", "mislnet")
 TARGETS = ("cozzolino2017", "mislnet")
 PHOTOGRAPH, PATCH, LUMA = "photograph", "patch", "luma"
@@ -108,62 +110,97 @@ def figures_of(noise: Pixels, luma: Pixels) -> dict[str, float]:
     return {"changed": float((signs != 0).mean()), "neighbours_alike": float(alike.mean())}
 
 
-def measured(cuts: list[Cut], manipulation: str) -> Iterator[dict[str, object]]:
-    """A row for each change and judge."""
-    judges = {name: load_detector(f"{name}/{manipulation}") for name in DETECTORS}
-    apply = manipulations.parse(manipulation)
+def measured(cuts: list[Cut], manipulation: str, training: list[Cut]) -> Iterator[dict[str, object]]:
+    """A row for each change and judge; `training`: where SPAM + SVM learns from, nothing for the shipped ones alone."""
+    shipped = {name: load_detector(f"{name}/{manipulation}") for name in DETECTORS}
     for change in changes():
-        draw = np.random.default_rng(0)
-        patches = [cut.patches(apply, change.manipulated) for cut in cuts]
-        noise = [noisy(some, change, judges, draw) for some in patches]
-        shares = figures_of(np.concatenate(noise), np.concatenate([luma_of_photo(some)[:, None] for some in patches]))
-        for name, judge in judges.items():
-            rates = np.array([(score(judge, Patches((some,)).batches(16)) > 0).mean() for some in noise])
-            low, high = mean_interval(rates, seed=0)
-            if np.isnan(low):  # all photographs agree
-                low, high = wilson(float(rates[0]), len(rates))
-            yield {
-                "manipulation": manipulation,
-                **asdict(change),
-                **{name: round(value, 4) for name, value in shares.items()},
-                "judge": name,
-                "photographs": len(cuts),
-                "patches": sum(map(len, noise)),
-                "tpr": round(float(rates.mean()), 6),
-                "tpr_low": round(low, 6),
-                "tpr_high": round(high, 6),
-            }
+        yield from judged(cuts, manipulation, change, shipped, shipped, 0)
+    for pairs in pairs_of(training, manipulation):
+        own = {"spam-svm": parse("spam-svm").train(pairs, seed=0)}
+        for change in (Change(), *map(Change, TARGETS), Change(RANDOM_LUMA)):
+            yield from judged(cuts, manipulation, change, shipped, own, len(pairs))
+
+
+def pairs_of(training: list[Cut], manipulation: str) -> Iterator[Pairs]:
+    """Few pairs of each training photograph, then more of the same."""
+    apply = manipulations.parse(manipulation)
+    pristine = [luma_of_photo(cut.patches(lambda photo: photo, PHOTOGRAPH))[:, None] for cut in training]
+    manipulated = [luma_of_photo(cut.patches(apply, PHOTOGRAPH))[:, None] for cut in training]
+    for count in PAIRS if training else ():
+        first, second = (Patches(tuple(patches[:count] for patches in both)) for both in (pristine, manipulated))
+        yield Pairs(first, second)
+
+
+def judged(
+    cuts: list[Cut],
+    manipulation: str,
+    change: Change,
+    targets: dict[str, Network],
+    judges: dict[str, Network],
+    training_pairs: int,
+) -> Iterator[dict[str, object]]:
+    """A row for each judge.  training_pairs: what it learned from; 0 for the shipped ones."""
+    draw, apply = np.random.default_rng(0), manipulations.parse(manipulation)
+    patches = [cut.patches(apply, change.manipulated) for cut in cuts]
+    noise = [noisy(some, change, targets, draw) for some in patches]
+    shares = figures_of(np.concatenate(noise), np.concatenate([luma_of_photo(some)[:, None] for some in patches]))
+    for name, judge in judges.items():
+        rates = np.array([(score(judge, Patches((some,)).batches(16)) > 0).mean() for some in noise])
+        low, high = mean_interval(rates, seed=0)
+        if np.isnan(low):  # all photographs agree
+            low, high = wilson(float(rates[0]), len(rates))
+        yield {
+            "manipulation": manipulation,
+            **asdict(change),
+            **{name: round(value, 4) for name, value in shares.items()},
+            "training_pairs": training_pairs,
+            "judge": name,
+            "photographs": len(cuts),
+            "patches": sum(map(len, noise)),
+            "tpr": round(float(rates.mean()), 6),
+            "tpr_low": round(low, 6),
+            "tpr_high": round(high, 6),
+        }
 
 
 def cuts_of(photos: list[FolderPhoto], per_device: int, per_photo: int) -> list[Cut]:
     """Random places in the first photographs of each device."""
-    draw, taken, found = np.random.default_rng(0), dict[str, int](), []
+    draw = np.random.default_rng(0)
+    taken: dict[str, int] = {}
+    found = []
     for photo in photos:
         taken[photo.device] = taken.get(photo.device, 0) + 1
         if taken[photo.device] > per_device:
             continue
         pixels = photo.read()
         most = pixels.shape[0] - SIZE, pixels.shape[1] - SIZE
-        found.append(Cut(pixels, tuple(tuple(map(int, draw.integers(0, most))) for _ in range(per_photo))))  # type: ignore[misc]
+        corners = draw.integers(0, most, (per_photo, 2)).tolist()
+        found.append(Cut(pixels, tuple((top, left) for top, left in corners)))
     return found
 
 
 def main() -> None:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, required=True, metavar="DIR", help="a folder of DIR/<device>/<photo>")
+    parser.add_argument(
+        "--photos", type=Path, nargs="+", required=True, metavar="DIR", help="folders of DIR/<device>/<photo>"
+    )
     parser.add_argument("--devices", nargs="*", help="these devices alone")
     parser.add_argument("--per-device", type=int, default=4, help="photographs of each device")
     parser.add_argument("--per-photo", type=int, default=4, help="patches of each photograph")
     parser.add_argument("--manipulations", nargs="*", default=["median:7", "median:3", "blur:1.1", "jpeg:70"])
+    parser.add_argument("--train", action="store_true", help="also train SPAM + SVM on the other devices of DIR")
     parser.add_argument("--out", type=Path, required=True, metavar="OUT.csv")
     given = parser.parse_args()
-    photos = [one for one in find_photos([given.photos]).photos if not given.devices or one.device in given.devices]
-    cuts = cuts_of(photos, given.per_device, given.per_photo)
+    photos = find_photos(given.photos).photos
+    shown = [one for one in photos if not given.devices or one.device in given.devices]
+    cuts = cuts_of(shown, given.per_device, given.per_photo)
+    others = [one for one in photos if one not in shown] if given.train else []
+    training = cuts_of(others, len(others), max(PAIRS))
     with given.out.open("w", encoding="utf-8", newline="") as file:
         writer = None
         for manipulation in given.manipulations:
-            for row in measured(cuts, manipulation):
+            for row in measured(cuts, manipulation, training):
                 writer = writer or csv.DictWriter(file, list(row), lineterminator="\n")
                 if not file.tell():
                     writer.writeheader()
