@@ -38,9 +38,10 @@ from counterforensics.outcome import OPERATING_COLUMNS
 from counterforensics.photos.patches import flat
 from counterforensics.study.evaluate import evaluate_detector
 from counterforensics.study.progress import Progress
+from counterforensics.study.run import run_study
 from counterforensics.study.schedulers import memory
 from counterforensics.study.tasks.photographs import memory_of
-from tests.conftest import Command, picture
+from tests.conftest import Command, picture, tiny_study
 from tests.toys import noisy_patches
 
 
@@ -301,6 +302,41 @@ def test_one_photograph_twice_under_one_device_counts_once(photos: Path, tmp_pat
     assert {**twice, "left_out": []} == alone
     assert len(twice["left_out"]) == 2
     assert all("the same pixels as" in line and "which counts once" in line for line in twice["left_out"])
+
+
+@pytest.mark.usefixtures("no_report")
+def test_photographs_that_the_detector_learned_from_are_left_out(photos: Path, tmp_path: Path) -> None:
+    study = tiny_study(
+        tmp_path, photos={"folders": [str(photos)]}, split={"test": ["device-3"], "validation": 0.2}, attacks=[]
+    )
+    out = tmp_path / "out"
+    assert run_study(study, out, workers=1).failures == ()
+    detector = str(out / "detectors" / "0" / "spam-svm" / "median:7")
+    found = evaluated(photos, detector=detector)
+    learned = [path for device in range(3) for path in sorted((photos / f"device-{device}").iterdir())]
+    assert found["left_out"] == [f"{path}: the detector learned from it" for path in learned]
+    assert (found["photos"], set(found["devices"])) == (2, {"device-3"})
+    for path in (photos / "device-3").iterdir():
+        path.unlink()
+    with pytest.raises(LeakageError, match="the detector learned from all 6 photographs; give photographs of other"):
+        evaluated(photos, detector=detector)
+    # Another photograph of a device that it knows.
+    save(picture(55), photos / "device-1" / "new.png")
+    found = evaluated(photos, detector=detector)
+    assert found["photos"] == 1
+    assert any("learned from other photographs of device-1: on devices that it has not" in n for n in found["notes"])
+
+
+def test_a_detector_that_does_not_say_what_it_learned_from_is_judged_with_a_note(
+    photos: Path, trained: str, tmp_path: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "older")
+    record = weights.read_record(tmp_path / "older")
+    weights.write_record(
+        tmp_path / "older", {name: record[name] for name in record if name not in ("photos", "devices")}
+    )
+    found = evaluated(photos, detector=str(tmp_path / "older"))
+    assert any("does not say from which photographs it learned" in note for note in found["notes"])
 
 
 def test_another_question_than_the_detector_was_trained_for_is_said(

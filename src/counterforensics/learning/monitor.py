@@ -32,6 +32,9 @@ class SavedNetwork(nn.Module):
         self.facts: Mapping[str, str | int | float] = {}
         # What it was trained to find, as the record says: the text form of a manipulation, or "" where it says nothing.
         self.trained_for = ""
+        # The photographs that it learned from, by the SHA-256 of their files, and their devices, as the record says.
+        self.learned_photos: frozenset[str] = frozenset()
+        self.learned_devices: frozenset[str] = frozenset()
 
 
 def _unheard(*_: object) -> None:

@@ -115,8 +115,10 @@ def read_record(folder: Path, kind: str = "detector") -> dict[str, Any]:
 def _check_shape(record: Mapping[str, Any], kind: str, path: Path) -> None:
     """Raise WeightsError unless every entry of a record that is read has its type."""
     texts, objects = (kind, "sha256", "manipulation", "laundering"), ("settings", "training")
-    lists = ("photos", "devices") if kind == "generator" else ()
+    lists = ("photos", "devices")
     wanted = dict.fromkeys(texts, str) | dict.fromkeys(objects, dict) | dict.fromkeys(lists, list)
+    if isinstance(record.get("devices"), dict):  # of a shipped detector: device -> number of photographs
+        wanted["devices"] = dict
     for name, type_ in wanted.items():
         if name in record and not isinstance(record[name], type_):
             says = f"{name} must be {records.called(type_())}, got {records.called(record[name])}"
@@ -165,6 +167,8 @@ def load(folder: Path, known: Mapping[str, Any], kind: str = "detector") -> Any:
     _check_values(network, path, kind)
     network.facts = record.get("training", {})
     network.trained_for = str(record.get("manipulation", ""))
+    network.learned_photos = frozenset(record.get("photos", ()))
+    network.learned_devices = frozenset(record.get("devices", ()))
     return network.eval()
 
 

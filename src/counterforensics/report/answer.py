@@ -46,6 +46,7 @@ def answer_of(results: Results) -> list[str]:
     untargeted = [v for v in found if not v.contest[0]]
     sentences = [
         *_summary("When {} is aimed at the detector itself", own, labels),
+        *_never_targets(own, results),
         *_summary("When {} is aimed at another detector", others, labels),
         *_summary("Under {}, without a target", untargeted, labels),
         *_transfer(others, labels),
@@ -67,6 +68,14 @@ def _summary(start: str, found: Verdicts, labels: Labels) -> Iterator[str]:
         attacks = list(_by_attack(found))
         attack = labels.attack(attacks[0]) if len(attacks) == 1 else f"the worst of {len(attacks)} attacks"
         yield f"{start.format(attack)}, {_clauses(worst, labels)}."
+
+
+def _never_targets(own: Verdicts, results: Results) -> Iterator[str]:
+    """The detectors at which no attack is aimed, where one is aimed at others."""
+    targets = {verdict.judge for verdict in own}
+    spared = [results.labels.detector(judge) for judge in results.detectors if judge not in targets]
+    if targets and spared:
+        yield f"No attack is aimed at {_names(spared)}."
 
 
 def _clauses(worst: Mapping[str, VerdictWord], labels: Labels) -> str:
@@ -126,22 +135,22 @@ def _exception(found: Verdicts, labels: Labels) -> Iterator[str]:
         name = manipulation_label(manipulation)
         count = sum(any(p.manipulation == manipulation for p in verdict.answered) for verdict in found)
         yield (
-            f"The exception is {name}, where the judge {_CLAUSES[word][0]} in {len(hidden)} of {count} pairs of attack "
-            f"and judge{_example(hidden, labels)}."
+            f"The exception is the manipulation {name}: there the judge {_CLAUSES[word][0]} in {len(hidden)} of "
+            f"{count} pairs of attack and judge. {_example(hidden, labels)}"
         )
         return
     mixed = [(verdict, part) for verdict in found if verdict.word is VerdictWord.MIXED for part in verdict.answered]
     if mixed:
-        yield f"Averages hide the most here{_example(mixed, labels)}."
+        yield f"Averages hide the most here. {_example(mixed, labels)}"
 
 
 def _example(hidden: Sequence[tuple[JudgeVerdict, ManipulationVerdict]], labels: Labels) -> str:
     """The largest distance of a manipulation from the mean, in figures."""
     verdict, part = max(hidden, key=lambda entry: abs(entry[1].after - entry[0].after))
     return (
-        f". {labels.detector(verdict.judge)} keeps a TPR of {percent(part.after, 1)} % on "
-        f"{manipulation_label(part.manipulation)} under {_contest(verdict.contest, labels)}, where its mean over "
-        f"the manipulations is {percent(verdict.after, 1)} %"
+        f"Under {_contest(verdict.contest, labels)}, {labels.detector(verdict.judge)} has a mean TPR of "
+        f"{percent(verdict.after, 1)} % over the manipulations, and of {percent(part.after, 1)} % on "
+        f"{manipulation_label(part.manipulation)}."
     )
 
 

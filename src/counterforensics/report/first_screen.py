@@ -168,7 +168,7 @@ def _other_words(verdict: JudgeVerdict) -> Iterator[str]:
     for word in ANSWERS:
         parts = verdict.with_word(word)
         if parts and word is not verdict.word:
-            yield f"but {word} on {_some([part.manipulation for part in parts])}"
+            yield f"except {_some([part.manipulation for part in parts])}: {word}"
 
 
 def _reasons(verdict: JudgeVerdict) -> Iterator[str]:
@@ -216,9 +216,9 @@ def _heat_row(results: Results, manipulation: str, contest: Contest, contests: S
     one_attack = len({whatever_the_loss(name) for _, name in contests}) == 1
     name = results.labels.detector(target) if target else results.labels.attack(attack) if attack else "no attack"
     if target and not one_attack:
-        name = f"{results.labels.attack(attack)} on {name}"
+        name = f"{results.labels.attack(attack)} aimed at {name}"
     elif target:
-        name = f"attack on {name}"
+        name = f"aimed at {name}"
     spreads = [results.spread("tpr", manipulation, judge, *contest) for judge in results.detectors]
     rates = [spread.mean if spread else None for spread in spreads]
     return HeatRow(name, tuple(_heat_cell(r, j == target) for r, j in zip(rates, results.detectors, strict=True)))

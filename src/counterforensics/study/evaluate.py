@@ -15,7 +15,7 @@ from counterforensics import manipulations
 from counterforensics.detectors import Detector, Network, load_detector
 from counterforensics.detectors.base import score
 from counterforensics.detectors.calibration import thresholds_of, why_no_threshold
-from counterforensics.errors import PhotoError
+from counterforensics.errors import LeakageError, PhotoError
 from counterforensics.evaluation import auc_interval, operating_points, rates
 from counterforensics.learning.accelerator import placed
 from counterforensics.manipulations import manipulated
@@ -81,17 +81,21 @@ def evaluate_detector(
     rate. `devices` has the rates of each device, `by_quality` those of
     photographs by the JPEG quality of their files (`photos.jpeg_quality.BANDS`, those that occur).
     Patches that are `flat` are not in the rates; `flat` counts them, and those called manipulated. `left_out` lists the
-    photographs that cannot be used, those that take more memory than there is for photographs under the manipulation,
-    and all but one of those with the same pixels. `notes` has a line for whatever else the rates need to be read with,
-    and for what is unusual about a photograph. One photograph is in memory at a time.
+    photographs that cannot be used, those that the detector learned from, those that take more memory than there is for
+    photographs under the manipulation, and all but one of those with the same pixels. `notes` has a line for whatever
+    else the rates need to be read with, and for what is unusual about a photograph. One photograph is in memory at a
+    time.
     Raises WeightsError, PhotoError, NameNotFoundError or StudyError; LeakageError, before anything is judged, if a
-    photograph stands under two devices.
+    photograph stands under two devices, or if the detector learned from all of them.
     """
     network = load_detector(path_or_name)
     manipulate = manipulations.parse(manipulation)
     photos, left_out = _distinct(find_photos(folders), manipulate, progress)
+    photos, known = _unseen(network, photos)
     judged, failed = _judge_all(placed(network), manipulate, photos, per_photo, progress)
-    left_out += failed
+    left_out += known + failed
+    if known and not photos:
+        raise LeakageError(f"the detector learned from all {len(known)} photographs; give photographs of other devices")
     if not judged:
         raise PhotoError(f"no photograph in {', '.join(map(str, folders))} can be used: {left_out[0]}")
     textured = {state: _gathered(judged, state, which_are_flat=False) for state in STATES}
@@ -114,6 +118,7 @@ def evaluate_detector(
         "notes": [
             *_of_question(network, question),
             *_of_learning(network),
+            *_of_devices(network, judged),
             *_of_compression(manipulate, judged),
             *_of_flat(verdicts_on_flat),
             *without_rates,
@@ -123,6 +128,7 @@ def evaluate_detector(
 
 
 STATES = ("pristine", "manipulated")
+_MOST_NAMED = 4  # devices in a note
 Logits = npt.NDArray[np.float32]
 
 
@@ -164,6 +170,14 @@ def _distinct(
     twice = {photo.where: first for photo, first in copies({"evaluated": list(usable)}, content)}
     left_out += [f"{path}: the same pixels as {first.where}, which counts once" for path, first in twice.items()]
     return {photo: seen for photo, seen in usable.items() if photo.where not in twice}, left_out
+
+
+def _unseen(
+    network: Network, photos: Mapping[FolderPhoto, Inspection]
+) -> tuple[dict[FolderPhoto, Inspection], list[str]]:
+    """The photographs that the detector did not learn from, and a line for each other one."""
+    unseen = {photo: seen for photo, seen in photos.items() if photo.digest not in network.learned_photos}
+    return unseen, [f"{photo.where}: the detector learned from it" for photo in photos if photo not in unseen]
 
 
 def _judge_all(
@@ -282,6 +296,22 @@ def _of_question(network: Network, question: str) -> Iterator[str]:
         yield (
             f"the detector was trained to find {network.trained_for}, not {question}: the TPR says how many patches it "
             f"calls manipulated after {question}, which it has not learned to find"
+        )
+
+
+def _of_devices(network: Network, judged: Sequence[_JudgedPhoto]) -> Iterator[str]:
+    """A line if some photographs are of devices that the detector learned from, and one if it does not say which."""
+    known = sorted({one.device for one in judged} & network.learned_devices)
+    if known:
+        more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
+        yield (
+            f"the detector learned from other photographs of {', '.join(known[:_MOST_NAMED])}{more}: on devices that "
+            "it has not seen, it may be worse"
+        )
+    if not network.learned_devices:
+        yield (
+            "the detector does not say from which photographs it learned (an older version trained it): give none that "
+            "it has seen"
         )
 
 

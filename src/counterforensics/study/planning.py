@@ -372,7 +372,18 @@ class _Trainings:
         crops = (key for role, keys in needs.items() if role != "start" for key in keys)
         seen = recipe.patches_seen(self.plan.patches(crops))
         label = f"train {text} on {manipulation}"
-        return self.plan.add(Task(TRAIN, settings, needs, label, {"recipe": worker}, patches=seen))
+        task = Task(
+            TRAIN, settings, needs, label, {"recipe": worker}, patches=seen, photos=self._digests, devices=self._devices
+        )
+        return self.plan.add(task)
+
+    @cached_property
+    def _digests(self) -> tuple[str, ...]:
+        return tuple(photo.digest for photo in self.learned_from)
+
+    @cached_property
+    def _devices(self) -> tuple[str, ...]:
+        return tuple(sorted({photo.device for photo in self.learned_from}))
 
     def learned(self, attack: LearnedAttack[Any], named: Named[Attack], manipulation: Named[Manipulation]) -> str:
         """Plan what an attack learns, whoever judges it, and note it; its key."""
@@ -391,7 +402,8 @@ class _Trainings:
             f"learn {named.text} on {manipulation.text}",
             {"attack": worker},
             patches=attack.patches_seen,
-            devices=tuple(sorted({photo.device for photo in self.learned_from})),
+            photos=self._digests,
+            devices=self._devices,
         )
         key = self.plan.add(task)
         self._note(PlannedTraining(self.seed, manipulation.text, "generator", named.text, named.label, key))

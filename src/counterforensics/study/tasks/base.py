@@ -79,7 +79,9 @@ class Task:
     pixels: int = 0  # of the photograph that it simulates or crops
     patches: int = 0  # that it writes or goes through
     patch_bytes: int = 0  # of one patch that it writes
-    devices: tuple[str, ...] = ()  # whose photographs it learns from, for the record: their digests count
+    # What it learns from, for the record: the photographs' digests, and their devices. The crops that it reads count.
+    photos: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
 
     @cached_property
     def key(self) -> str:

@@ -21,7 +21,7 @@ from counterforensics.study.tasks.base import Kind, Say, Task
 from counterforensics.study.tasks.files import CURVE, pairs_of
 
 # Of a training's settings those that its record repeats.
-_RECORDED = ("manipulation", "manipulations", "seed", "photos", "laundering")
+_RECORDED = ("manipulation", "manipulations", "seed", "laundering")
 
 
 class Train(Kind):
@@ -73,9 +73,8 @@ class Learn(Kind):
         curve: list[Mapping[str, float]] = []
         monitor = _monitor(task, store, curve, say)
         learned = attack.learn(pairs, seed=task.settings["seed"], monitor=monitor)
-        record = {**_record(task, len(pairs)), "devices": list(task.devices)}
         name = task.workers["attack"].text.partition(":")[0]
-        weights.save(learned, folder, name=name, settings=attack, record=record, kind="generator")
+        weights.save(learned, folder, name=name, settings=attack, record=_record(task, len(pairs)), kind="generator")
         (folder / CURVE).write_text(json.dumps(curve), encoding="utf-8")
 
     def bytes_written(self, task: Task) -> int:
@@ -106,7 +105,8 @@ def _record(task: Task, pairs: int) -> dict[str, Any]:
     roles = [role for role in task.needs if role == "pristine" or role.startswith("manipulated")]
     patches = "".join(key for role in roles for key in task.needs[role])
     named = {name: task.settings[name] for name in _RECORDED if name in task.settings}
-    return {**named, "pairs": pairs, "trained_on": hashlib.sha256(patches.encode()).hexdigest()}
+    sources = {"photos": list(task.photos), "devices": list(task.devices)}
+    return {**named, **sources, "pairs": pairs, "trained_on": hashlib.sha256(patches.encode()).hexdigest()}
 
 
 @cache
