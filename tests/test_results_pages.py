@@ -34,7 +34,7 @@ ALLOWED = (
 )
 # Bounds and lengths of lists that a page states: no results.
 CHOICES = {"far", "chance", "uneven", "little", "apart", "reach", "half", "quarter", "most", "few", "well"}
-CHOICES |= {"shown", "coarse"}
+CHOICES |= {"shown", "coarse", "one_level", "none_wide"}  # the last two: settings of the noise
 # Quoted texts with digits: formats, manipulations, detectors, settings, names in recorded.csv, lines of the ablation.
 NAMES = (
     r"[^\d]*%\+?\.?\d?[dfg][^\d]*|%\+?\.\df|\{:,\.0f\}",
