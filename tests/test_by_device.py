@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -101,6 +102,8 @@ def test_of_many_devices_the_worst_are_drawn_and_the_caption_says_so(outcome: Ou
 def test_the_page_holds_both_folded(outcome: Outcome, tmp_path: Path) -> None:
     page = write_report(by_device(outcome, 2), tmp_path).read_text(encoding="utf-8")
     assert '<details class="fold" id="devices"' in page
+    names = re.findall(r'\bid="([^"]+)"', page)
+    assert len(names) == len(set(names))
     assert page.count("By device, without an attack") >= 2
-    assert (tmp_path / "figures" / "devices.png").exists()
+    assert (tmp_path / "figures" / "device-rates.png").exists()
     assert (tmp_path / "tables" / "devices.md").exists()

@@ -1184,7 +1184,7 @@ def test_figures_of_any_number_of_detectors_are_whole_and_their_texts_apart(coun
     patches = [one for one in many.patches if (one.target, one.attack) in shown]
     outcome = by_device(dataclasses.replace(many, scores=scores, patches=patches), devices=5)
     pictures = all_pictures(outcome, Results.of(outcome))
-    assert {"transfer-fgsm", "attack-costs", "devices", "spectra", "learning-curves"} <= {
+    assert {"transfer-fgsm", "attack-costs", "device-rates", "spectra", "learning-curves"} <= {
         picture.key for picture in pictures
     }
     assert sum(picture.key.startswith(("roc-", "logits-", "patches-")) for picture in pictures) == 3 * len(shown)

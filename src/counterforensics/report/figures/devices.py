@@ -65,7 +65,9 @@ def devices_picture(results: Results) -> list[Picture]:
 
     line = max(_LINE * len(devices) + _BETWEEN, 0.12 * line_count(names) + 0.04)
     size = (WIDTH, high * (line * len(names) + 0.45) + below.height + 0.3)
-    return [picture("devices", "By device, without an attack", (_caption(results, devices), _alt(results)), size, draw)]
+    return [
+        picture("device-rates", "By device, without an attack", (_caption(results, devices), _alt(results)), size, draw)
+    ]
 
 
 def _drawn(results: Results) -> list[str]:
