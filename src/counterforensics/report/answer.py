@@ -135,8 +135,8 @@ def _exception(found: Verdicts, labels: Labels) -> Iterator[str]:
         name = manipulation_label(manipulation)
         count = sum(any(p.manipulation == manipulation for p in verdict.answered) for verdict in found)
         yield (
-            f"The exception is the manipulation {name}: there the judge {_CLAUSES[word][0]} in {len(hidden)} of "
-            f"{count} pairs of attack and judge. {_example(hidden, labels)}"
+            f"The exception is the manipulation {name}: there the detector {_CLAUSES[word][0]} in {len(hidden)} "
+            f"of {count} pairs of attack and detector. {_example(hidden, labels)}"
         )
         return
     mixed = [(verdict, part) for verdict in found if verdict.word is VerdictWord.MIXED for part in verdict.answered]
