@@ -116,8 +116,8 @@ def test_the_answer_names_who_holds_and_the_exception_that_the_mean_hides() -> N
     assert first == "When FGSM is aimed at the detector itself, MISLnet fails."
     assert exception == (
         "The exception is the manipulation Median 7 × 7: there the detector holds in 1 of 1 pairs of attack and "
-        "detector. Under FGSM aimed at MISLnet, MISLnet has a mean TPR of 32.5 % over the manipulations, and of 100.0 % on "
-        "Median 7 × 7."
+        "detector. Under FGSM aimed at MISLnet, MISLnet has a mean TPR of 32.5 % over the manipulations, and of "
+        "100.0 % on Median 7 × 7."
     )
     assert answer_of(Results(frame(row(tpr=0.5)))) == ["No attack was measured, so no detector has a verdict."]
 
