@@ -28,7 +28,7 @@ from counterforensics.study.schedulers.execute import attempt
 from counterforensics.study.schedulers.journal import notes_in
 from counterforensics.study.settings import Study
 from counterforensics.study.store.folder import FolderStore
-from counterforensics.study.tasks import KINDS, Task
+from counterforensics.study.tasks import Task
 
 STEPS = 8  # of long trainings, which are cut short: the time of a step does not change
 START = "cozzolino2017:steps=0"  # fits an SVM and nothing else: a rate of its own
@@ -101,9 +101,17 @@ def _can_attack(attack: str, detector: str) -> bool:
 def _measure(study: Study, store: FolderStore, progress: Progress) -> None:
     plan = prepare(study, store, 1, Progress(quiet=True)).plan
     missing, _ = plan.missing(store)
-    tasks = [plan.tasks[key] for key in missing]
+    tasks = [plan.tasks[key] for key in missing]  # in an order in which they can run
+    depths: dict[str, int] = {}
+    for task in tasks:
+        depths[task.key] = 1 + max((depths.get(key, 0) for keys in task.needs.values() for key in keys), default=0)
+
+    def depth(task: Task) -> tuple[int, str]:
+        """What others start from first, each kind by itself."""
+        return depths[task.key], task.kind.name
+
     with progress.tasks([task.kind.name for task in tasks]) as advance:
-        for _, whole in itertools.groupby(sorted(tasks, key=_depth), key=_depth):
+        for _, whole in itertools.groupby(sorted(tasks, key=depth), key=depth):
             for _, some in itertools.groupby(sorted(whole, key=_worker), key=_worker):
                 alike = list(some)
                 with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
@@ -114,11 +122,6 @@ def _measure(study: Study, store: FolderStore, progress: Progress) -> None:
 
 def _worker(task: Task) -> str:
     return task.worker_name
-
-
-def _depth(task: Task) -> tuple[int, bool]:
-    """Tasks in the order of their kinds, and what others start from first."""
-    return list(KINDS).index(task.kind.name), "start" in task.needs
 
 
 def _run(tasks: Sequence[Task], store: FolderStore) -> None:

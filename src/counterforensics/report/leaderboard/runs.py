@@ -128,7 +128,7 @@ def _table(content: bytes, path: Path, needed: Sequence[str]) -> pd.DataFrame:
 def _typed(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     """`TEXTS` and `NUMBERS` of the rows."""
     found = rows.reindex(columns=[*TEXTS, *NUMBERS]).copy()
-    found[LAUNDERING] = found[LAUNDERING].fillna("").replace("", NOT_LAUNDERED)
+    found[LAUNDERING] = found[LAUNDERING].astype(object).fillna("").replace("", NOT_LAUNDERED)
     for name in NUMBERS:
         try:
             found[name] = pd.to_numeric(found[name])
