@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from counterforensics import laundering
-from counterforensics.attacks import parse, pgd
+from counterforensics.attacks import Fgsm, parse, pgd
 from counterforensics.detectors import load_detector
 from counterforensics.errors import AttackError, NameNotFoundError
 from counterforensics.laundering.differentiable import pulled_back, smooth_upload, upload
@@ -251,3 +251,11 @@ def test_a_study_knows_the_platform_of_its_attack_by_its_settings(
     tasks = [task for task in plan_of(study).tasks.values() if task.kind.name == "conceal photo"]
     assert tasks
     assert tasks[0].settings["uploads"][0][0]["settings"]["quality"] == 87
+
+
+def test_only_pgd_attacks_a_whole_photograph_through_an_upload(photo: np.ndarray) -> None:
+    class Uploaded(Fgsm):
+        uploads = (laundering.parse("jpeg:80"),)
+
+    with pytest.raises(AttackError, match="Uploaded cannot attack a whole photograph through an upload; give pgd:thr"):
+        conceal_photo(photo, load_detector("cozzolino2017/median:7"), Uploaded())

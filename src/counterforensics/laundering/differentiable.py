@@ -22,7 +22,7 @@ from torch.nn.functional import pad
 
 from counterforensics.laundering.base import Chain, Platform
 from counterforensics.laundering.jpeg import SUBSAMPLINGS, Coding, Table
-from counterforensics.laundering.kernels import box_runs
+from counterforensics.laundering.kernels import OPENCV, PILLOW, box_runs
 from counterforensics.laundering.profile import JpegPlatform
 from counterforensics.pixels import Pixels
 
@@ -30,20 +30,6 @@ Gradient = npt.NDArray[np.float32]
 
 _BLOCK = 8
 _PROBED = 256  # impulses that a library resizes at a time
-_PILLOW = {
-    "pillow-box": Image.Resampling.BOX,
-    "hamming": Image.Resampling.HAMMING,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-    "nearest": Image.Resampling.NEAREST,
-}
-_OPENCV = {
-    "area": cv2.INTER_AREA,
-    "opencv-linear": cv2.INTER_LINEAR,
-    "opencv-cubic": cv2.INTER_CUBIC,
-    "opencv-lanczos4": cv2.INTER_LANCZOS4,
-}
 
 
 def upload(pixels: Tensor, platform: Platform | Chain) -> Tensor:
@@ -62,6 +48,8 @@ def upload(pixels: Tensor, platform: Platform | Chain) -> Tensor:
     """
     stored = pixels.detach().round().clamp(0, 255).to(torch.uint8).cpu().numpy()
     exact = torch.from_numpy(np.stack([_laundered(one, platform) for one in stored])).to(pixels)
+    if not pixels.requires_grad:
+        return exact
     smooth = smooth_upload(pixels, platform)
     return exact + (smooth - smooth.detach())  # the bracket is 0, and carries the gradient
 
@@ -142,9 +130,9 @@ def _taps(before: int, after: int, kernel: str) -> _Taps:
 def _probed(before: int, after: int, kernel: str, start: int) -> npt.NDArray[np.float32]:
     """What a library makes of single bright pixels: their weights in each output pixel, float32 [some, after]."""
     impulses = np.eye(min(_PROBED, before - start), before, start, dtype=np.float32)
-    if kernel in _PILLOW:
-        return np.array(Image.fromarray(impulses).resize((after, len(impulses)), _PILLOW[kernel]))
-    return np.asarray(cv2.resize(impulses, (after, len(impulses)), interpolation=_OPENCV[kernel]), dtype=np.float32)
+    if kernel in PILLOW:
+        return np.array(Image.fromarray(impulses).resize((after, len(impulses)), PILLOW[kernel]))
+    return np.asarray(cv2.resize(impulses, (after, len(impulses)), interpolation=OPENCV[kernel]), dtype=np.float32)
 
 
 def _jpeg(pixels: Tensor, coding: Coding) -> Tensor:

@@ -80,18 +80,25 @@ def _opencv(kernel: int) -> Resizer:
     return resize
 
 
+# The kernels of libraries, by our names for them.
+PILLOW = {
+    "pillow-box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "nearest": Image.Resampling.NEAREST,
+}
+OPENCV = {
+    "area": cv2.INTER_AREA,
+    "opencv-linear": cv2.INTER_LINEAR,
+    "opencv-cubic": cv2.INTER_CUBIC,
+    "opencv-lanczos4": cv2.INTER_LANCZOS4,
+}
 KERNELS: dict[str, Resizer] = {
     "box": _box,
-    "pillow-box": _pillow(Image.Resampling.BOX),
-    "hamming": _pillow(Image.Resampling.HAMMING),
-    "bilinear": _pillow(Image.Resampling.BILINEAR),
-    "bicubic": _pillow(Image.Resampling.BICUBIC),
-    "lanczos": _pillow(Image.Resampling.LANCZOS),
-    "nearest": _pillow(Image.Resampling.NEAREST),
-    "area": _opencv(cv2.INTER_AREA),
-    "opencv-linear": _opencv(cv2.INTER_LINEAR),
-    "opencv-cubic": _opencv(cv2.INTER_CUBIC),
-    "opencv-lanczos4": _opencv(cv2.INTER_LANCZOS4),
+    **{name: _pillow(kernel) for name, kernel in PILLOW.items()},
+    **{name: _opencv(kernel) for name, kernel in OPENCV.items()},
 }
 
 # Kernels that differ from another in a few sizes alone.

@@ -148,6 +148,13 @@ class Results:
         part = self._by_device.get((manipulation, detector, device))
         return None if part is None else _spread(part, column)
 
+    def interval_on_device(
+        self, column: str, manipulation: str, detector: str, device: str
+    ) -> tuple[float, float] | None:
+        """The interval of a figure on a device: from the lowest end of all seeds to the highest; None without one."""
+        low, high = (self.on_device(f"{column}_{end}", manipulation, detector, device) for end in ("low", "high"))
+        return (low.low, high.high) if low and high else None
+
     def quality(self, column: str, manipulation: str, target: str, attack: str) -> Spread | None:
         """A figure of the concealed patches themselves, which is the same whoever judges them."""
         part = self._concealed.get((manipulation, target, attack))

@@ -15,6 +15,8 @@ from counterforensics.attacks import Attack
 from counterforensics.detectors import Network, zoo
 from counterforensics.errors import AttackError, CounterforensicsError, PhotoError
 from counterforensics.files import check_new, exists, write_whole
+from counterforensics.laundering import Chain, Platform
+from counterforensics.laundering.profile import Unchanged
 from counterforensics.manipulations import Manipulation, manipulated
 from counterforensics.pixels import Pixels
 from counterforensics.sliding.concealing import ConcealedPhoto, Region, conceal_photo
@@ -96,14 +98,14 @@ def attack_photo(
     )
     judges = [target, *_others(target)]
     both = {"before": manipulated, "after": result.photo}
-    shares = {when: _shares(Subject(pixels), judges, say) for when, pixels in both.items()}
-    uploaded = {
-        laundering.text_form(upload): {
-            when: _shares(Subject(upload(pixels).pixels), judges, say) for when, pixels in both.items()
-        }
-        for upload in part.uploads
-    }
-    return AttackedPhoto(target.name, manipulated, result, shares["before"], shares["after"], uploaded)
+
+    def shares(platform: Platform | Chain) -> dict[str, dict[str, float | None]]:
+        """What the judges flag in the photographs, before and after the attack, that come back from an upload."""
+        return {when: _shares(Subject(platform(pixels).pixels), judges, say) for when, pixels in both.items()}
+
+    own = shares(Unchanged())
+    uploaded = {laundering.text_form(platform): shares(platform) for platform in part.uploads}
+    return AttackedPhoto(target.name, manipulated, result, own["before"], own["after"], uploaded)
 
 
 def ready(attack: Attack) -> Attack:

@@ -29,7 +29,7 @@ from counterforensics.positions import sliding
 from counterforensics.sliding.findings import stored_threshold
 from counterforensics.sliding.scan import Subject
 from counterforensics.sliding.surviving import UploadSweeper
-from counterforensics.sliding.sweeping import PatchSweeper, with_luma
+from counterforensics.sliding.sweeping import PatchSweeper, with_planes
 from counterforensics.sliding.views import Look, Viewer
 
 # Pixels between the positions that an attack clears: of detectors that share overlaps, and of the others.
@@ -137,7 +137,11 @@ def conceal_photo(
     limit = min(0.0, stored_threshold(detector))
     mask = None if region is None else region.mask(*photo.shape[:2])
     sweeper: PatchSweeper | UploadSweeper
-    if isinstance(attack, Pgd) and attack.uploads:
+    if attack.uploads:
+        if not isinstance(attack, Pgd):
+            raise AttackError(
+                f"{type(attack).__name__} cannot attack a whole photograph through an upload; give pgd:through=PLATFORM"
+            )
         sweeper = UploadSweeper(detector, attack, photo, limit, mask, stride, seed)
     else:
         sweeper = PatchSweeper(detector, attack, limit, mask, None if originals is None else Subject(originals), seed)
@@ -176,7 +180,7 @@ def conceal_without_target(
         given = None if known is None else _one(known[:, rows, columns], prepared.device)
         concealed = prepared(_one(planes[:, rows, columns], prepared.device), given)
         after[:, rows, columns] = concealed[0].cpu().numpy()
-    return after.transpose(1, 2, 0).copy() if rgb else with_luma(photo, planes, after)
+    return with_planes(photo, planes, after)
 
 
 def _tiles(height: int, width: int) -> list[tuple[slice, slice]]:

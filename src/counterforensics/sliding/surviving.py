@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from counterforensics.attacks import Pgd
 from counterforensics.attacks.base import PATCHES_AT_ONCE
@@ -17,7 +16,7 @@ from counterforensics.learning.accelerator import device_of
 from counterforensics.photos.patches import SIZE
 from counterforensics.pixels import Pixels, to_pixels
 from counterforensics.sliding.scan import Subject
-from counterforensics.sliding.sweeping import MARGIN, lowered, with_luma
+from counterforensics.sliding.sweeping import MARGIN, lowered, patches_at, with_planes
 from counterforensics.sliding.views import Look, Mask
 
 Gradient = npt.NDArray[np.float32]
@@ -65,9 +64,7 @@ class UploadSweeper:
     def _changed(self) -> Pixels:
         """The photograph, uint8 [h, w, 3], with the change so far, rounded."""
         after = (self.planes + self.change.round()).clip(0, 255).astype(np.uint8)
-        if len(self.planes) == 3:
-            return np.ascontiguousarray(after.transpose(1, 2, 0))
-        return with_luma(self.photo, self.planes, after)
+        return with_planes(self.photo, self.planes, after)
 
     def _gradient(self, photo: Pixels, target: Network) -> Gradient:
         """How the evidence against the photograph rises with its planes, over all uploads: float32 [c, h, w]."""
@@ -84,8 +81,7 @@ class UploadSweeper:
         corners = list(self._corners(*came.shape[1:]))
         for start in range(0, len(corners), PATCHES_AT_ONCE):
             some = corners[start : start + PATCHES_AT_ONCE]
-            patches = np.stack([came[:, top : top + SIZE, left : left + SIZE] for top, left in some])
-            pixels = to_pixels(torch.from_numpy(patches).to(device_of(target)))
+            pixels = to_pixels(patches_at(came, some, SIZE, device_of(target)))
             seen = evidence(pixels, target, loss=self.attack.loss, above=-self.attack.confidence)
             resists = (seen.logits > -self.attack.confidence)[:, None, None, None]
             for (top, left), part in zip(some, (seen.gradient * resists).cpu().numpy(), strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -83,16 +83,17 @@ class PatchSweeper:
         planes, side = subject.planes_for(self.detector).copy(), view.scan.positions.side
         before = planes.copy()
         prepared = self._prepared(look.spread)
-        corners = side_by_side(view)
+        known = None if self.originals is None else self.originals.planes_for(self.detector)
+        corners, device = side_by_side(view), device_of(self.detector)
         for start in range(0, len(corners), PATCHES_AT_ONCE):
             some = corners[start : start + PATCHES_AT_ONCE]
-            given = None if self.originals is None else self._cut(self.originals.planes_for(self.detector), some, side)
-            concealed = prepared(self._cut(planes, some, side), given).cpu().numpy()
+            given = None if known is None else patches_at(known, some, side, device)
+            concealed = prepared(patches_at(planes, some, side, device), given).cpu().numpy()
             for (top, left), patch in zip(some, concealed, strict=True):
                 planes[:, top : top + side, left : left + side] = patch
         if self.mask is not None:
             planes = np.where(self.mask, planes, before)
-        return planes.transpose(1, 2, 0).copy() if len(planes) == 3 else with_luma(subject.photo, before, planes)
+        return with_planes(subject.photo, before, planes)
 
     def _prepared(self, spread: float) -> PreparedAttack:
         """The attack on the detector for the next sweep."""
@@ -101,13 +102,21 @@ class PatchSweeper:
         attack = self.attack.bounded(self.number)
         return attack.prepare(target, Pairs(Patches(()), Patches(())), seed=self.seed + self.number)
 
-    def _cut(self, planes: Pixels, corners: list[tuple[int, int]], side: int) -> Tensor:
-        patches = np.stack([planes[:, top : top + side, left : left + side] for top, left in corners])
-        return torch.from_numpy(patches).to(device_of(self.detector))
+
+def patches_at(planes: Pixels, corners: Sequence[tuple[int, int]], side: int, device: torch.device) -> Tensor:
+    """The patches of a photograph, uint8 [c, h, w], at these corners (top, left): uint8 [n, c, side, side]."""
+    patches = np.stack([planes[:, top : top + side, left : left + side] for top, left in corners])
+    return torch.from_numpy(patches).to(device)
 
 
-def with_luma(photo: Pixels, before: Pixels, after: Pixels) -> Pixels:
-    """The photograph with every channel moved as its luma moved, uint8 [1, h, w] each; a channel ends at 0 and 255."""
+def with_planes(photo: Pixels, before: Pixels, after: Pixels) -> Pixels:
+    """The photograph, uint8 [h, w, 3], with other planes.
+
+    before, after: uint8 [3 or 1, h, w], as `Subject.planes` has them.  Where they are luma, every channel moves as the
+    luma moved, and ends at 0 and 255.
+    """
+    if len(after) == 3:
+        return after.transpose(1, 2, 0).copy()
     moved = photo.astype(np.int16) + (after[0].astype(np.int16) - before[0])[..., None]
     return np.asarray(moved.clip(0, 255), dtype=np.uint8)
 

@@ -92,10 +92,10 @@ def evaluate_detector(
     manipulate = manipulations.parse(manipulation)
     photos, left_out = _distinct(find_photos(folders), manipulate, progress)
     photos, known = _unseen(network, photos)
-    judged, failed = _judge_all(placed(network), manipulate, photos, per_photo, progress)
-    left_out += known + failed
     if known and not photos:
         raise LeakageError(f"the detector learned from all {len(known)} photographs; give photographs of other devices")
+    judged, failed = _judge_all(placed(network), manipulate, photos, per_photo, progress)
+    left_out += known + failed
     if not judged:
         raise PhotoError(f"no photograph in {', '.join(map(str, folders))} can be used: {left_out[0]}")
     textured = {state: _gathered(judged, state, which_are_flat=False) for state in STATES}

@@ -287,23 +287,27 @@ class _Trainings:
 
     def pairs(self, manipulation: Named[Manipulation]) -> dict[str, Keys]:
         """The crops that an attack learns from: of photographs as their cameras stored them."""
-        photos = self.learned_from
-        return {"pristine": self.crops.of(photos, None), "manipulated": self.crops.of(photos, manipulation)}
+        return self._pairs(manipulation, [NO_UPLOAD] * len(self.learned_from))
 
     def laundered_pairs(self, manipulation: Named[Manipulation]) -> dict[str, Keys]:
-        """The crops that a detector of `manipulation` learns from: each photograph after one of the study's uploads.
+        """The crops that a detector of `manipulation` learns from: each photograph after one of the study's uploads."""
+        return self._pairs(manipulation, self._passed)
 
-        Which one goes by the photograph, so both patches of a pair pass the same one, in every study.
-        """
-        study = self.crops.study
-        uploads = _uploads(study.training_launderings, study.training_laundering)
-        passed = [uploads[seed_for(0, "upload", photo.digest) % len(uploads)] for photo in self.learned_from]
+    def _pairs(self, manipulation: Named[Manipulation], passed: Sequence[Upload]) -> dict[str, Keys]:
+        """The crops of both states.  passed: the upload of each photograph."""
         both = {"pristine": None, "manipulated": manipulation}
         given = list(zip(self.learned_from, passed, strict=True))
         return {
             role: tuple(key for photo, one in given for key in self.crops.of([photo], state, upload=one))
             for role, state in both.items()
         }
+
+    @cached_property
+    def _passed(self) -> list[Upload]:
+        """The upload that each photograph passes: the photograph alone decides which, in every study."""
+        study = self.crops.study
+        uploads = _uploads(study.training_launderings, study.training_laundering)
+        return [uploads[seed_for(0, "upload", photo.digest) % len(uploads)] for photo in self.learned_from]
 
     def of_judge(self, judge: Named[Recipe], manipulation: Named[Manipulation]) -> str:
         """Plan the training of a detector of the study, and note it and its starts; its key."""

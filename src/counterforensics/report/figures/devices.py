@@ -99,12 +99,11 @@ def _draw(axes: Axes, results: Results, manipulation: str, looks: dict[str, Dete
     step = min(0.2, 0.75 / max(len(looks) - 1, 1))
     for row, detector in enumerate(results.detectors):
         for place, (device, look) in enumerate(looks.items()):
-            mean, low, high = (
-                results.on_device(name, manipulation, detector, device) for name in ("acc", "acc_low", "acc_high")
-            )
-            if mean and low and high:
+            mean = results.on_device("acc", manipulation, detector, device)
+            ends = results.interval_on_device("acc", manipulation, detector, device)
+            if mean and ends:
                 at = row + step * (place - (len(looks) - 1) / 2)
-                axes.plot([100 * low.low, 100 * high.high], [at, at], color=look.colour, linewidth=1.0)
+                axes.plot([100 * ends[0], 100 * ends[1]], [at, at], color=look.colour, linewidth=1.0)
                 axes.plot([100 * mean.mean], [at], marker=look.mark, **_line(look))
     axes.axvline(50, color=INK, linewidth=0.6, linestyle=(0, (1, 2)))
     axes.set_xlim(-2, 102)

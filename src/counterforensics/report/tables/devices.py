@@ -41,9 +41,8 @@ def _row(results: Results, manipulation: str, detector: str, device: str) -> Row
     cells = [Cell((f"{photos.high:.0f}" if photos else "",))]
     for name in _RATES:
         spread = results.on_device(name, manipulation, detector, device)
-        low, high = (results.on_device(f"{name}_{end}", manipulation, detector, device) for end in ("low", "high"))
         cells.append(Cell((percent(spread.mean if spread else None), *seed_range(spread))))
-        cells.append(Cell((interval((low.low, high.high) if low and high else None),)))
+        cells.append(Cell((interval(results.interval_on_device(name, manipulation, detector, device)),)))
     labels = (manipulation_label(manipulation), results.labels.detector(detector), device)
     about = Concerns(manipulation=labels[0], judge=labels[1])
     return Row(section(manipulation), labels, tuple(cells), about=about)
