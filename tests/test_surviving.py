@@ -16,7 +16,7 @@ from counterforensics import laundering
 from counterforensics.attacks import Fgsm, parse, pgd
 from counterforensics.detectors import load_detector
 from counterforensics.errors import AttackError, NameNotFoundError
-from counterforensics.laundering.differentiable import pulled_back, smooth_upload, upload
+from counterforensics.laundering.differentiable import pulled_back, soft_upload, upload
 from counterforensics.laundering.kernels import KERNELS
 from counterforensics.manipulations import parse as manipulation
 from counterforensics.photos.simulated import simulated_photos
@@ -66,50 +66,50 @@ def test_the_pixels_are_those_of_launder(text: str, size: tuple[int, int]) -> No
 
 
 @pytest.mark.parametrize("text", [*KINDS, "telegram:quality=100", "telegram:quality=100,subsampling=4:2:2"])
-def test_the_smooth_twin_is_the_platform_but_for_rounding(text: str, photo: np.ndarray) -> None:
+def test_the_approximation_is_the_platform_but_for_rounding(text: str, photo: np.ndarray) -> None:
     """At quality 100, where JPEG rounds to whole coefficients: at least 48 dB."""
     platform = laundering.parse(text)
     for given_photo in (photo, photo[:201, :299]):
         pixels = as_tensor(given_photo)
-        assert decibels(smooth_upload(pixels, platform), upload(pixels, platform)) > 48
+        assert decibels(soft_upload(pixels, platform), upload(pixels, platform)) > 48
 
 
 @pytest.mark.parametrize("text", ["telegram", "x", "facebook", "whatsapp", "jpeg:95", "jpeg:50", "telegram:side=200"])
-def test_the_twin_is_nearer_to_the_platform_than_the_photograph_is(text: str, photo: np.ndarray) -> None:
+def test_the_approximation_is_nearer_to_the_platform_than_the_photograph_is(text: str, photo: np.ndarray) -> None:
     platform, pixels = laundering.parse(text), as_tensor(photo)
-    came, twin = upload(pixels, platform), smooth_upload(pixels, platform)
-    assert decibels(twin, came) > 45
+    came, soft = upload(pixels, platform), soft_upload(pixels, platform)
+    assert decibels(soft, came) > 45
     if came.shape == pixels.shape:
-        assert decibels(twin, came) > decibels(pixels, came) + 3
+        assert decibels(soft, came) > decibels(pixels, came) + 3
 
 
 @pytest.mark.parametrize("text", ["telegram", "telegram:side=200", "jpeg:70", "telegram:side=250>whatsapp:side=180"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_platform_answers_a_change_as_the_twin_says(text: str, channels: int, photo: np.ndarray) -> None:
-    """A change that JPEG keeps, a wave of 24 pixels and 12 grey levels, comes back as the twin has it, within 10 %."""
+def test_the_platform_answers_a_change_as_the_approximation_says(text: str, channels: int, photo: np.ndarray) -> None:
+    """A change that JPEG keeps, a wave of 24 pixels and 12 grey levels, comes back as it should, within 10 %."""
     platform = laundering.parse(text)
     pixels = as_tensor(photo)[:, :channels].clamp(20, 235)
     rows, columns = (torch.arange(side, dtype=torch.float32) for side in pixels.shape[-2:])
     wave = 12 * torch.sin(2 * torch.pi * (rows[:, None] + 2 * columns) / 48)
     real = upload(pixels + wave.round(), platform) - upload(pixels, platform)
-    twin = smooth_upload(pixels + wave.round(), platform) - smooth_upload(pixels, platform)
-    assert float((real * twin).sum() / twin.square().sum()) == pytest.approx(1, abs=0.1)
+    soft = soft_upload(pixels + wave.round(), platform) - soft_upload(pixels, platform)
+    assert float((real * soft).sum() / soft.square().sum()) == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize("text", PLATFORMS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_gradient_is_that_of_the_twin(text: str, channels: int) -> None:
+def test_the_gradient_is_that_of_the_approximation(text: str, channels: int) -> None:
     """Against differences over 1e-6 grey levels, in double precision."""
     platform = laundering.parse(text.replace("side=1", "side=").replace("side=9", "side=1"))
     pixels = 128 + 20 * torch.randn(
         (1, channels, 17, 25), dtype=torch.float64, generator=torch.Generator().manual_seed(1)
     )
-    torch.autograd.gradcheck(lambda given: smooth_upload(given, platform), pixels.requires_grad_(), fast_mode=True)
+    torch.autograd.gradcheck(lambda given: soft_upload(given, platform), pixels.requires_grad_(), fast_mode=True)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(PLATFORMS + KINDS), st.integers(60, 150), st.integers(60, 150), st.sampled_from([1, 3]))
-def test_a_gradient_is_pulled_back_through_the_twin(text: str, height: int, width: int, channels: int) -> None:
+def test_a_gradient_is_pulled_back_through_the_approximation(text: str, height: int, width: int, channels: int) -> None:
     draw, platform = np.random.default_rng(height), laundering.parse(text)
     planes = draw.integers(0, 256, (channels, height, width), dtype=np.uint8)
     pixels = torch.from_numpy(planes)[None].float().requires_grad_()

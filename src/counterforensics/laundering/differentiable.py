@@ -1,10 +1,10 @@
 """A platform as a function with gradients, for attacks that are to survive an upload.
 
-Forward, a photograph passes the platform itself, so every grey level is that of `launder`. Backward, it passes a smooth
-twin of the platform (Athalye et al. 2018, "backward pass differentiable approximation"). The twin resizes, subsamples
-the colour, takes the DCT, rounds softly, and goes back; it rounds nothing else. Soft rounding gives the nearest whole
-number plus the cube of the rest (Shin & Song 2017). So a coefficient between two whole numbers gives most of the
-gradient. A coefficient near a whole number gives little: JPEG would undo a small change of it.
+Forward, a photograph passes the platform itself, so every grey level is that of `launder`. Backward, it passes an
+approximation of the platform (Athalye et al. 2018, "backward pass differentiable approximation"). The approximation
+resizes, subsamples the colour, takes the DCT, rounds softly, and goes back; it rounds nothing else. Soft rounding gives
+the nearest whole number plus the cube of the rest (Shin & Song 2017). So a coefficient between two whole numbers gives
+most of the gradient. A coefficient near a whole number gives little: JPEG would undo a small change of it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def upload(pixels: Tensor, platform: Platform | Chain) -> Tensor:
     pixels: float32 [n, 1 or 3, h, w] in grey levels 0..255; they are rounded before the upload.  One channel is a grey
     photograph, and comes back as one.  platform: what `laundering.parse` gives; the EXIF orientation is 1.
     Returns float32 [n, c, h', w'] in whole grey levels, on the same device: the pixels that `launder` gives, with the
-    gradient of `smooth_upload`.
+    gradient of `soft_upload`.
 
     >>> from counterforensics import laundering
     >>> grey = torch.full((1, 1, 16, 24), 100.0, requires_grad=True)
@@ -50,12 +50,12 @@ def upload(pixels: Tensor, platform: Platform | Chain) -> Tensor:
     exact = torch.from_numpy(np.stack([_laundered(one, platform) for one in stored])).to(pixels)
     if not pixels.requires_grad:
         return exact
-    smooth = smooth_upload(pixels, platform)
-    return exact + (smooth - smooth.detach())  # the bracket is 0, and carries the gradient
+    soft = soft_upload(pixels, platform)
+    return exact + (soft - soft.detach())  # the bracket is 0, and carries the gradient
 
 
-def smooth_upload(pixels: Tensor, platform: Platform | Chain) -> Tensor:
-    """The smooth twin of an upload.
+def soft_upload(pixels: Tensor, platform: Platform | Chain) -> Tensor:
+    """An approximation of an upload that has gradients.
 
     pixels, result: as `upload` has them, but for grey levels between whole ones.
     """
@@ -80,7 +80,7 @@ def pulled_back(gradient: Gradient, planes: Pixels, platform: Platform | Chain) 
     (1, 16, 24)
     """
     pixels = torch.from_numpy(planes).float()[None].requires_grad_()
-    came = smooth_upload(pixels, platform)
+    came = soft_upload(pixels, platform)
     (by_photo,) = torch.autograd.grad(came, pixels, torch.from_numpy(gradient)[None])
     return np.asarray(by_photo[0].numpy())
 
