@@ -165,6 +165,36 @@ def test_the_memory_that_is_foreseen_is_what_a_task_of_each_kind_takes(copy: Pat
     assert taken / 1.5 < foreseen < 1.5 * taken
 
 
+# Restores a photograph in one piece, and says by how much the process grew at most.
+RESTORED = """
+import sys
+
+import numpy as np
+import torch
+
+from counterforensics.attacks import parse
+from counterforensics.sliding.concealing import conceal_without_target
+from counterforensics.study.schedulers.memory import peak_memory
+
+attack = parse("gan-kim:size=small")
+generator = attack.build()
+generator.initialise(torch.Generator().manual_seed(0))
+prepared = attack.prepare_with(generator.eval())
+photo = np.random.default_rng(0).integers(0, 256, (768, 1024, 3)).astype(np.uint8)
+conceal_without_target(photo[:128, :128], prepared, at_once=True)
+before = peak_memory()
+conceal_without_target(photo, prepared, at_once=True)
+print(peak_memory() - before, attack.bytes_per_pixel * 768 * 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a peak includes other things")
+def test_the_memory_that_is_foreseen_is_what_a_generator_takes_for_a_photograph() -> None:
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", RESTORED], capture_output=True, text=True, check=True)
+    taken, foreseen = map(int, ran.stdout.split())
+    assert taken / 1.5 < foreseen < 1.5 * taken
+
+
 @pytest.mark.parametrize("name", sorted(detectors.DETECTORS))
 def test_the_memory_of_every_detector_is_known(tmp_path: Path, name: str) -> None:
     study = tiny_study(tmp_path, detectors=[name], attacks=[], manipulations=["median:7"])

@@ -123,6 +123,11 @@ class LearnedAttack(Attack, Generic[Saved]):
         """How many patches pass while it learns."""
 
     @property
+    def bytes_per_pixel(self) -> int:
+        """Memory for each pixel of a photograph that it conceals in one piece; by default as much as our largest."""
+        return 1024
+
+    @property
     @abstractmethod
     def learning_settings(self) -> Mapping[str, Any]:
         """All that the result of learning depends on beside the pairs and the seed, as JSON values."""

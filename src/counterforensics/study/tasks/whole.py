@@ -63,7 +63,9 @@ class ConcealPhoto(Conceal):
 
     def memory(self, task: Task) -> int:
         """As `Kind.memory`."""
-        return memory_of(task.pixels, task.workers["manipulation"].part, task.photo) + SWEEPING * task.pixels
+        attack: Attack = task.workers["attack"].part
+        per_pixel = attack.bytes_per_pixel if isinstance(attack, LearnedAttack) else SWEEPING
+        return memory_of(task.pixels, task.workers["manipulation"].part, task.photo) + per_pixel * task.pixels
 
 
 def _concealed(task: Task, store: Store, before: Pixels, pristine: Pixels, rgb: bool) -> tuple[Pixels, torch.device]:
