@@ -342,9 +342,10 @@ def test_the_commands_of_the_page_are_those_of_the_command_line(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
     page = (Path(__file__).parents[1] / "docs" / "leaderboard.md").read_text("utf-8")
-    run, rank, entry = re.findall(r"^counterforensics (.+)$", page, re.MULTILINE)
+    run, rank, entry, trained = re.findall(r"^counterforensics (.+)$", page, re.MULTILINE)
     assert run.split() == ["run", "leaderboard"]
     assert entry.split()[:2] == ["leaderboard", "--enter"]  # as `test_a_detector_of_a_plug_in_enters_by_one_command`
+    enter(load_study("leaderboard"), [trained.split()[2]])
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "leaderboard").symlink_to(finished)

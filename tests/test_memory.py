@@ -195,12 +195,13 @@ def test_the_memory_that_is_foreseen_is_what_a_generator_takes_for_a_photograph(
     assert taken / 1.5 < foreseen < 1.5 * taken
 
 
-@pytest.mark.parametrize("name", sorted(detectors.DETECTORS))
+@pytest.mark.parametrize("name", [*sorted(set(detectors.DETECTORS) - {"trained"}), "trained:mislnet"])
 def test_the_memory_of_every_detector_is_known(tmp_path: Path, name: str) -> None:
     study = tiny_study(tmp_path, detectors=[name], attacks=[], manipulations=["median:7"])
     tasks = plan_of(study).tasks.values()
     known = estimate.Durations({}, estimate.shipped_durations())
-    assert [task.label for task in tasks if task.kind.name != "crop" and known.of(task)[0] is None] == []
+    worked = [task for task in tasks if task.amount and task.kind.name != "crop"]
+    assert [task.label for task in worked if known.of(task)[0] is None] == []
 
 
 @pytest.mark.parametrize(("kind", "grows"), [("judge", True), ("conceal", True), ("compare", True), ("learn", False)])

@@ -149,7 +149,7 @@ def test_the_outcome_names_photographs_by_role_and_device(finished: Path, copy: 
 
 def test_trained_detectors_have_a_path_a_person_can_type(finished: Path) -> None:
     for detector in ("spam-svm", COZZOLINO):
-        loaded = detectors.load_detector(finished / "detectors" / "0" / detector / "median:7")
+        loaded = detectors.load_detector(finished / "detectors" / "0" / folder_name(detector) / "median:7")
         assert loaded.differentiable == (detector == COZZOLINO)
 
 

@@ -20,6 +20,7 @@ import yaml
 
 from counterforensics import detectors, manipulations
 from counterforensics.detectors import zoo
+from counterforensics.detectors.trained import recipe_of
 from counterforensics.learning import weights
 from counterforensics.outcome import LEARNED_AUC, OPERATING_COLUMNS
 from counterforensics.photos.patches import SIZE
@@ -66,7 +67,7 @@ def main() -> None:
 def ship(source: Path, photos: pd.DataFrame, folder: Path, into: Path) -> dict[str, Any]:
     """Store the detector in `source` under `into`, with its card; the measured figures."""
     record = weights.read_record(source)
-    recipe = detectors.parse(source.parent.name)
+    recipe = recipe_of(source)
     target = target_of(source, into)
     target.mkdir(parents=True, exist_ok=True)
     kept = {name: record[name] for name in ("manipulation", "seed", "pairs", "trained_on")}
@@ -75,8 +76,9 @@ def ship(source: Path, photos: pd.DataFrame, folder: Path, into: Path) -> dict[s
     test = photos[photos["role"] == "test"]
     card = measured(target, record["manipulation"], folder, sorted(test["device"].unique()))
     card["whole"] = whole_photographs(target, record["manipulation"], folder, sorted(test["device"].unique()))
-    trained = photos[photos["role"] != "test"].groupby("device").size()
-    described = {"measured": card, "devices": {device: int(count) for device, count in trained.items()}}
+    learned = photos[photos["role"] != "test"]
+    devices = {device: int(count) for device, count in learned.groupby("device").size().items()}
+    described = {"measured": card, "devices": devices, "photos": sorted(learned["digest"])}
     weights.write_record(target, {**weights.read_record(target), **described})
     return card
 

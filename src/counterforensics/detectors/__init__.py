@@ -10,6 +10,7 @@ from counterforensics.detectors.bayar2016 import Bayar2016, Bayar2016Published
 from counterforensics.detectors.cozzolino2017 import Cozzolino2017
 from counterforensics.detectors.mislnet import MislNet, MislNetPublished
 from counterforensics.detectors.spam_svm import SpamSvm
+from counterforensics.detectors.trained import Trained
 from counterforensics.detectors.wrapping import wrap
 from counterforensics.detectors.xception import Xception
 from counterforensics.errors import WeightsError, unknown_name
@@ -28,6 +29,7 @@ DETECTORS: Registry[Recipe] = Registry(
         "xception": Xception,
         "mislnet": MislNet,
         "mislnet-published": MislNetPublished,
+        "trained": Trained,
     },
 )
 

@@ -6,6 +6,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -155,6 +156,14 @@ class Recipe(Part, ABC):
         kind the strongest form in the study, `manipulation` itself perhaps; None where the study has one form only,
         or the kind has no order.  `train` without a study has `among=[manipulation]` and no strongest form.
         Raises StudyError if these cannot give the start that the settings ask for.
+        """
+        return None
+
+    def trained_folder(self, manipulation: str) -> Path | None:
+        """The folder of a detector of `manipulation` that was trained before; None where it is to be trained.
+
+        manipulation: a text form.  Raises StudyError if the recipe has detectors of other manipulations alone, and
+        WeightsError if it finds none.
         """
         return None
 

@@ -16,6 +16,11 @@ def shipped() -> list[str]:
     return [f"{detector}/{manipulation.replace('-', ':', 1)}" for detector, manipulation in folders]
 
 
+def detectors() -> list[str]:
+    """The detectors that are shipped, each for several manipulations: `cozzolino2017` and its like."""
+    return sorted({name.partition("/")[0] for name in shipped()})
+
+
 def folder_of(name: str) -> Path:
     """Where the detector `name` lies, or would lie. File systems that know no colon shall hold it too."""
     return ROOT / name.replace(":", "-")

@@ -174,7 +174,7 @@ def estimate(study: Study, plan: Plan, store: Store, workers: int) -> Estimate:
         cost.disk += BYTES_OF_SMALL_FILES + task.kind.bytes_written(task)
         cost.memory = max(cost.memory, memory_of_task(task, rate, side))
         cost.seconds += seconds[key]
-        if rate is None:
+        if rate is None and task.amount:
             unknown[task.kind.name][task.worker_name] = None
     for kind, names in unknown.items():
         found.kinds[kind].unknown = tuple(names)

@@ -124,8 +124,8 @@ def _field(name: str, value: Any) -> str:
 
 
 def folder_name(text: str) -> str:
-    """A text form as the name of one folder: what stands for a path in it does not, and a long one is cut."""
-    name = text.replace("/", "-").replace("\\", "-")
+    """A text form as the name of one folder: without signs that end a path or a setting, and a long one is cut."""
+    name = re.sub(r"[^\w.]+", "-", text)
     if len(name.encode()) <= LONGEST_NAME:
         return name
     return f"{name[: LONGEST_NAME // 4]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
@@ -136,9 +136,7 @@ def link_trained(plan: Plan, store: Store, out: Path) -> None:
     for training in plan.trainings.values():
         if training.role == "start":
             continue
-        # A study names a generator by its folder, and a comma ends a name there.
-        name = folder_name(training.part) if training.kind == "detector" else re.sub(r"[^\w.]+", "-", training.part)
-        link = out / f"{training.kind}s" / str(training.seed) / name / training.manipulation
+        link = out / f"{training.kind}s" / str(training.seed) / folder_name(training.part) / training.manipulation
         entry = store.folder(training.key)
         if not entry.exists() or link.resolve() == entry.resolve():
             continue

@@ -13,8 +13,10 @@ from typing import Any
 from counterforensics import laundering, versions
 from counterforensics.attacks import ATTACKS, Attack, LearnedAttack
 from counterforensics.detectors import DETECTORS, Recipe, Start, text_form
+from counterforensics.detectors.trained import recipe_of
 from counterforensics.errors import StudyError
 from counterforensics.laundering import Chain, Platform
+from counterforensics.learning.weights import TENSORS, read_record, record_of
 from counterforensics.manipulations import MANIPULATIONS, Manipulation
 from counterforensics.names import Part, Registry
 from counterforensics.outcome import ALL, NOT_LAUNDERED
@@ -36,6 +38,7 @@ from counterforensics.study.tasks import (
     CROP,
     JUDGE,
     LEARN,
+    LOAD,
     MEASURE,
     SIMULATE,
     TRAIN,
@@ -193,7 +196,7 @@ def _conceal_task(
     needs: dict[str, Keys] = {}
     if contest.target is not None:
         needs["target"] = (trained[contest.target.text],)
-        workers["target"] = trainings.workers.of(DETECTORS, contest.target.part, contest.target.text)
+        workers["target"] = trainings.judging(contest.target, manipulation)
     # An attack that learns nothing (FGSM) neither depends on the training patches nor reads them.
     if attack.needs_pairs and isinstance(attack, LearnedAttack):
         needs["generator"] = (trainings.learned(attack, contest.attack, manipulation),)
@@ -212,8 +215,16 @@ def _check_pretrained(attack: LearnedAttack[Any], text: str, manipulation: str, 
     if record.get("manipulation") != manipulation:
         learned = record.get("manipulation", "something unnamed")
         raise StudyError(f"{text} learned to hide {learned}, not {manipulation}: name its manipulations: [{learned}]")
+    _check_unseen(record, text, split)
+
+
+def _check_unseen(record: Mapping[str, Any], text: str, split: Split) -> None:
+    """Raise StudyError if what was trained before learned on a test device or photograph, or does not say on which."""
     if not {"photos", "devices"} <= record.keys():
-        raise StudyError(f"{text} does not say on which photographs it learned; take one that a study trained")
+        raise StudyError(
+            f"{text} does not say on which photographs it learned; take one that a study trained, or write photos "
+            "(SHA-256 of each file) and devices (names) into its record"
+        )
     if seen := set(record["photos"]) & {photo.digest for photo in split.test}:
         raise StudyError(f"{text} learned on {len(seen)} of the test photographs; take another, or test on others")
     if known := set(record["devices"]) & {photo.device for photo in split.test}:
@@ -247,13 +258,13 @@ class _Workers:
                 "version": part.version,
             }
             if part.files:
-                depends_on["files"] = {str(path): self._digest(path, text) for path in part.files}
+                depends_on["files"] = {str(path): self.digest(path, text) for path in part.files}
             if code := registry.code_of(part):
                 depends_on["code"] = code
             self.known[registry.kind, text] = Worker(part, text, depends_on, registry)
         return self.known[registry.kind, text]
 
-    def _digest(self, path: Path, text: str) -> str:
+    def digest(self, path: Path, text: str) -> str:
         """SHA-256 of a file, read once."""
         try:
             if path not in self.hashed:
@@ -326,6 +337,9 @@ class _Trainings:
         if len(learned) > 1:
             return self._of_several(recipe, text, learned, label)
         (manipulation,) = learned
+        if (folder := recipe.trained_folder(manipulation.text)) is not None:
+            key = self._load(recipe, text, manipulation.text, folder)
+            return PlannedTraining(self.seed, manipulation.text, "detector", text, label, key)
         needs = self.laundered_pairs(manipulation)
         settings: dict[str, Any] = {"manipulation": manipulation.text}
         start: PlannedTraining | None = None
@@ -348,6 +362,27 @@ class _Trainings:
         settings = {"manipulations": [one.text for one in learned]}
         key = self._add(recipe, text, "all manipulations", needs, settings)
         return PlannedTraining(self.seed, ALL, "detector", text, label, key, manipulations=len(learned))
+
+    def judging(self, judge: Named[Recipe], manipulation: Named[Manipulation]) -> Worker:
+        """Who judges, or is attacked: of a detector that was trained before, the recipe that it was trained by."""
+        folder = judge.part.trained_folder(manipulation.text)
+        if folder is None:
+            return self.workers.of(DETECTORS, judge.part, judge.text)
+        recipe = recipe_of(folder)
+        # The files that its training read count no more.
+        return Worker(recipe, text_form(recipe), {"code": DETECTORS.code_of(recipe)}, DETECTORS)
+
+    def _load(self, recipe: Recipe, text: str, manipulation: str, folder: Path) -> str:
+        """Plan the loading of a detector that was trained before; its key."""
+        _check_unseen(read_record(folder), text, self.split)
+        # The result owes itself to the stored detector, wherever it lies, and to the code that it runs.
+        settings = {
+            "manipulation": manipulation,
+            "files": {name: self.workers.digest(folder / name, text) for name in (TENSORS, record_of("detector"))},
+            "code": DETECTORS.code_of(recipe_of(folder)),
+        }
+        workers = {"recipe": self.workers.of(DETECTORS, recipe, text)}
+        return self.plan.add(Task(LOAD, settings, {}, f"load {text} for {manipulation}", workers))
 
     def _start_for(self, recipe: Recipe, manipulation: Named[Manipulation]) -> Start | None:
         """What the training of a detector of `manipulation` goes on from."""
@@ -630,7 +665,7 @@ class _Judging:
             patches = crops.of_concealed(photos, hidden, made, upload=self.upload)
             before = crops.of(photos, hidden, attacked=True, upload=self.upload)
             if contest.target is not None:
-                stride = _stride_of(contest.target.part)
+                stride = _stride_of(self.trainings.judging(contest.target, hidden).part)
                 cleared = crops.of_concealed(photos, hidden, made, upload=self.upload, cleared=stride)
         for judge in judges:
             needs: dict[str, Keys] = {"concealed": concealment.made, "likeness": (concealment.likeness,)}
@@ -687,5 +722,5 @@ class _Judging:
         needs = {"judge": (self.trained[judge.text],), "patches": patches}
         where = "" if self.upload is NO_UPLOAD else f", uploaded to {self.upload.text},"
         label = f"judge {shown} of {self.manipulation.text}{where} by {judge.text}"
-        workers = {"recipe": self.trainings.workers.of(DETECTORS, judge.part, judge.text)}
+        workers = {"recipe": self.trainings.judging(judge, self.manipulation)}
         return plan.add(Task(JUDGE, {}, needs, label, workers, patches=plan.patches(patches)))

@@ -2,6 +2,7 @@
 
 simulate (simulated cameras) -> crop -> train, learn -> conceal -> judge, compare -> measure
 
+A detector that was trained before is loaded (load) instead of trained.
 An attack on whole photographs conceals them one by one (conceal photo), and crops cut them afterwards.
 """
 
@@ -13,16 +14,17 @@ from counterforensics.study.tasks.base import Kind, Say, Task, Worker, run_task
 from counterforensics.study.tasks.concealing import Compare, Conceal
 from counterforensics.study.tasks.judging import Judge, Measure
 from counterforensics.study.tasks.photographs import Crop, Simulate
-from counterforensics.study.tasks.training import Learn, Train
+from counterforensics.study.tasks.training import Learn, Load, Train
 from counterforensics.study.tasks.whole import ConcealPhoto
 
-SIMULATE, CROP, TRAIN, LEARN = Simulate(), Crop(), Train(), Learn()
+SIMULATE, CROP = Simulate(), Crop()
+TRAIN, LOAD, LEARN = Train(), Load(), Learn()
 CONCEAL, CONCEAL_PHOTO = Conceal(), ConcealPhoto()
 JUDGE, COMPARE, MEASURE = Judge(), Compare(), Measure()
 
 # In the order in which a study needs them.
 KINDS: Mapping[str, Kind] = {
-    kind.name: kind for kind in (SIMULATE, CROP, TRAIN, LEARN, CONCEAL, CONCEAL_PHOTO, JUDGE, COMPARE, MEASURE)
+    kind.name: kind for kind in (SIMULATE, CROP, TRAIN, LOAD, LEARN, CONCEAL, CONCEAL_PHOTO, JUDGE, COMPARE, MEASURE)
 }
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "JUDGE",
     "KINDS",
     "LEARN",
+    "LOAD",
     "MEASURE",
     "SIMULATE",
     "TRAIN",

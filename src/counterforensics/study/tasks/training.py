@@ -1,10 +1,11 @@
-"""Tasks that learn: a detector, and whatever an attack learns."""
+"""Tasks that learn: a detector, and whatever an attack learns. And the task that loads a trained detector."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from counterforensics.attacks import LearnedAttack
 from counterforensics.detectors import Network, Recipe, load_detector
 from counterforensics.detectors.calibration import calibrate
+from counterforensics.errors import StudyError
 from counterforensics.learning import weights
 from counterforensics.learning.accelerator import placed
 from counterforensics.learning.monitor import TrainingMonitor
@@ -56,6 +58,29 @@ class Train(Kind):
         """As `Kind.uses_gpu`."""
         recipe: Recipe = task.workers["recipe"].part
         return recipe.uses_gpu
+
+
+class Load(Kind):
+    """A detector that was trained before, copied into the store."""
+
+    name = "load"
+    version = 1
+    writes = Train.writes
+
+    def run(self, task: Task, store: Store, folder: Path, say: Say) -> None:
+        """As `Kind.run`."""
+        recipe: Recipe = task.workers["recipe"].part
+        source = recipe.trained_folder(task.settings["manipulation"])
+        if source is None:
+            raise StudyError(f"{task.workers['recipe'].text} is no detector that was trained before")
+        load_detector(source)
+        for name in (weights.TENSORS, weights.record_of("detector")):
+            shutil.copyfile(source / name, folder / name)
+        (folder / CURVE).write_text("[]", encoding="utf-8")
+
+    def bytes_written(self, task: Task) -> int:
+        """As `Kind.bytes_written`."""
+        return _bytes_of(task.workers["recipe"].part)
 
 
 class Learn(Kind):
