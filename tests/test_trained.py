@@ -97,12 +97,16 @@ def test_one_folder_is_a_detector_of_its_own_manipulation(finished: Path) -> Non
         one.train(sample_pairs(), seed=0)
 
 
+def test_one_shipped_detector_is_named_as_everywhere() -> None:
+    assert list(Trained("mislnet/median:7").folders) == ["median:7"]
+
+
 def test_a_shipped_detector_enters_a_protocol() -> None:
     study = enter(load_study("leaderboard"), ["trained:mislnet"])
     assert "trained:mislnet" in {contest.target.text for contest in study.contests if contest.target}
 
 
-@pytest.mark.parametrize("text", ["trained:nothing-there", "trained:spam-svn"])
+@pytest.mark.parametrize("text", ["trained:nothing-there", "trained:spam-svn", f"trained:{'long/' * 60}{'a' * 300}"])
 def test_a_folder_without_a_detector_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"no trained detector in .*; give .* \(cozzolino2017, mislnet, spam-svm\)"):
         load_study(str(write_study(tmp_path / "s.yaml", tiny_settings(detectors=[text], attacks=[]))))

@@ -25,7 +25,7 @@ class Trained(Recipe):
     """Detectors from a folder.
 
     weights: a folder that holds one for each manipulation, as a study writes it (`detectors/SEED/NAME`); or the folder
-    of one trained detector; or the name of a shipped detector, such as `mislnet`. A folder of that path goes first.
+    of one trained detector; or a shipped name, `mislnet` or `mislnet/median:7`. A folder of that path goes first.
     """
 
     weights: str
@@ -41,14 +41,14 @@ class Trained(Recipe):
     def folders(self) -> Mapping[str, Path]:
         """The folder of each manipulation, by text form.  Raises WeightsError if there is none."""
         place = at_home(self.weights, WeightsError)
-        if not exists(place) and self.weights in zoo.detectors():
-            place = zoo.ROOT / self.weights
-        records = [place] if exists(place / RECORD) else [path.parent for path in sorted(place.glob(f"*/{RECORD}"))]
-        found = {str(weights.read_record(folder).get("manipulation", "")): folder for folder in records}
+        if not exists(place) and self.weights in (*zoo.detectors(), *zoo.shipped()):
+            place = zoo.folder_of(self.weights)
+        found = {str(weights.read_record(folder).get("manipulation", "")): folder for folder in _detectors_in(place)}
         if not found:
             raise WeightsError(
-                f"{self.name}: no trained detector in {place}; give a folder with {RECORD}, a folder with one such "
-                f"folder for each manipulation, or the name of a shipped detector ({', '.join(zoo.detectors())})"
+                f"{self.name}: no trained detector in {shown(str(place))}; give a folder with {RECORD}, a folder with "
+                f"one such folder for each manipulation, or the name of a shipped detector "
+                f"({', '.join(zoo.detectors())})"
             )
         return found
 
@@ -100,6 +100,16 @@ class Trained(Recipe):
     def train(self, pairs: Pairs, *, seed: int, monitor: TrainingMonitor = SILENT) -> Network:
         """Nothing is left to train: always a TrainingError."""
         raise TrainingError(f"{self.name}: {shown(self.weights)} is trained; load_detector loads it")
+
+
+def _detectors_in(place: Path) -> list[Path]:
+    """`place` itself if it is the folder of a detector, or else the folders of detectors in it; none it cannot read."""
+    if exists(place / RECORD):
+        return [place]
+    try:
+        return [path.parent for path in sorted(place.glob(f"*/{RECORD}"))]
+    except OSError:  # of a path that is too long, and the like
+        return []
 
 
 def recipe_of(folder: Path) -> Recipe:
