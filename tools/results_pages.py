@@ -19,22 +19,24 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
 
 from counterforensics.errors import CounterforensicsError
+from counterforensics.laundering import launder
 from counterforensics.outcome import TIME_COLUMNS, Outcome
 from counterforensics.report import write_report
 from counterforensics.report.claims import find_claim
 from counterforensics.report.figures.style import Picture
+from counterforensics.report.figures.uploads import upload_picture
 from counterforensics.report.tables.costs import attack_costs
 from counterforensics.report.tables.model import points
-from counterforensics.study.settings import load_study
+from counterforensics.study.settings import Study, load_study
 from tools import results_figures, results_rows
 from tools.results_rows import Recorded, Run
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
-FIGURES = RESULTS / "cameras" / "figures"
 STUDIES = {
     "cameras": "cameras",
     "restoration": "cameras/restoration",
@@ -42,12 +44,13 @@ STUDIES = {
     "ablation": "cameras/restoration-ablation",
     "others": "cameras/restoration-all",
     "simulated": "simulated-to-cameras",
+    "uploads": "uploads",
 }
 FINDING = "finding.md.jinja"
 README = ROOT / "README.md"
 BEGINS, ENDS = ("<!-- The finding: written by tools/results_pages.py. -->\n", "<!-- The end of the finding. -->\n")
 # Of results_rows, what templates use.
-FILTERS = ("exact", "rough", "decibels", "case", "label", "listed")
+FILTERS = ("exact", "rough", "decibels", "case", "label", "platform", "listed")
 FUNCTIONS = ("exact", "rough", "decibels", "grid", "markdown", "by_judge", "changed", "mean", "lowest_to_highest")
 
 
@@ -77,9 +80,9 @@ def write(given: argparse.Namespace) -> int:
         path.write_text(text, encoding="utf-8")
         print(path.relative_to(ROOT))
     if given.figures:
-        for picture in pictures(runs()):
-            (FIGURES / f"{picture.key}.png").write_bytes(picture.png)
-            print((FIGURES / f"{picture.key}.png").relative_to(ROOT))
+        for path, picture in pictures(runs()):
+            path.write_bytes(picture.png)
+            print(path.relative_to(ROOT))
     if given.reports:
         for name, run in runs().items():
             print(write_report(outcome(run), given.reports / name))
@@ -141,6 +144,8 @@ def environment_of(results: Path) -> jinja2.Environment:
         "table_of": lambda name: results_rows.read_table(results / "cameras" / name),
         "points": points,
         "changed_detectors": changed_detectors,
+        "attacked_photos": lambda run: study_of(run).patches.attacked_photos,
+        "scaled_by": scaled_by,
     }
     return environment
 
@@ -174,8 +179,23 @@ def paper_of_xception(manipulation: str, judge: str) -> str:
 
 def changed_detectors(run: Run) -> list[str]:
     """The detectors that the file of the study now has with other settings than the rows, as text forms."""
-    now = {judge.text for judge in load_study(str(ROOT / "studies" / f"{run.study}.yaml")).judges}
+    now = {judge.text for judge in study_of(run).judges}
     return [f"`{text}`" for text in sorted(now - set(run.results.detectors))]
+
+
+def scaled_by(run: Run) -> list[str]:
+    """The platforms of a run that scale the largest of its photographs down, whatever a manipulation made of it."""
+    sizes = zip(run.photos["width"], run.photos["height"], strict=True)
+    width, height = max(sizes, key=lambda size: int(size[0] * size[1]))
+    black = np.zeros((height, width, 3), dtype=np.uint8)
+    resized = [one(black) for one in study_of(run).manipulations if one.moves_pixels]
+    largest = max([black, *resized], key=lambda photo: photo.size)
+    return [text for text in run.results.launderings if launder(largest, text).pixels.shape != largest.shape]
+
+
+def study_of(run: Run) -> Study:
+    """The study of a run, as its file is now."""
+    return load_study(str(ROOT / "studies" / f"{run.study}.yaml"))
 
 
 def outcome(run: Run) -> Outcome:
@@ -196,13 +216,21 @@ def outcome(run: Run) -> Outcome:
     )
 
 
-def pictures(found: dict[str, Run]) -> Iterator[Picture]:
-    """The figures of the pages that are drawn from rows."""
-    yield results_figures.detection(found["cameras"])
-    yield from results_figures.noise(found["cameras"])
-    yield results_figures.attacks_on_spam(found["cameras"])
-    yield results_figures.restoration(found["restoration"])
-    yield results_figures.ablation(found["ablation"])
+def pictures(found: dict[str, Run]) -> Iterator[tuple[Path, Picture]]:
+    """The figures of the pages that are drawn from rows, each with the path of its file."""
+    drawn = {
+        "cameras": [
+            results_figures.detection(found["cameras"]),
+            *results_figures.noise(found["cameras"]),
+            results_figures.attacks_on_spam(found["cameras"]),
+            results_figures.restoration(found["restoration"]),
+            results_figures.ablation(found["ablation"]),
+        ],
+        "uploads": upload_picture(found["uploads"].results),
+    }
+    for name, some in drawn.items():
+        for picture in some:
+            yield RESULTS / name / "figures" / f"{picture.key}.png", picture
 
 
 if __name__ == "__main__":

@@ -18,11 +18,18 @@ from typing import Any
 import pandas as pd
 
 from counterforensics.errors import StudyError
-from counterforensics.outcome import take_apart
+from counterforensics.outcome import NOT_LAUNDERED, take_apart
 from counterforensics.report.claims import find_claim
 from counterforensics.report.labels import spelled
 from counterforensics.report.results import Results
 
+_PLATFORMS = {
+    "telegram": "Telegram",
+    "x": "X",
+    "whatsapp": "WhatsApp",
+    "facebook": "Facebook",
+    "instagram": "Instagram",
+}
 _MANIPULATIONS = {"jpeg": "JPEG {}", "median": "median {0}x{0}"}
 _PHOTO_COLUMNS = ["device", "photo", "role", "digest", "width", "height", "patches"]
 _RENAMED = {"momentum": "beta1", "rate": "lr"}
@@ -34,6 +41,8 @@ class Measured:
     """One line of rows.csv; rates 0..1, None for a figure that does not exist.
 
     judge, target: plain names, "" for no target.  attack: text form, "" without an attack.  settings: of the attack.
+    laundering: the platform that all photographs passed, "none" without one.  Figures `..._at_fpr_01` are at the
+    threshold for 1 % FPR of the judge, `..._at_laundered_01` at that from held-out photographs after the same upload.
     The `paper_` figures are the paper's, None where it measured no such thing.
     """
 
@@ -41,6 +50,7 @@ class Measured:
     judge: str
     target: str
     attack: str
+    laundering: str
     settings: dict[str, str]
     fpr: float | None
     tpr: float | None
@@ -59,6 +69,14 @@ class Measured:
     zero_gradient: float | None
     n_pristine: float | None
     n_manipulated: float | None
+    tpr_at_fpr_01: float | None
+    tpr_at_fpr_01_low: float | None
+    tpr_at_fpr_01_high: float | None
+    fpr_at_fpr_01: float | None
+    tpr_at_laundered_01: float | None
+    tpr_at_laundered_01_low: float | None
+    tpr_at_laundered_01_high: float | None
+    fpr_at_laundered_01: float | None
     paper_tpr: float | None
     paper_acc: float | None
 
@@ -81,6 +99,21 @@ class Measured:
     def kind(self) -> str:
         """The name of the attack without its settings."""
         return take_apart(self.attack)[0]
+
+    @property
+    def fpr_own(self) -> float | None:
+        """The FPR at the threshold that the judge has for 1 % FPR, whatever the upload."""
+        return self.fpr_at_fpr_01
+
+    @property
+    def tpr_calibrated(self) -> float | None:
+        """The TPR at the threshold for 1 % FPR that held-out photographs give after the same upload."""
+        return self.tpr_at_fpr_01 if self.laundering == NOT_LAUNDERED else self.tpr_at_laundered_01
+
+    @property
+    def fpr_calibrated(self) -> float | None:
+        """The FPR at the same threshold."""
+        return self.fpr_at_fpr_01 if self.laundering == NOT_LAUNDERED else self.fpr_at_laundered_01
 
 
 _FIGURES = [name for name, kind in Measured.__annotations__.items() if kind == "float | None" and "paper" not in name]
@@ -145,6 +178,10 @@ class Run:
         aimed = {one.target for one in self.measured if one.kind == kind}
         return [name for name in self.detectors if name in aimed]
 
+    def attacks_on(self, target: str) -> list[str]:
+        """The text forms of the attacks that are aimed at this detector or at none, in the order of the rows."""
+        return list(dict.fromkeys(one.attack for one in self.measured if one.attack and one.target in ("", target)))
+
     def plain_target(self, form: str) -> str:
         """The plain name of a target's text form; "" stays itself."""
         return self._names.get(form, form)
@@ -184,6 +221,7 @@ class Run:
             judge=self._names[names["detector"]],
             target=self.plain_target(names["target"]),
             attack=names["attack"],
+            laundering=_text(line.get("laundering")) or NOT_LAUNDERED,
             settings=take_apart(names["attack"])[1],
             paper_tpr=claim.tpr if claim else None,
             paper_acc=claim.acc if claim else None,
@@ -270,6 +308,15 @@ def label(name: str) -> str:
     """
     plain, _, settings = name.partition(":")
     return spelled(plain) + (f" ({settings})" if settings else "")
+
+
+def platform(name: str, without: str = "none") -> str:
+    """A platform as a page has it; `without` for photographs that were not sent.
+
+    >>> platform("whatsapp"), platform("jpeg:80"), platform("none", "no upload")
+    ('WhatsApp', 'JPEG 80', 'no upload')
+    """
+    return without if name == NOT_LAUNDERED else _PLATFORMS.get(name, case(name))
 
 
 def listed(names: Iterable[str], nothing: str = "none") -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from counterforensics.outcome import NOT_LAUNDERED
 from counterforensics.report.figures.alt import span, told
 from counterforensics.report.figures.style import WIDTH, Grid, Picture, picture, rate_map, text_width, wrapped
 from counterforensics.report.labels import Contest
@@ -36,7 +37,7 @@ def upload_picture(results: Results) -> list[Picture]:
             rate_map(axes, values[detector])
             axes.set_title(results.labels.detector(detector))
             axes.set_yticks(range(len(contests)), [_name(results, contest) for contest in contests])
-            axes.set_xticks(range(len(after)), [wrapped(one.laundering, _LETTERS) for one in after])
+            axes.set_xticks(range(len(after)), [_platform(one) for one in after])
 
     left = max(text_width(_name(results, one), 7) for contests in lines.values() for one in contests)
     size = (min(WIDTH, left + 0.6 + 0.9 * len(after)), 0.6 + sum(0.26 * height + 0.35 for height in heights))
@@ -47,6 +48,10 @@ def upload_picture(results: Results) -> list[Picture]:
 
 def _name(results: Results, contest: Contest) -> str:
     return wrapped(results.labels.attack(contest[1]), _LETTERS) if contest[1] else "no attack"
+
+
+def _platform(results: Results) -> str:
+    return "no upload" if results.laundering == NOT_LAUNDERED else wrapped(results.laundering, _LETTERS)
 
 
 def _values(after: list[Results], detector: str, contests: list[Contest]) -> npt.NDArray[np.float64]:
