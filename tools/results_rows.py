@@ -391,13 +391,15 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _plain(form: str, forms: Sequence[str]) -> str:
     """The plain name of a detector, or its text form where another form has the better right to the plain name."""
-    name = take_apart(form)[0]
-    first = name if name in forms else next(_of_name(name, forms))
+    name = _name_of(form)
+    first = name if name in forms else next(one for one in forms if _name_of(one) == name)
     return name if form == first else form
 
 
-def _of_name(name: str, forms: Sequence[str]) -> Iterator[str]:
-    return (form for form in forms if take_apart(form)[0] == name)
+def _name_of(form: str) -> str:
+    """The name of a detector without settings; of one that was trained before, the name of the trained one."""
+    name, settings = take_apart(form)
+    return settings.get("", name) if name == "trained" else name
 
 
 def _exact_rates(line: dict[Any, Any]) -> dict[str, float]:

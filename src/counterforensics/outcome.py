@@ -250,10 +250,14 @@ def take_apart(text: str) -> tuple[str, dict[str, str]]:
 def default_labels(texts: Sequence[str]) -> dict[str, str]:
     """A label for each text form: its name, and the fewest settings that tell forms of the same name apart.
 
+    A value without a key says what the part is about, and always stands there.
+
     texts: canonical text forms, all of detectors or all of attacks.  Different forms get different labels.
 
     >>> default_labels(["mislnet:steps=9", "cozzolino2017", "cozzolino2017:steps=0"])
     {'mislnet:steps=9': 'mislnet', 'cozzolino2017': 'cozzolino2017', 'cozzolino2017:steps=0': 'cozzolino2017 (steps=0)'}
+    >>> default_labels(["trained:mislnet"])
+    {'trained:mislnet': 'trained (mislnet)'}
     """
     forms = {text: take_apart(text) for text in texts}
     by_name: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
@@ -268,9 +272,12 @@ def default_labels(texts: Sequence[str]) -> dict[str, str]:
 
 
 def _telling(several: Sequence[Mapping[str, str]]) -> list[str]:
-    """The settings, in their order, whose values differ between all of `several`; few, though not always the fewest."""
+    """The settings, in their order, whose values differ between all of `several`; few, though not always the fewest.
+
+    A value without a key is always among them.
+    """
     keys = list(dict.fromkeys(key for settings in several for key in settings))
-    chosen: list[str] = []
+    chosen = [""] if "" in keys else []
 
     def told_apart(key: str) -> tuple[int, int]:
         """How many are told apart with this key, too; of equal keys, one that all have says most."""
