@@ -63,6 +63,14 @@ def test_folders_stand_relative_to_the_file_that_names_them(tmp_path: Path) -> N
     assert study.photos.folders == (tmp_path / "deep" / "../photographs", Path("/elsewhere"))
 
 
+def test_given_folders_stand_beside_the_simulated_cameras_of_a_study_that_mixes_them(tmp_path: Path) -> None:
+    for folders, simulated in (([], None), (["own"], 4)):
+        mixed = tiny_settings(photos={"folders": folders, "simulated": {"devices": 4, "photos": 2}})
+        study = load_study(str(write_study(tmp_path / "mixed.yaml", mixed)), photos=[Path("given")])
+        assert study.photos.folders == (Path("given"),)
+        assert (study.photos.simulated.devices if study.photos.simulated else None) == simulated
+
+
 def test_folders_on_the_command_line_replace_the_study_s_photographs(tiny_yaml: Path) -> None:
     study = load_study(str(tiny_yaml), photos=[Path("a"), Path("b")])
     assert study.photos.folders == (Path("a"), Path("b"))

@@ -440,14 +440,17 @@ def _labels(kind: str, texts: Sequence[str], given: Sequence[str | None]) -> dic
 
 
 def load_study(text: str, *, photos: Sequence[Path] = ()) -> Study:
-    """The study of that built-in name or YAML path; `photos` replaces its photographs by folders.
+    """The study of that built-in name or YAML path; `photos` replaces its folders.
 
-    Folders in a YAML file are relative to that file. Raises StudyError (or NameNotFoundError) with one clear
+    Without folders of its own, a study has photographs of simulated cameras alone; `photos` replaces these.  Folders in
+    a YAML file are relative to that file.  Raises StudyError (or NameNotFoundError) with one clear
     line: an unknown name or key with the nearest known one, an impossible value with what works.
     """
     settings, base = read_settings(text)
     if photos:
-        settings["photos"] = {"folders": [str(folder) for folder in photos]}
+        own = settings.get("photos")
+        beside = own if isinstance(own, Mapping) and own.get("folders") else {}
+        settings["photos"] = {**beside, "folders": [str(folder) for folder in photos]}
         base = Path()
     try:
         study = Study.model_validate(settings)
