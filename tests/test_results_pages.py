@@ -13,6 +13,7 @@ from tools import localise, results_pages, results_rows
 from tools.results_pages import RESULTS, rendered, runs, templates
 
 from counterforensics.errors import StudyError
+from counterforensics.report.leaderboard import write_leaderboard
 
 TEMPLATES = [*templates(), RESULTS / results_pages.FINDING]
 # What a template may write with digits, as it is no measurement: in this order, each is taken out.
@@ -65,6 +66,13 @@ def test_the_pages_are_what_the_templates_give(pages: dict[str, str], capsys: py
     assert results_pages.with_finding(readme) == readme, "run python -m tools.results_pages"
     for page, text in pages.items():
         assert (RESULTS / page).read_text(encoding="utf-8") == text, f"{page}: run python -m tools.results_pages"
+
+
+def test_the_leaderboard_is_that_of_the_committed_rows(tmp_path: Path) -> None:
+    folder = RESULTS / results_pages.RANKED
+    write_leaderboard([folder], tmp_path)
+    committed = folder / results_pages.LEADERBOARD / "leaderboard.csv"
+    assert (tmp_path / "leaderboard.csv").read_bytes() == committed.read_bytes()
 
 
 def test_check_names_a_page_that_differs(

@@ -38,7 +38,7 @@ SETTINGS = {
     "photographs": tiny_settings(
         patches={"per_photo": 6, "attacked_photos": 1},
         manipulations=["median:7"],
-        detectors=["spam-svm"],
+        detectors=["spam-svm", "trained:cozzolino2017"],
         attacks=[{"attack": "spam-descent", "targets": ["spam-svm"]}],
         laundering=["none", "jpeg:85"],
     ),

@@ -2,7 +2,7 @@
 
     python -m tools.results_pages                  # write every page
     python -m tools.results_pages --check          # write nothing; exit status 1 if a page differs from its template
-    python -m tools.results_pages --figures        # draw the figures that the pages show, too
+    python -m tools.results_pages --figures        # also draw the figures, and rank the entries of the leaderboard
     python -m tools.results_pages --reports DIR    # every table and figure of each study, drawn from its rows
 
 A template is `results/NAME/pages/PAGE.md.jinja`.  Every figure of a page comes from a CSV file.  The finding in README
@@ -25,10 +25,12 @@ import pandas as pd
 from counterforensics.errors import CounterforensicsError
 from counterforensics.laundering import launder
 from counterforensics.outcome import TIME_COLUMNS, Outcome
+from counterforensics.photos.simulated import DEVICES
 from counterforensics.report import write_report
 from counterforensics.report.claims import find_claim
 from counterforensics.report.figures.style import Picture
 from counterforensics.report.figures.uploads import upload_picture
+from counterforensics.report.leaderboard import write_leaderboard
 from counterforensics.report.tables.costs import attack_costs
 from counterforensics.report.tables.model import points
 from counterforensics.study.settings import Study, load_study
@@ -46,6 +48,8 @@ STUDIES = {
     "simulated": "simulated-to-cameras",
     "uploads": "uploads",
 }
+# The study whose folder holds all that a leaderboard needs.
+RANKED, LEADERBOARD = "uploads", "leaderboard"
 FINDING = "finding.md.jinja"
 README = ROOT / "README.md"
 BEGINS, ENDS = ("<!-- The finding: written by tools/results_pages.py. -->\n", "<!-- The end of the finding. -->\n")
@@ -58,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 1 if --check finds a page that differs, 2 if the rows of a run cannot be used."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; name the pages that differ")
-    parser.add_argument("--figures", action="store_true", help="draw the figures that the pages show, too")
+    parser.add_argument(
+        "--figures", action="store_true", help="draw the figures and rank the entries that the pages show"
+    )
     parser.add_argument("--reports", type=Path, metavar="DIR", help="write a report of each study, from its rows")
     given = parser.parse_args(arguments)
     try:
@@ -83,6 +89,8 @@ def write(given: argparse.Namespace) -> int:
         for path, picture in pictures(runs()):
             path.write_bytes(picture.png)
             print(path.relative_to(ROOT))
+        write_leaderboard([RESULTS / RANKED], RESULTS / RANKED / LEADERBOARD)
+        print((RESULTS / RANKED / LEADERBOARD).relative_to(ROOT))
     if given.reports:
         for name, run in runs().items():
             print(write_report(outcome(run), given.reports / name))
@@ -144,6 +152,7 @@ def environment_of(results: Path) -> jinja2.Environment:
         "table_of": lambda name: results_rows.read_table(results / "cameras" / name),
         "points": points,
         "changed_detectors": changed_detectors,
+        "adds_simulated": adds_simulated,
         "attacked_photos": lambda run: study_of(run).patches.attacked_photos,
         "scaled_by": scaled_by,
     }
@@ -181,6 +190,12 @@ def changed_detectors(run: Run) -> list[str]:
     """The detectors that the file of the study now has with other settings than the rows, as text forms."""
     now = {judge.text for judge in study_of(run).judges}
     return [f"`{text}`" for text in sorted(now - set(run.results.detectors))]
+
+
+def adds_simulated(run: Run) -> bool:
+    """Whether the file of the study now has photographs of simulated cameras, which the rows have not."""
+    simulated = run.photos["device"].isin(DEVICES).any()
+    return study_of(run).photos.simulated is not None and not simulated
 
 
 def scaled_by(run: Run) -> list[str]:
