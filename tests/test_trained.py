@@ -133,6 +133,14 @@ def test_a_detector_that_saw_a_test_photograph_or_device_is_refused(finished: Pa
             plan_of(tiny_study(tmp_path, detectors=[silent], attacks=[]))
 
 
+def test_a_record_that_leads_back_to_itself_is_refused(finished: Path, tmp_path: Path) -> None:
+    place = tmp_path / "circle"
+    text = changed(folder_of(finished, "spam-svm"), place, detector="trained", settings={"weights": str(place)})
+    for use in (parse(text).check_files, parse(text).build, lambda: load_detector(place / "median:7")):
+        with pytest.raises(WeightsError, match="names 'trained', and not the detector that was trained"):
+            use()
+
+
 def test_a_damaged_detector_fails_alone(finished: Path, tmp_path: Path) -> None:
     text = changed(folder_of(finished, "spam-svm"), tmp_path / "damaged")
     path = tmp_path / "damaged" / "median:7" / "weights.safetensors"

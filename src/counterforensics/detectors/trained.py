@@ -117,5 +117,7 @@ def recipe_of(folder: Path) -> Recipe:
     from counterforensics.detectors import DETECTORS
 
     record: dict[str, Any] = weights.read_record(folder)
+    if record["detector"] == Trained.name:
+        raise WeightsError(f"{folder / RECORD} names {Trained.name!r}, and not the detector that was trained")
     recipe: Recipe = names.build("detector", record["detector"], record["settings"], DETECTORS)
     return recipe
