@@ -9,8 +9,9 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	$(VENV)/bin/counterforensics run demo --out runs/demo
 
+# Two processes, as on two cores; the tests of a file stay together and share what they set up.
 test: lint docs
-	$(RUN) pytest
+	$(RUN) pytest --numprocesses 2 --dist loadfile
 
 lint: $(STAMP)
 	$(RUN) ruff check .
