@@ -182,6 +182,23 @@ class Run:
         """The text forms of the attacks that are aimed at this detector or at none, in the order of the rows."""
         return list(dict.fromkeys(one.attack for one in self.measured if one.attack and one.target in ("", target)))
 
+    def attack_columns(self, target: str) -> list[list[str]]:
+        """The same attacks as columns of a table; one that has other settings for other manipulations is one column."""
+        columns: list[list[str]] = []
+        hides = {attack: {one.manipulation for one in self.where(attack=attack)} for attack in self.attacks_on(target)}
+        for attack, manipulations in hides.items():
+            others = [
+                column
+                for column in columns
+                if take_apart(column[0])[0] == take_apart(attack)[0]
+                and not any(manipulations & hides[one] for one in column)
+            ]
+            if others:
+                others[0].append(attack)
+            else:
+                columns.append([attack])
+        return columns
+
     def plain_target(self, form: str) -> str:
         """The plain name of a target's text form; "" stays itself."""
         return self._names.get(form, form)
