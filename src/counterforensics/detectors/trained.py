@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,9 @@ class Trained(Recipe):
         if not self.weights.strip() or "://" in self.weights:
             raise StudyError(f"{self.name}: weights must be a folder of this machine, got {shown(self.weights)}")
 
-    @property
+    @cached_property
     def folders(self) -> Mapping[str, Path]:
-        """The folder of each manipulation, by text form.  Raises WeightsError if there is none."""
+        """The folder of each manipulation, by text form, found once.  Raises WeightsError if there is none."""
         place = at_home(self.weights, WeightsError)
         if not exists(place) and self.weights in (*zoo.detectors(), *zoo.shipped()):
             place = zoo.folder_of(self.weights)
@@ -88,7 +89,7 @@ class Trained(Recipe):
         """As `Recipe.reads_rgb`."""
         return self._recipe.reads_rgb
 
-    @property
+    @cached_property
     def _recipe(self) -> Recipe:
         """How the first of the detectors was built."""
         return recipe_of(next(iter(self.folders.values())))
