@@ -70,12 +70,8 @@ class Measured:
     n_pristine: float | None
     n_manipulated: float | None
     tpr_at_fpr_01: float | None
-    tpr_at_fpr_01_low: float | None
-    tpr_at_fpr_01_high: float | None
     fpr_at_fpr_01: float | None
     tpr_at_laundered_01: float | None
-    tpr_at_laundered_01_low: float | None
-    tpr_at_laundered_01_high: float | None
     fpr_at_laundered_01: float | None
     paper_tpr: float | None
     paper_acc: float | None
