@@ -564,7 +564,7 @@ BAD_SETTINGS: list[tuple[type[Attack], dict[str, Any], str]] = [
     (Jsma, {"share": 1.5}, "jsma: share must lie between 1e-06 and 1, got 1.5"),
     (Jsma, {"per_step": math.nan}, "jsma: per_step must lie between 0 and 1, got nan"),
     (Jsma, {"loss": "hinge"}, "jsma: loss must be logit or cross-entropy, got 'hinge'"),
-    (SpamDescent, {"goal": "near"}, "spam-descent: goal must be flip or closest or pristine, got 'near'"),
+    (SpamDescent, {"goal": "near"}, "spam-descent: goal must be flip, closest or pristine, got 'near'"),
     (SpamDescent, {"psnr": math.inf}, "spam-descent: psnr must lie between 0 and 110, got inf"),
     (SpamDescent, {"psnr": -3}, "spam-descent: psnr must lie between 0 and 110, got -3"),
     (SpamDescent, {"confidence": -1}, "spam-descent: confidence must lie between 0 and inf, got -1"),

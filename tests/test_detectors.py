@@ -346,7 +346,7 @@ def test_what_gives_no_logits_is_named(given: Any, said: str) -> None:
         ("xception:steps=0,start=random", "xception: steps=0 leaves the network untrained where start=random"),
         ("bayar2016-published:lr=0", "bayar2016-published: lr=0 leaves the network untrained"),
         ("mislnet:lr=2", "lr must lie between 0 and 1, got 2"),
-        ("mislnet:optimiser=lion", "optimiser must be adamw or sgd, got 'lion'"),
+        ("mislnet:optimiser=lion", "optimiser must be adamw, muon or sgd, got 'lion'"),
         ("mislnet:precision=float16", "precision must be bfloat16 or float32, got 'float16'"),
     ],
 )

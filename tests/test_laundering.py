@@ -281,8 +281,8 @@ def test_explicit_tables_are_written_as_they_are(tmp_path: Path) -> None:
         ({"quality": 0, "luma_table": [1] * 64, "chroma_table": [0] * 64}, "chroma_table must be 64 whole numbers"),
         ({"side": -5}, "side must lie between 0 and 65500, got -5"),
         ({"side": 2.5}, "side must be of type int, got '2.5'"),
-        ({"kernel": "boxy"}, "kernel must be box or pillow-box or hamming"),
-        ({"subsampling": "4:1:1"}, "subsampling must be 4:2:0 or 4:2:2 or 4:4:4, got '4:1:1'"),
+        ({"kernel": "boxy"}, "kernel must be box, pillow-box, hamming"),
+        ({"subsampling": "4:1:1"}, "subsampling must be 4:2:0, 4:2:2 or 4:4:4, got '4:1:1'"),
         ({"progressive": "maybe"}, "progressive must be of type bool, got 'maybe'"),
         ({"enlarge": True}, "unknown key of settings in "),
     ],
@@ -320,7 +320,7 @@ def test_a_file_that_is_no_profile_is_refused(content: bytes, said: str, tmp_pat
 @pytest.mark.parametrize(
     ("evidence", "said"),
     [
-        ({"kind": "guessed"}, "evidence kind must be measured or described or contradictory or defined"),
+        ({"kind": "guessed"}, "evidence kind must be measured, described, contradictory or defined"),
         ({"kind": "measured"}, "pairs must be a whole number, above 0 where the kind is measured, got '0'"),
         ({"kind": "described", "pairs": "x"}, "pairs must be a whole number"),
     ],

@@ -119,7 +119,7 @@ def test_the_first_layer_of_xception_starts_blind_to_brightness_unless_told() ->
     [
         ("bayar2016:start_filters=zero-mean", "start_filters must be prediction or random, got 'zero-mean'"),
         ("xception:start_filters=prediction", "start_filters must be zero-mean or random, got 'prediction'"),
-        ("mislnet:start=imagenet", "start must be random or shared or spam, got 'imagenet'"),
+        ("mislnet:start=imagenet", "start must be random, shared or spam, got 'imagenet'"),
         ("mislnet:lr_rule=two", "lr_rule must be fan-in or one, got 'two'"),
         ("mislnet:start=spam,start_steps=0", "start_steps must lie between 1 and 10,000,000, got 0"),
     ],

@@ -93,7 +93,7 @@ class KilledError(Exception):
     """Stands for a kill, at a moment of our choosing."""
 
 
-@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimiser", ["adamw", "muon", "sgd"])
 @settings(deadline=None, max_examples=6)
 @given(st.data())
 def test_a_training_killed_at_any_steps_ends_with_the_weights_of_one_never_killed(

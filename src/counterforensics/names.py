@@ -581,9 +581,10 @@ def check_choice(
     error: type[CounterforensicsError] = StudyError,
 ) -> None:
     """Raise `error` unless `given` is one of the few words `known`."""
-    words = tuple(known)
-    if given not in words:
-        raise error(f"{name}: {setting} must be {' or '.join(words)}, got {shown(given)}")
+    *others, last = known
+    if given not in (*others, last):
+        works = f"{', '.join(others)} or {last}" if others else last
+        raise error(f"{name}: {setting} must be {works}, got {shown(given)}")
 
 
 def check_text(text: str, kind: str) -> None:

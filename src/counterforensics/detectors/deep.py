@@ -21,10 +21,11 @@ from counterforensics.learning.accelerator import PRECISIONS
 from counterforensics.learning.layer_rates import RULES, parameter_groups
 from counterforensics.learning.layers import project
 from counterforensics.learning.monitor import SILENT, TrainingMonitor
+from counterforensics.learning.muon import Muon, matrices
 from counterforensics.names import check_choice, check_count
 from counterforensics.photos.patches import Pairs
 
-OPTIMISERS = ("adamw", "sgd")
+OPTIMISERS = ("adamw", "muon", "sgd")
 STARTS = ("random", "shared", "spam")
 LEARNED = ("verdicts", "spam")
 MOST_OUTPUTS = 1000  # as many as a study may have manipulations
@@ -79,7 +80,8 @@ class DeepRecipe(Recipe):
 
     name: as text forms and messages have it.
     steps, pairs_per_step, patience, precision: as `TrainingSchedule` has them. Patches are turned at random.
-    optimiser: `adamw`, or `sgd` with `momentum`; at most at the learning rate `lr`, with `weight_decay`.
+    optimiser: `adamw`, `muon` as `learning.muon` has it, or `sgd` with `momentum`; at most at the learning rate `lr`,
+    with `weight_decay`.
     lr_rule: `fan-in` lowers the rate of wide layers, as `learning.layer_rates` has it; `one` rate serves all layers.
     start: where training begins. `random`: at random weights. `shared`: at one network for all manipulations of the
     study, which has learned to tell each from pristine. `spam`: at one network that has learned to predict the SPAM
@@ -225,9 +227,14 @@ class DeepRecipe(Recipe):
             precision=self.precision,
         )
 
-    def optimiser_for(self, network: nn.Module) -> torch.optim.Optimizer:
+    def optimiser_for(self, network: DeepNetwork) -> torch.optim.Optimizer:
         """As the settings say."""
-        groups = parameter_groups(network, rule=self.lr_rule, lr=self.lr, weight_decay=self.weight_decay)
+        orthogonal = matrices(network, but=network.last) if self.optimiser == "muon" else []
+        groups = parameter_groups(
+            network, rule=self.lr_rule, lr=self.lr, weight_decay=self.weight_decay, orthogonal=orthogonal
+        )
         if self.optimiser == "sgd":
             return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum)
+        if self.optimiser == "muon":
+            return Muon(groups, lr=self.lr)
         return torch.optim.AdamW(groups, lr=self.lr, fused=True)

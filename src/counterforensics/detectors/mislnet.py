@@ -59,11 +59,12 @@ def _convolution(before: int, after: int, size: int, *, stride: int, pool: nn.Mo
 
 @dataclass(frozen=True)
 class MislNet(DeepRecipe):
-    """With AdamW [ours].
+    """With Muon [ours].
 
     start_filters: the constrained filters start as classical predictors (`prediction`) or `random`.
     """
 
+    optimiser: str = "muon"
     start_filters: str = "prediction"
 
     name = "mislnet"

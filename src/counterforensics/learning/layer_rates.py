@@ -8,6 +8,7 @@ times as far as one of 588. So a layer with more than `FAN_IN` inputs learns at 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -31,21 +32,30 @@ def share_of_rate(inputs: int) -> float:
     return min(1.0, FAN_IN / inputs)
 
 
-def parameter_groups(network: nn.Module, *, rule: str, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(
+    network: nn.Module, *, rule: str, lr: float, weight_decay: float, orthogonal: Sequence[Tensor] = ()
+) -> list[dict[str, Any]]:
     """Groups for an optimiser of torch: all parameters of `network`, each with its highest rate and its decay.
 
     rule: `fan-in` as above, or `one` rate for all.  Weights decay; biases, normalisations and constrained filters,
     whose size the constraint sets, do not.
+    orthogonal: weights for `learning.muon`, whose groups are marked so. Their steps have a length of their own, and so
+    the rule leaves their rate as it is.
     """
     constrained = {id(layer.weight) for layer in network.modules() if isinstance(layer, ConstrainedConv2d)}
-    groups: defaultdict[tuple[float, float], list[Tensor]] = defaultdict(list)
+    muon = {id(weight) for weight in orthogonal}
+    groups: defaultdict[tuple[float, float, bool], list[Tensor]] = defaultdict(list)
     for tensor in network.parameters():
         is_constrained = id(tensor) in constrained
+        is_orthogonal = id(tensor) in muon
         decay = weight_decay if tensor.ndim > 1 and not is_constrained else 0.0
         share = 1.0
         if rule == "fan-in" and is_constrained:
             share = CONSTRAINED
-        elif rule == "fan-in" and tensor.ndim > 1:
+        elif rule == "fan-in" and tensor.ndim > 1 and not is_orthogonal:
             share = share_of_rate(tensor[0].numel())
-        groups[lr * share, decay].append(tensor)
-    return [{"params": tensors, "lr": rate, "weight_decay": decay} for (rate, decay), tensors in groups.items()]
+        groups[lr * share, decay, is_orthogonal].append(tensor)
+    return [
+        {"params": tensors, "lr": rate, "weight_decay": decay} | ({"orthogonal": True} if is_orthogonal else {})
+        for (rate, decay, is_orthogonal), tensors in groups.items()
+    ]

@@ -1,0 +1,89 @@
+"""Muon: a step whose matrix is made orthogonal, so that it moves a layer alike in all directions (Jordan et al. 2024).
+
+The gradient of a layer has a few large singular values, and Adam follows mostly these. An orthogonal step has singular
+values near 1, so the rare directions learn, too. Its length follows the layer's shape (Yang, Simon & Bernstein 2023, "A
+spectral condition for feature learning").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import sqrt
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from counterforensics.learning.layers import ConstrainedConv2d
+
+# An orthogonal step is so many times as long as the learning rate says for Adam: 0.02 at 1e-3 [Jordan et al.].
+LENGTH = 20.0
+MOMENTUM = 0.95
+# The polynomial a x + b x^3 + c x^5 brings every singular value in 0..1 near 1 within five rounds [Jordan et al.].
+_A, _B, _C = 3.4445, -4.7750, 2.0315
+_ROUNDS = 5
+# The time of a step grows with the square of the smaller side: wider matrices learn by AdamW [ours].
+_LARGEST_SIDE = 512
+
+
+def orthogonalised(matrix: Tensor) -> Tensor:
+    """The matrix with the same singular vectors, and singular values of about 0.7 to 1.2.
+
+    matrix: float [m, n], of any size but all zero.
+
+    >>> orthogonalised(torch.diag(torch.tensor([3.0, 0.5]))).diag().round(decimals=1)
+    tensor([0.7000, 1.0000])
+    """
+    tall = matrix.shape[0] > matrix.shape[1]
+    wide: Tensor = matrix.T if tall else matrix
+    wide = wide / wide.norm().clamp_min(1e-7)
+    for _ in range(_ROUNDS):
+        gram = wide @ wide.T
+        wide = _A * wide + (_B * gram + _C * gram @ gram) @ wide
+    return wide.T if tall else wide
+
+
+def matrices(network: nn.Module, *, but: nn.Module) -> list[Tensor]:
+    """The weights that learn by orthogonal steps: of convolutions and dense layers. All others learn by AdamW.
+
+    Left out are constrained convolutions, depthwise ones, whose channels do not mix, and very wide layers.
+    but: the last layer, whose rows are outputs and no features.
+    """
+    layers = [one for one in network.modules() if isinstance(one, nn.Conv2d | nn.Linear) and one is not but]
+    mixing = [one for one in layers if not isinstance(one, ConstrainedConv2d) and getattr(one, "groups", 1) == 1]
+    weights = [one.weight for one in mixing]
+    return [weight for weight in weights if min(weight.flatten(1).shape) <= _LARGEST_SIDE]
+
+
+class Muon(torch.optim.AdamW):
+    """AdamW whose groups marked `orthogonal` take orthogonal steps, `LENGTH` times as long as their rate."""
+
+    def __init__(self, params: list[dict[str, Any]], *, lr: float) -> None:
+        """params: groups, some with `orthogonal=True`."""
+        super().__init__(params, lr=lr, fused=True)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Take a step of every parameter that has a gradient."""
+        for group in self.param_groups:
+            if group.get("orthogonal"):
+                for parameter in group["params"]:
+                    self._orthogonal_step(parameter, group)
+        super().step(closure)
+
+    def _orthogonal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        """Nesterov's momentum, made orthogonal; the gradient is then gone, so AdamW passes over the parameter."""
+        if parameter.grad is None:
+            return
+        state = self.state[parameter]
+        if not state:
+            state["step"] = torch.zeros(())  # AdamW looks for it
+            state["momentum"] = torch.zeros_like(parameter)
+        state["step"] += 1
+        momentum = state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
+        direction = parameter.grad.lerp(momentum, MOMENTUM).flatten(1)
+        rows, columns = direction.shape
+        length = LENGTH * group["lr"] * sqrt(max(1, rows / columns))
+        parameter.mul_(1 - group["lr"] * group["weight_decay"])
+        parameter.sub_(orthogonalised(direction).view_as(parameter), alpha=length)
+        parameter.grad = None
