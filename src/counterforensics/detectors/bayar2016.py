@@ -77,11 +77,12 @@ class BayarNetwork(DeepNetwork):
 
 @dataclass(frozen=True)
 class Bayar2016(DeepRecipe):
-    """The variant that converges: batch normalisation in place of local response normalisation, AdamW [ours].
+    """The variant that converges: batch normalisation in place of local response normalisation, Muon [ours].
 
     start_filters: the constrained filters start as classical predictors (`prediction`) or `random`.
     """
 
+    optimiser: str = "muon"
     normalisation: str = "batch"
     start_filters: str = "prediction"
 

@@ -2,7 +2,8 @@
 
 The gradient of a layer has a few large singular values, and Adam follows mostly these. An orthogonal step has singular
 values near 1, so the rare directions learn, too. Its length follows the layer's shape (Yang, Simon & Bernstein 2023, "A
-spectral condition for feature learning").
+spectral condition for feature learning"). For a wide layer this takes too long: its step is orthogonal in a few
+directions, and what is left of the gradient waits for later steps (Ahn et al. 2025, "Dion").
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ MOMENTUM = 0.95
 # The polynomial a x + b x^3 + c x^5 brings every singular value in 0..1 near 1 within five rounds [Jordan et al.].
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _ROUNDS = 5
-# The time of a step grows with the square of the smaller side: wider matrices learn by AdamW [ours].
-_LARGEST_SIDE = 512
+# The time of a whole step grows with the square of the smaller side. Wider matrices step in so many directions, as many
+# as a batch of 16 pairs has patches [ours].
+LARGEST_SIDE = 512
+DIRECTIONS = 32
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
@@ -46,13 +49,12 @@ def orthogonalised(matrix: Tensor) -> Tensor:
 def matrices(network: nn.Module, *, but: nn.Module) -> list[Tensor]:
     """The weights that learn by orthogonal steps: of convolutions and dense layers. All others learn by AdamW.
 
-    Left out are constrained convolutions, depthwise ones, whose channels do not mix, and very wide layers.
+    Left out are constrained convolutions, and depthwise ones, whose channels do not mix.
     but: the last layer, whose rows are outputs and no features.
     """
     layers = [one for one in network.modules() if isinstance(one, nn.Conv2d | nn.Linear) and one is not but]
     mixing = [one for one in layers if not isinstance(one, ConstrainedConv2d) and getattr(one, "groups", 1) == 1]
-    weights = [one.weight for one in mixing]
-    return [weight for weight in weights if min(weight.flatten(1).shape) <= _LARGEST_SIDE]
+    return [one.weight for one in mixing]
 
 
 class Muon(torch.optim.AdamW):
@@ -72,18 +74,40 @@ class Muon(torch.optim.AdamW):
         super().step(closure)
 
     def _orthogonal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        """Nesterov's momentum, made orthogonal; the gradient is then gone, so AdamW passes over the parameter."""
+        """Step along the orthogonal direction; the gradient is then gone, so AdamW passes over the parameter."""
         if parameter.grad is None:
             return
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros(())  # AdamW looks for it
-            state["momentum"] = torch.zeros_like(parameter)
+            state["momentum"] = torch.zeros_like(parameter.flatten(1), memory_format=torch.contiguous_format)
         state["step"] += 1
-        momentum = state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
-        direction = parameter.grad.lerp(momentum, MOMENTUM).flatten(1)
-        rows, columns = direction.shape
-        length = LENGTH * group["lr"] * sqrt(max(1, rows / columns))
+        gradient = parameter.grad.flatten(1)
+        rows, columns = gradient.shape
+        wide = min(rows, columns) > LARGEST_SIDE
+        direction = (_in_few_directions if wide else _in_all_directions)(gradient, state)
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.sub_(orthogonalised(direction).view_as(parameter), alpha=length)
+        length = LENGTH * group["lr"] * sqrt(max(1, rows / columns))
+        parameter.sub_(direction.view_as(parameter), alpha=length)
         parameter.grad = None
+
+
+def _in_all_directions(gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
+    """Nesterov's momentum of the gradients [m, n], made orthogonal: [m, n]."""
+    momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
+    return orthogonalised(gradient.lerp(momentum, MOMENTUM))
+
+
+def _in_few_directions(gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
+    """Dion's step, [m, n]: orthogonal in the largest directions of the momentum, which power iteration finds."""
+    momentum = state["momentum"].add_(gradient)
+    if "right" not in state:
+        start = torch.randn(momentum.shape[1], DIRECTIONS, generator=torch.Generator().manual_seed(0))
+        state["right"] = torch.linalg.qr(start.to(momentum.device)).Q
+    left = torch.linalg.qr(momentum @ state["right"]).Q
+    right = momentum.T @ left
+    # What the step takes leaves the momentum, but for a share; all else stays for later steps.
+    momentum.addmm_(left, right.T, alpha=MOMENTUM - 1)
+    state["right"] = right / right.norm(dim=0).clamp_min(1e-8)
+    direction: Tensor = left @ state["right"].T
+    return direction
