@@ -53,8 +53,12 @@ def matrices(network: nn.Module, *, but: nn.Module) -> list[Tensor]:
     but: the last layer, whose rows are outputs and no features.
     """
     layers = [one for one in network.modules() if isinstance(one, nn.Conv2d | nn.Linear) and one is not but]
-    mixing = [one for one in layers if not isinstance(one, ConstrainedConv2d) and getattr(one, "groups", 1) == 1]
-    return [one.weight for one in mixing]
+    return [one.weight for one in layers if not isinstance(one, nn.Conv2d) or _mixes_freely(one)]
+
+
+def _mixes_freely(layer: nn.Conv2d) -> bool:
+    """Whether each filter reads all channels, under no constraint."""
+    return layer.groups == 1 and not isinstance(layer, ConstrainedConv2d)
 
 
 class Muon(torch.optim.AdamW):
