@@ -48,7 +48,7 @@ def test_the_steps_of_a_matrix_are_those_of_the_muon_of_torch(shape: tuple[int, 
     assert (moved - moved_theirs).norm() < 0.02 * moved_theirs.norm()
 
 
-@pytest.mark.parametrize("shape", [(6, 3, 5, 5), (LARGEST_SIDE + 8, LARGEST_SIDE + 40, 1, 1)])
+@pytest.mark.parametrize("shape", [(6, 3, 5, 5), (LARGEST_SIDE + 8, LARGEST_SIDE + 40, 1, 1), (520, 65, 3, 3)])
 def test_a_convolution_takes_the_steps_of_its_flat_matrix(shape: tuple[int, int, int, int]) -> None:
     kernel = nn.Parameter(normal(*shape, seed=0).to(memory_format=torch.channels_last))
     flat = nn.Parameter(kernel.detach().flatten(1).clone())

@@ -88,30 +88,38 @@ class Muon(torch.optim.AdamW):
         state["step"] += 1
         gradient = parameter.grad.flatten(1)
         rows, columns = gradient.shape
-        wide = min(rows, columns) > LARGEST_SIDE
-        direction = (_in_few_directions if wide else _in_all_directions)(gradient, state)
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
+        kept = 1 - group["lr"] * group["weight_decay"]
         length = LENGTH * group["lr"] * sqrt(max(1, rows / columns))
-        parameter.sub_(direction.view_as(parameter), alpha=length)
+        if min(rows, columns) > LARGEST_SIDE:
+            left, right = _few_directions(gradient, state)
+            matrix = parameter.flatten(1)
+            matrix.addmm_(left, right.T, beta=kept, alpha=-length)
+            if matrix.data_ptr() != parameter.data_ptr():  # a kernel may be flattened into a copy
+                parameter.copy_(matrix.view_as(parameter))
+        else:
+            direction = _all_directions(gradient, state)
+            parameter.mul_(kept).sub_(direction.view_as(parameter), alpha=length)
         parameter.grad = None
 
 
-def _in_all_directions(gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
+def _all_directions(gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
     """Nesterov's momentum of the gradients [m, n], made orthogonal: [m, n]."""
     momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
     return orthogonalised(gradient.lerp(momentum, MOMENTUM))
 
 
-def _in_few_directions(gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
-    """Dion's step, [m, n]: orthogonal in the largest directions of the momentum, which power iteration finds."""
+def _few_directions(gradient: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Dion's step for gradients [m, n], as the factors [m, d] and [n, d] of a matrix of rank d = `DIRECTIONS`.
+
+    It is orthogonal in the largest directions of the momentum; one round of power iteration at each step finds them.
+    """
     momentum = state["momentum"].add_(gradient)
     if "right" not in state:
         start = torch.randn(momentum.shape[1], DIRECTIONS, generator=torch.Generator().manual_seed(0))
         state["right"] = torch.linalg.qr(start.to(momentum.device)).Q
     left = torch.linalg.qr(momentum @ state["right"]).Q
-    right = momentum.T @ left
+    right = (left.T @ momentum).T
     # What the step takes leaves the momentum, but for a share; all else stays for later steps.
     momentum.addmm_(left, right.T, alpha=MOMENTUM - 1)
     state["right"] = right / right.norm(dim=0).clamp_min(1e-8)
-    direction: Tensor = left @ state["right"].T
-    return direction
+    return left, state["right"]
