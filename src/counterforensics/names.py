@@ -573,6 +573,16 @@ def check_count(name: str, setting: str, value: int, least: int, most: int = MOS
         raise StudyError(f"{name}: {setting} must lie between {least} and {most:,}, got {shown(value)}")
 
 
+def one_of(words: Iterable[str]) -> str:
+    """The words as a choice.
+
+    >>> one_of(["box"]), one_of(["box", "hamming"]), one_of(["box", "pillow-box", "hamming"])
+    ('box', 'box or hamming', 'box, pillow-box or hamming')
+    """
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def check_choice(
     name: str,
     setting: str,
@@ -581,10 +591,9 @@ def check_choice(
     error: type[CounterforensicsError] = StudyError,
 ) -> None:
     """Raise `error` unless `given` is one of the few words `known`."""
-    *others, last = known
-    if given not in (*others, last):
-        works = f"{', '.join(others)} or {last}" if others else last
-        raise error(f"{name}: {setting} must be {works}, got {shown(given)}")
+    words = tuple(known)
+    if given not in words:
+        raise error(f"{name}: {setting} must be {one_of(words)}, got {shown(given)}")
 
 
 def check_text(text: str, kind: str) -> None:

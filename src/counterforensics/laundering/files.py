@@ -10,6 +10,7 @@ from counterforensics.files import at_home
 from counterforensics.laundering import fit_platform, parse, text_form
 from counterforensics.laundering.profile import SUFFIXES
 from counterforensics.laundering.upload import check_free, read_picture, write_file
+from counterforensics.names import one_of
 
 _JPEG = (".jpg", ".jpeg")
 
@@ -24,7 +25,7 @@ def launder_file(photo: Path, platform: str, out: Path, *, force: bool = False) 
     photo, out = at_home(photo, PlatformError), at_home(out, PlatformError)
     found = parse(platform)
     if out.suffix.lower() not in _JPEG:
-        raise PlatformError(f"{out}: a platform gives a JPEG file; end the name in {' or '.join(_JPEG)}")
+        raise PlatformError(f"{out}: a platform gives a JPEG file; end the name in {one_of(_JPEG)}")
     check_free(out, force=force)
     sent = read_picture(photo)
     came = found(sent.pixels, orientation=sent.header.orientation)
@@ -52,7 +53,7 @@ def fit_to_file(sent: Path, received: Path, out: Path, *, force: bool = False) -
     """
     out = at_home(out, PlatformError)
     if out.suffix not in SUFFIXES:
-        raise PlatformError(f"{out}: a profile is a YAML file; end the name in {' or '.join(SUFFIXES)}")
+        raise PlatformError(f"{out}: a profile is a YAML file; end the name in {one_of(SUFFIXES)}")
     check_free(out, force=force)
     found = fit_platform(sent, received, name=str(out))
     write_file(out, found.profile)

@@ -32,7 +32,7 @@ DIRECTIONS = 32
 def orthogonalised(matrix: Tensor) -> Tensor:
     """The matrix with the same singular vectors, and singular values of about 0.7 to 1.2.
 
-    matrix: float [m, n], of any size but all zero.
+    matrix: float [m, n].  A matrix of zeros stays one.
 
     >>> orthogonalised(torch.diag(torch.tensor([3.0, 0.5]))).diag().round(decimals=1)
     tensor([0.7000, 1.0000])
