@@ -970,7 +970,7 @@ def test_trainings_that_differ_in_the_seed_alone_share_a_row_of_curves(rows_of_c
 
 
 def test_the_curve_of_a_start_is_called_so_and_stands_last(rows_of_curves: dict[str, list[float]]) -> None:
-    start = curve(SETTLED, 3, manipulation=ALL, is_start=True)
+    start = curve(SETTLED, 3, manipulation=ALL, role="start")
     learning_pictures([start, curve(SETTLED, 1), curve("xception", 2)], Labels.of_rows(frame(row(detector=SETTLED))))
     assert rows_of_curves == {"Xception": [2], "MISLnet": [1], "start of MISLnet": [3]}
     assert list(rows_of_curves) == ["Xception", "MISLnet", "start of MISLnet"]

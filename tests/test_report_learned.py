@@ -223,7 +223,7 @@ def test_rows_and_trainings_of_older_versions_give_a_report_without_these_tables
 
 def test_a_start_without_an_accuracy_has_its_losses_drawn() -> None:
     steps = {"step": [0.0, 10.0, 20.0], "loss": [float("nan"), 0.9, 0.6], "validation_loss": [1.0, 0.8, 0.7]}
-    start = Curve(0, ALL, "mislnet:learns=spam,outputs=338", steps, is_start=True)
+    start = Curve(0, ALL, "mislnet:learns=spam,outputs=338", steps, role="start")
     scored = steps | {"validation_accuracy": [0.5, 0.6, 0.7], "validation_auc": [0.5, 0.7, 0.8]}
     (with_start,) = learning_pictures([Curve(0, "median:7", "mislnet", scored), start], Labels())
     assert with_start.caption.endswith("has losses alone: there is nothing to detect.")
@@ -256,5 +256,8 @@ def test_a_start_that_predicts_spam_is_never_ranked_as_a_detector(tmp_path: Path
     assert outcome.failures == ()
     known = outcome.trainings.set_index("role")["validation_auc"].notna().to_dict()
     assert known == {"detector": True, "start": False}
-    assert {one.is_start: "validation_auc" in one.columns for one in outcome.curves} == {False: True, True: False}
+    assert {one.role == "start": "validation_auc" in one.columns for one in outcome.curves} == {
+        False: True,
+        True: False,
+    }
     assert {one.key for one in report_tables(outcome)} >= {"operating-points", "learning"}

@@ -27,7 +27,15 @@ from counterforensics import detectors
 from counterforensics.detectors.xception import Xception
 from counterforensics.errors import LeakageError, NameNotFoundError, PhotoError, StudyError
 from counterforensics.evaluation import mse, psnr_of, radial_spectrum, residual_spectrum, ssim
-from counterforensics.outcome import LABEL_COLUMNS, PLANNED, ROW_COLUMNS, TIME_COLUMNS, TRAINING_COLUMNS, Outcome
+from counterforensics.outcome import (
+    CURVE_COLUMNS,
+    LABEL_COLUMNS,
+    PLANNED,
+    ROW_COLUMNS,
+    TIME_COLUMNS,
+    TRAINING_COLUMNS,
+    Outcome,
+)
 from counterforensics.photos.folder import find_photos
 from counterforensics.report import write_report
 from counterforensics.study import prepare
@@ -446,7 +454,7 @@ def test_a_curve_of_another_shape_that_no_row_needs_costs_a_finished_study_that_
     store = FolderStore(copy / "store")
     for key in starts:
         rewritten(store.folder(key), "curve.json", content)
-    assert not any(curve.is_start for curve in run_study(study, copy).curves)
+    assert not any(curve.role == "start" for curve in run_study(study, copy).curves)
 
 
 @pytest.mark.parametrize(
@@ -748,6 +756,18 @@ def test_every_training_of_a_study_is_a_line_of_facts(finished: Path) -> None:
     assert 0 <= float(tuned["validation_auc"]) <= 1
     assert 0 <= float(tuned["validation_acc"]) <= 1
     assert float(tuned["seconds"]) >= 0
+
+
+def test_the_learning_curves_of_a_study_are_a_table_and_its_last_points_are_the_facts(finished: Path) -> None:
+    curves = pd.read_csv(finished / "curves.csv")
+    assert tuple(curves.columns) == CURVE_COLUMNS
+    losses = curves[(curves["part"] == COZZOLINO) & (curves["figure"] == "validation_loss")]
+    assert losses.groupby("manipulation")["step"].agg(list).to_dict() == {"jpeg:70": [0, 1, 2], "median:7": [0, 1, 2]}
+    trainings = pd.read_csv(finished / "trainings.csv")
+    joined = losses.merge(trainings, on=["seed", "manipulation", "role", "part"])
+    kept = joined[joined["step"] == joined["best_step"]]
+    assert kept["value"].tolist() == pytest.approx(kept["validation_loss"].tolist(), abs=1e-6)
+    assert len(kept) == 2
 
 
 def test_labels_stand_in_rows_and_in_a_table_of_their_own(tmp_path: Path) -> None:

@@ -118,6 +118,9 @@ TRAINING_COLUMNS = (
     "start_patches",  # seen by the start, and by its own
     "perceptual_net",  # of a generator: discriminator or none
 )
+# curves.csv, one line per figure at each point of a learning curve.
+CURVE_COLUMNS = ("seed", "manipulation", "role", "part", "step", "figure", "value")
+
 ALL = "all"
 PLANNED, EARLY, COLLAPSED, DIVERGED = "planned", "early", "collapsed", "diverged"
 
@@ -205,7 +208,7 @@ class Curve:
     manipulation: str
     part: str  # the text form of the detector or attack that was trained
     columns: Mapping[str, Sequence[float]]
-    is_start: bool = False  # whether detectors go on from it
+    role: str = "detector"  # or generator, or start: the network that the training of a detector goes on from
 
 
 @dataclass(frozen=True)

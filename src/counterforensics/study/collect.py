@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from counterforensics.evaluation import frequencies
 from counterforensics.learning import weights
 from counterforensics.names import Registry, changed_settings
 from counterforensics.outcome import (
+    CURVE_COLUMNS,
     LABEL_COLUMNS,
     NOT_LAUNDERED,
     ROW_COLUMNS,
@@ -177,8 +178,18 @@ def curves(plan: Plan, store: Store) -> Iterator[Curve]:
     """How each training went, and then each start."""
     for training in sorted(plan.trainings.values(), key=lambda one: one.role == "start"):
         if columns := _curve(store, training.key):
-            is_start = training.role == "start"
-            yield Curve(training.seed, training.manipulation, training.part, columns, is_start)
+            yield Curve(training.seed, training.manipulation, training.part, columns, training.role)
+
+
+def curve_points(curves: Iterable[Curve]) -> pd.DataFrame:
+    """The table curves.csv."""
+    lines = [
+        (curve.seed, curve.manipulation, curve.role, curve.part, step, figure, value)
+        for curve in curves
+        for figure, values in list(curve.columns.items())[1:]
+        for step, value in zip(next(iter(curve.columns.values())), values, strict=True)
+    ]
+    return pd.DataFrame(lines, columns=list(CURVE_COLUMNS))
 
 
 def _curve(store: Store, key: str) -> dict[str, list[float]]:

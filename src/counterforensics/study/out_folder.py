@@ -24,7 +24,7 @@ from counterforensics.study.settings import Study
 from counterforensics.study.store.folder import Store
 from counterforensics.study.yaml_file import MOST_BYTES, MOST_VALUES, parse_yaml
 
-ROWS, TRAININGS, LABELS = "rows.csv", "trainings.csv", "labels.csv"
+ROWS, TRAININGS, CURVES, LABELS = "rows.csv", "trainings.csv", "curves.csv", "labels.csv"
 PHOTOS, DEVICES, TIMES, SETTINGS = "photos.csv", "devices.csv", "times.csv", "study.yaml"
 PROVENANCE = "provenance.json"
 LONGEST_NAME = 240  # bytes of a folder's name; file systems take 255
@@ -33,7 +33,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _WHOLE = frozenset(
     {"seed", "n_pristine", "n_manipulated", "fp", "tp"}
     | {"pairs", "pairs_per_step", "patches", "steps", "best_step", "start_patches", "start_manipulations"}
-    | {"validation_patches", "validation_photos", "photos"}
+    | {"validation_patches", "validation_photos", "photos", "step"}
 )
 
 

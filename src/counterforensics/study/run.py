@@ -108,6 +108,7 @@ def _gather(study: Study, out: Path, store: Store, prepared: Prepared, failures:
     )
     out_folder.write_figures(outcome.rows, out / out_folder.ROWS)
     out_folder.write_figures(outcome.trainings, out / out_folder.TRAININGS)
+    out_folder.write_figures(collect.curve_points(outcome.curves), out / out_folder.CURVES)
     out_folder.write_figures(outcome.devices, out / out_folder.DEVICES)
     out_folder.write_table(outcome.labels, out / out_folder.LABELS)
     out_folder.write_table(outcome.photos, out / out_folder.PHOTOS)

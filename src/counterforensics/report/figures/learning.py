@@ -104,7 +104,7 @@ def _learners(curves: Sequence[Curve], labels: Labels) -> list[_Learner]:
     """Detectors, generators and starts in their order; trainings that differ in the seed alone are together."""
     groups: dict[tuple[bool, str], list[Curve]] = {}
     for curve in curves:
-        groups.setdefault((curve.is_start, whatever_the_seed(curve.part)), []).append(curve)
+        groups.setdefault((curve.role == "start", whatever_the_seed(curve.part)), []).append(curve)
     order = ordered((part for _, part in groups), DETECTORS)
     places = sorted(groups, key=lambda group: (group[0], order.index(group[1])))
     names = {True: "start of {}", False: "{}"}
