@@ -113,8 +113,9 @@ class XceptionNetwork(DeepNetwork):
 
 @dataclass(frozen=True)
 class Xception(DeepRecipe):
-    """With AdamW [ours]. channels: `luma`, which all three inputs see, or `rgb`.
+    """With Muon, after a start that predicts the SPAM feature [ours].
 
+    channels: `luma`, which all three inputs see, or `rgb`.
     imagenet: "" begins at random; a safetensors file with the weights of timm's `legacy_xception`, or
     `hub:OWNER/NAME` for one on the Hugging Face hub (extra `hub`), begins there.
     crop: training shows random squares of this side of the patches (0: whole patches). The traces are local, the
@@ -124,6 +125,7 @@ class Xception(DeepRecipe):
     """
 
     lr: float = 5e-4
+    optimiser: str = "muon"
     start: str = "spam"
     channels: str = "luma"
     crop: int = 64
