@@ -61,7 +61,7 @@ def pages() -> dict[str, str]:
 
 
 def test_the_pages_are_what_the_templates_give(pages: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(pages) == len(TEMPLATES) - 1 == 12
+    assert len(pages) == len(TEMPLATES) - 1 == 13
     readme = results_pages.README.read_text(encoding="utf-8")
     assert results_pages.with_finding(readme) == readme, "run python -m tools.results_pages"
     for page, text in pages.items():

@@ -41,6 +41,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 STUDIES = {
     "cameras": "cameras",
+    "challenging": "challenging",
     "restoration": "cameras/restoration",
     "full": "cameras/restoration-full",
     "ablation": "cameras/restoration-ablation",
