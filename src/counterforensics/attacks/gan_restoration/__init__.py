@@ -42,8 +42,9 @@ from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import check_patches, to_patches, to_pixels
 from counterforensics.seeds import seed_for
 
-# Patches that pass at once. A processor's caches hold the maps of two patches and no more.
-PATCHES_PER_PASS = {"cpu": 2, "cuda": 128}
+# Patches that pass at once. On a processor a patch passes alone, which takes no longer: the order in which a convolution
+# adds may depend on the size of the batch, and one rounding more may move a pixel by a grey level.
+PATCHES_PER_PASS = {"cpu": 1, "cuda": 128}
 LIKE = ("pristine", "manipulated")
 # Settings of how a generator is trained. All others say what it is trained to do.
 PACE = ("steps", "pairs_per_step", "lr", "beta1")
