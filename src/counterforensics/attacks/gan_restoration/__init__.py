@@ -42,8 +42,8 @@ from counterforensics.photos.patches import Pairs
 from counterforensics.pixels import check_patches, to_patches, to_pixels
 from counterforensics.seeds import seed_for
 
-# Patches that pass at once. On a processor a patch passes alone, which takes no longer: the order in which a convolution
-# adds may depend on the size of the batch, and one rounding more may move a pixel by a grey level.
+# Patches that pass at once. On a processor a patch passes alone, which takes no longer. There the order in which a
+# convolution adds may depend on the size of the batch, and one rounding more may move a pixel by a grey level.
 PATCHES_PER_PASS = {"cpu": 1, "cuda": 128}
 LIKE = ("pristine", "manipulated")
 # Settings of how a generator is trained. All others say what it is trained to do.
