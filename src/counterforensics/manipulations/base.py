@@ -28,6 +28,10 @@ class Manipulation(Part, ABC):
         """How strong it is among manipulations of its kind, the larger the stronger; None where there is no order."""
         return None
 
+    def is_in_files_of(self, jpeg_quality: int) -> bool:
+        """Whether a pristine JPEG file of this IJG quality (1..100) shows the same traces already."""
+        return False
+
     def pixels_after(self, pixels: int) -> int:
         """How many pixels a photograph of so many has afterwards: memory goes by it."""
         return pixels

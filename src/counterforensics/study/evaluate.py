@@ -336,7 +336,7 @@ def _of_compression(manipulate: manipulations.Manipulation, judged: Sequence[_Ju
     """A line if files are compressed as strongly already as the detector is asked about."""
     if isinstance(manipulate, JpegCompression):
         strength = manipulate.quality
-        already = sum(one.quality is not None and one.quality.quality <= strength for one in judged)
+        already = sum(one.quality is not None and manipulate.is_in_files_of(one.quality.quality) for one in judged)
         if already:
             yield (
                 f"already compressed at quality {strength} or below: the answer means nothing for {already} "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ from counterforensics.photos.simulated import SimulatedPhoto
 from counterforensics.photos.splits import Split
 from counterforensics.seeds import seed_for
 from counterforensics.sliding.concealing import attack_stride
+from counterforensics.study.examples import examples
 from counterforensics.study.plan import Concealment, Measurement, Plan, PlannedTraining
 from counterforensics.study.settings import Contest, Named, Study
 from counterforensics.study.store.folder import digest_of
@@ -202,7 +203,7 @@ def _conceal_task(
         needs["generator"] = (trainings.learned(attack, contest.attack, manipulation),)
     elif attack.needs_pairs:
         needs |= trainings.pairs(manipulation)
-        settings["held_out"] = trainings.held_out
+        settings["held_out"] = trainings.held_out([manipulation])
     label = f"conceal {manipulation.text} by {text}"
     return Task(CONCEAL, settings, needs, label, workers)
 
@@ -285,40 +286,58 @@ class _Trainings:
     split: Split
     manipulations: tuple[Named[Manipulation], ...]
 
-    @property
-    def learned_from(self) -> tuple[Photo, ...]:
-        """The photographs of the training devices, those held out last."""
-        return (*self.split.train, *self.split.validation)
+    def examples(self, learned: Sequence[Named[Manipulation]]) -> Split:
+        """The photographs that a training on some manipulations learns from, or is calibrated on.
 
-    @property
-    def held_out(self) -> list[int]:
+        A photograph whose file shows the traces of the manipulation already is no example of a pristine one. A start
+        for several manipulations learns from all.  Raises StudyError if no photograph is left.
+        """
+        if len(learned) > 1:
+            return self.split
+        return examples(self.split, learned[0], self.crops.found)
+
+    def learned_from(self, learned: Sequence[Named[Manipulation]]) -> tuple[Photo, ...]:
+        """The photographs of the training devices, those held out last."""
+        examples = self.examples(learned)
+        return (*examples.train, *examples.validation)
+
+    def held_out(self, learned: Sequence[Named[Manipulation]]) -> list[int]:
         """Positions, among the photographs learned from, of those kept for validation."""
-        first = len(self.split.train)
-        return list(range(first, first + len(self.split.validation)))
+        examples = self.examples(learned)
+        first = len(examples.train)
+        return list(range(first, first + len(examples.validation)))
 
     def pairs(self, manipulation: Named[Manipulation]) -> dict[str, Keys]:
         """The crops that an attack learns from: of photographs as their cameras stored them."""
-        return self._pairs(manipulation, [NO_UPLOAD] * len(self.learned_from))
+        return self._pairs(manipulation, self.learned_from([manipulation]), lambda photo: NO_UPLOAD)
 
-    def laundered_pairs(self, manipulation: Named[Manipulation]) -> dict[str, Keys]:
-        """The crops that a detector of `manipulation` learns from: each photograph after one of the study's uploads."""
-        return self._pairs(manipulation, self._passed)
+    def laundered_pairs(
+        self, manipulation: Named[Manipulation], learned: Sequence[Named[Manipulation]]
+    ) -> dict[str, Keys]:
+        """The crops that show `manipulation` to a detector: each photograph after one of the study's uploads.
 
-    def _pairs(self, manipulation: Named[Manipulation], passed: Sequence[Upload]) -> dict[str, Keys]:
+        learned: all manipulations that the detector learns together.
+        """
+        return self._pairs(manipulation, self.learned_from(learned), self._passed)
+
+    def _pairs(
+        self, manipulation: Named[Manipulation], photos: Sequence[Photo], passed: Callable[[Photo], Upload]
+    ) -> dict[str, Keys]:
         """The crops of both states.  passed: the upload of each photograph."""
         both = {"pristine": None, "manipulated": manipulation}
-        given = list(zip(self.learned_from, passed, strict=True))
         return {
-            role: tuple(key for photo, one in given for key in self.crops.of([photo], state, upload=one))
+            role: tuple(key for photo in photos for key in self.crops.of([photo], state, upload=passed(photo)))
             for role, state in both.items()
         }
 
+    def _passed(self, photo: Photo) -> Upload:
+        """The upload that a photograph passes: the photograph alone decides which, in every study."""
+        return self._uploads[seed_for(0, "upload", photo.digest) % len(self._uploads)]
+
     @cached_property
-    def _passed(self) -> list[Upload]:
-        """The upload that each photograph passes: the photograph alone decides which, in every study."""
+    def _uploads(self) -> list[Upload]:
         study = self.crops.study
-        uploads = _uploads(study.training_launderings, study.training_laundering)
-        return [uploads[seed_for(0, "upload", photo.digest) % len(uploads)] for photo in self.learned_from]
+        return _uploads(study.training_launderings, study.training_laundering)
 
     def of_judge(self, judge: Named[Recipe], manipulation: Named[Manipulation]) -> str:
         """Plan the training of a detector of the study, and note it and its starts; its key."""
@@ -340,7 +359,7 @@ class _Trainings:
         if (folder := recipe.trained_folder(manipulation.text)) is not None:
             key = self._load(recipe, text, manipulation.text, folder)
             return PlannedTraining(self.seed, manipulation.text, "detector", text, label, key)
-        needs = self.laundered_pairs(manipulation)
+        needs = self.laundered_pairs(manipulation, learned)
         settings: dict[str, Any] = {"manipulation": manipulation.text}
         start: PlannedTraining | None = None
         if wanted := self._start_for(recipe, manipulation):
@@ -350,17 +369,17 @@ class _Trainings:
             needs["start"] = (start.key,)
             if wanted.output is not None:
                 settings["start_output"] = wanted.output
-        key = self._add(recipe, text, manipulation.text, needs, settings)
+        key = self._add(recipe, text, learned, needs, settings)
         return PlannedTraining(self.seed, manipulation.text, "detector", text, label, key, start)
 
     def _of_several(
         self, recipe: Recipe, text: str, learned: Sequence[Named[Manipulation]], label: str
     ) -> PlannedTraining:
         """Plan the training of one network on several manipulations together."""
-        needs = {"pristine": self.laundered_pairs(learned[0])["pristine"]}
-        needs |= {f"manipulated {one.text}": self.laundered_pairs(one)["manipulated"] for one in learned}
+        needs = {"pristine": self.laundered_pairs(learned[0], learned)["pristine"]}
+        needs |= {f"manipulated {one.text}": self.laundered_pairs(one, learned)["manipulated"] for one in learned}
         settings = {"manipulations": [one.text for one in learned]}
-        key = self._add(recipe, text, "all manipulations", needs, settings)
+        key = self._add(recipe, text, learned, needs, settings)
         return PlannedTraining(self.seed, ALL, "detector", text, label, key, manipulations=len(learned))
 
     def judging(self, judge: Named[Recipe], manipulation: Named[Manipulation]) -> Worker:
@@ -396,13 +415,19 @@ class _Trainings:
         return [one for one in self.manipulations if one.text in texts]
 
     def _add(
-        self, recipe: Recipe, text: str, manipulation: str, needs: Mapping[str, Keys], settings: Mapping[str, Any]
+        self,
+        recipe: Recipe,
+        text: str,
+        learned: Sequence[Named[Manipulation]],
+        needs: Mapping[str, Keys],
+        settings: Mapping[str, Any],
     ) -> str:
         worker = self.workers.of(DETECTORS, recipe, text)
+        manipulation = learned[0].text if len(learned) == 1 else "all manipulations"
         settings = {
             "recipe": worker.depends_on,
             "seed": seed_for(self.seed, "train", DETECTORS.seed_name(recipe), manipulation),
-            "held_out": self.held_out,
+            "held_out": self.held_out(learned),
             **settings,
         }
         passed = self.crops.study.training_launderings
@@ -411,28 +436,19 @@ class _Trainings:
         crops = (key for role, keys in needs.items() if role != "start" for key in keys)
         seen = recipe.patches_seen(self.plan.patches(crops))
         label = f"train {text} on {manipulation}"
-        task = Task(
-            TRAIN, settings, needs, label, {"recipe": worker}, patches=seen, photos=self._digests, devices=self._devices
-        )
-        return self.plan.add(task)
-
-    @cached_property
-    def _digests(self) -> tuple[str, ...]:
-        return tuple(photo.digest for photo in self.learned_from)
-
-    @cached_property
-    def _devices(self) -> tuple[str, ...]:
-        return tuple(sorted({photo.device for photo in self.learned_from}))
+        sources = _sources(self.learned_from(learned))
+        return self.plan.add(Task(TRAIN, settings, needs, label, {"recipe": worker}, patches=seen, **sources))
 
     def learned(self, attack: LearnedAttack[Any], named: Named[Attack], manipulation: Named[Manipulation]) -> str:
         """Plan what an attack learns, whoever judges it, and note it; its key."""
         worker = self.workers.of(ATTACKS, attack, named.text)
+        photos = self.learned_from([manipulation])
         settings = {
             "attack": {**worker.depends_on, "settings": attack.learning_settings},
             "seed": seed_for(self.seed, "learn", ATTACKS.seed_name(attack), manipulation.text),
             "manipulation": manipulation.text,
-            "held_out": self.held_out,
-            "photos": [photo.digest for photo in self.learned_from],
+            "held_out": self.held_out([manipulation]),
+            "photos": [photo.digest for photo in photos],
         }
         task = Task(
             LEARN,
@@ -441,12 +457,19 @@ class _Trainings:
             f"learn {named.text} on {manipulation.text}",
             {"attack": worker},
             patches=attack.patches_seen,
-            photos=self._digests,
-            devices=self._devices,
+            **_sources(photos),
         )
         key = self.plan.add(task)
         self._note(PlannedTraining(self.seed, manipulation.text, "generator", named.text, named.label, key))
         return key
+
+
+def _sources(photos: Sequence[Photo]) -> dict[str, Any]:
+    """What a record says of the photographs that a training learns from: their digests, and their devices."""
+    return {
+        "photos": tuple(photo.digest for photo in photos),
+        "devices": tuple(sorted({photo.device for photo in photos})),
+    }
 
 
 def patches_per_photo(study: Study, split: Split, per_device: int | None) -> Mapping[str, int]:
@@ -687,7 +710,8 @@ class _Judging:
         """Pristine crops of the held-out photographs after the upload; none without an upload."""
         if self.upload is NO_UPLOAD:
             return ()
-        return self.trainings.crops.of(self.trainings.split.validation, None, upload=self.upload)
+        held_out = self.trainings.examples([self.manipulation]).validation
+        return self.trainings.crops.of(held_out, None, upload=self.upload)
 
     def _row(
         self, judge: Named[Recipe], contest: Contest | None, patches: Keys, origin: Keys, needs: Mapping[str, Keys]

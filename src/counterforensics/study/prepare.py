@@ -19,6 +19,7 @@ from counterforensics.photos.inspection import Inspection, inspect
 from counterforensics.photos.remarks import summary
 from counterforensics.photos.simulated import SimulatedPhoto, simulated_photos
 from counterforensics.photos.splits import Split, audit, split_by_device
+from counterforensics.study.examples import notes_on_examples
 from counterforensics.study.plan import Plan
 from counterforensics.study.planning import check_size, plan_study
 from counterforensics.study.progress import Progress
@@ -27,7 +28,7 @@ from counterforensics.study.store.folder import Store
 from counterforensics.study.tasks.photographs import inspect_in_budget, too_large
 
 # Of the look at a photograph: raised when it comes to find something else.
-_VERSION = 4
+_VERSION = 5
 _RECORD = "inspection.json"
 
 
@@ -53,6 +54,7 @@ def prepare(study: Study, store: Store, workers: int, progress: Progress) -> Pre
     left_out = (*unreadable, *inspected.left_out)
     splits, notes = _splits(study, inspected, left_out)
     notes += summary({photo.where: inspected.found[photo.digest].remarks for photo in inspected.photos})
+    notes += notes_on_examples(study, splits, inspected.found)
     return Prepared(splits, inspected.found, left_out, tuple(notes), plan_study(study, splits, inspected.found))
 
 
@@ -158,8 +160,10 @@ def _recorded(path: Path) -> Inspection | None:
     remarks = record["remarks"]
     if not isinstance(remarks, list) or not all(isinstance(remark, str) for remark in remarks):
         return None
+    quality = record["quality"]
     usable = all(type(side) is int and side > 0 for side in sides)
-    return Inspection(*sides, record["content"], tuple(remarks)) if usable else None
+    usable = usable and (quality is None or (type(quality) is int and 1 <= quality <= 100))
+    return Inspection(*sides, record["content"], tuple(remarks), quality) if usable else None
 
 
 def _splits(study: Study, inspected: _Inspected, left_out: Sequence[str]) -> tuple[dict[int, Split], list[str]]:

@@ -19,6 +19,7 @@ import PIL
 from PIL import Image
 
 from counterforensics.errors import StudyError
+from counterforensics.photos.jpeg_quality import JpegQuality, nearest_quality
 from counterforensics.photos.simulated import surfaces
 from counterforensics.photos.simulated.camera import photograph
 from counterforensics.photos.simulated.devices import CAMERAS
@@ -77,6 +78,10 @@ class SimulatedPhoto:
             *(cv2.__version__, numba.__version__, np.__version__, PIL.__version__),
         )
         return hashlib.sha256(repr(depends_on).encode()).hexdigest()
+
+    def jpeg_quality(self) -> JpegQuality:
+        """How strongly the camera compresses."""
+        return nearest_quality(CAMERAS[self.device].luma_table)
 
     def encoded(self) -> bytes:
         """The JPEG file that the camera wrote."""
