@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from counterforensics.errors import StudyError
 from counterforensics.manipulations import Manipulation
 from counterforensics.photos.base import Photo
 from counterforensics.photos.inspection import Inspection
@@ -21,36 +20,38 @@ from counterforensics.study.settings import Named, Study
 def examples(split: Split, manipulation: Named[Manipulation], found: Mapping[str, Inspection]) -> Split:
     """`split` without those photographs of the training devices whose files show the traces of `manipulation` already.
 
-    found: what each photograph is, by digest.  Raises StudyError if none is left to learn from.
+    Where none is left to train on, `split` itself: the detector then learns little, and a note says why.
+    found: what each photograph is, by digest.
     """
-    left = dataclasses.replace(
-        split,
-        train=_without_traces(split.train, manipulation.part, found),
-        validation=_without_traces(split.validation, manipulation.part, found),
-    )
-    if split.train and not left.train:
-        best = max(found[photo.digest].quality or 0 for photo in split.train)
-        raise StudyError(
-            f"the training devices have no photograph without the traces of {manipulation.text}: all are stored as "
-            f"JPEG of quality {best} or below; add photographs of higher quality, or leave {manipulation.text} out"
-        )
-    return left
+    train = _without_traces(split.train, manipulation.part, found)
+    validation = _without_traces(split.validation, manipulation.part, found)
+    return dataclasses.replace(split, train=train, validation=validation) if train else split
 
 
 def notes_on_examples(study: Study, splits: Mapping[int, Split], found: Mapping[str, Inspection]) -> list[str]:
     """A line for each manipulation whose traces some photographs of the training devices show already."""
-    notes = []
-    for manipulation in study.named_manipulations:
-        part = manipulation.part
-        learned_from = [{*split.train, *split.validation} for split in splits.values()]
-        passed = max(len(photos) - len(_without_traces([*photos], part, found)) for photos in learned_from)
-        if passed:
-            many = f"{passed} photographs" if passed > 1 else "1 photograph"
-            notes.append(
-                f"no detector of {manipulation.text} learns from {many} of the training devices, or is calibrated on "
-                f"{'them' if passed > 1 else 'it'}: the file is compressed as strongly already, or more"
-            )
-    return notes
+    noted = (
+        _note(manipulation, split, found) for manipulation in study.named_manipulations for split in splits.values()
+    )
+    return [note for note in dict.fromkeys(noted) if note]
+
+
+def _note(manipulation: Named[Manipulation], split: Split, found: Mapping[str, Inspection]) -> str:
+    """What is to be said of the photographs from which detectors of `manipulation` learn; "" where all are examples."""
+    photos = (*split.train, *split.validation)
+    passed = len(photos) - len(_without_traces(photos, manipulation.part, found))
+    if not passed:
+        return ""
+    if examples(split, manipulation, found) == split:
+        return (
+            f"every photograph to train on is compressed as strongly as {manipulation.text} already, or more: "
+            "detectors of it learn little from them; add photographs of higher quality"
+        )
+    many, files = (f"{passed} photographs", "the files are") if passed > 1 else ("1 photograph", "the file is")
+    return (
+        f"detectors of {manipulation.text} neither learn from {many} of the training devices, nor take thresholds from "
+        f"there: {files} compressed as strongly already, or more"
+    )
 
 
 def _without_traces(

@@ -290,7 +290,7 @@ class _Trainings:
         """The photographs that a training on some manipulations learns from, or is calibrated on.
 
         A photograph whose file shows the traces of the manipulation already is no example of a pristine one. A start
-        for several manipulations learns from all.  Raises StudyError if no photograph is left.
+        for several manipulations learns from all.
         """
         if len(learned) > 1:
             return self.split
