@@ -76,7 +76,7 @@ def ship(source: Path, photos: pd.DataFrame, folder: Path, into: Path) -> dict[s
     test = photos[photos["role"] == "test"]
     card = measured(target, record["manipulation"], folder, sorted(test["device"].unique()))
     card["whole"] = whole_photographs(target, record["manipulation"], folder, sorted(test["device"].unique()))
-    learned = photos[photos["role"] != "test"]
+    learned = photos[photos["digest"].isin(record["photos"])]
     devices = {device: int(count) for device, count in learned.groupby("device").size().items()}
     described = {"measured": card, "devices": devices, "photos": sorted(learned["digest"])}
     weights.write_record(target, {**weights.read_record(target), **described})

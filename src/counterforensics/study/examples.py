@@ -1,8 +1,8 @@
-"""Which photographs are examples of a pristine one to the detectors of a manipulation, and to attacks that learn.
+"""The photographs that serve as pristine examples to the detectors of a manipulation, and to attacks that learn.
 
-The file of a photograph may show the traces of a manipulation already: one stored as JPEG of quality 85 shows those of
-JPEG 90. What learned that it is pristine would learn nothing true. A threshold for few false alarms on such
-photographs would pass over all that is manipulated, too.
+The file of a photograph may show the traces of a manipulation already: a JPEG file of quality 85 shows the traces of
+JPEG 90. A detector that learned such a file as pristine would learn a wrong label. A threshold with few false alarms on
+such files would also miss most manipulated patches.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from counterforensics.study.settings import Named, Study
 def examples(split: Split, manipulation: Named[Manipulation], found: Mapping[str, Inspection]) -> Split:
     """`split` without those photographs of the training devices whose files show the traces of `manipulation` already.
 
-    Where none is left to train on, `split` itself: the detector then learns little, and a note says why.
-    found: what each photograph is, by digest.
+    If none is left to train on, it is `split` unchanged: the detector then learns little, and a note says why.
+    found: the inspection of each photograph, by digest.
     """
     train = _without_traces(split.train, manipulation.part, found)
     validation = _without_traces(split.validation, manipulation.part, found)
@@ -29,7 +29,7 @@ def examples(split: Split, manipulation: Named[Manipulation], found: Mapping[str
 
 
 def notes_on_examples(study: Study, splits: Mapping[int, Split], found: Mapping[str, Inspection]) -> list[str]:
-    """A line for each manipulation whose traces some photographs of the training devices show already."""
+    """Lines on the manipulations whose traces some photographs of the training devices show already, each line once."""
     noted = (
         _note(manipulation, split, found) for manipulation in study.named_manipulations for split in splits.values()
     )
@@ -37,7 +37,7 @@ def notes_on_examples(study: Study, splits: Mapping[int, Split], found: Mapping[
 
 
 def _note(manipulation: Named[Manipulation], split: Split, found: Mapping[str, Inspection]) -> str:
-    """What is to be said of the photographs from which detectors of `manipulation` learn; "" where all are examples."""
+    """The note on the photographs that detectors of `manipulation` leave out; "" if they leave out none."""
     photos = (*split.train, *split.validation)
     passed = len(photos) - len(_without_traces(photos, manipulation.part, found))
     if not passed:
@@ -57,7 +57,7 @@ def _note(manipulation: Named[Manipulation], split: Split, found: Mapping[str, I
 def _without_traces(
     photos: Sequence[Photo], manipulation: Manipulation, found: Mapping[str, Inspection]
 ) -> tuple[Photo, ...]:
-    """Those of the photographs whose files do not show the traces of `manipulation` yet."""
+    """Those of the photographs whose files do not show the traces of `manipulation`."""
     qualities = [found[photo.digest].quality for photo in photos]
     return tuple(
         photo
