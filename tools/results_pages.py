@@ -41,7 +41,6 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 STUDIES = {
     "cameras": "cameras",
-    "challenging": "challenging",
     "restoration": "cameras/restoration",
     "full": "cameras/restoration-full",
     "ablation": "cameras/restoration-ablation",
@@ -150,7 +149,8 @@ def environment_of(results: Path) -> jinja2.Environment:
         "causes": pd.read_csv(results / "transfer" / "causes.csv", keep_default_na=False).to_dict("records"),
         "paper": paper_of_xception,
         "costs": {name: costs(run) for name, run in found.items()},
-        "table_of": lambda name: results_rows.read_table(results / "cameras" / name),
+        "gpu_curves": pd.read_csv(results / "cameras" / "gpu-curves.csv").to_dict("records"),
+        "table_of": lambda name: results_rows.read_table(results / name),
         "points": points,
         "changed_detectors": changed_detectors,
         "adds_simulated": adds_simulated,
