@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from counterforensics.detectors import Recipe, load_detector, parse, text_form
+from counterforensics.detectors import Recipe, load_detector, parse, text_form, zoo
 from counterforensics.detectors.mislnet import MislNet
 from counterforensics.detectors.spam_svm import SpamSvm
 from counterforensics.detectors.trained import Trained
@@ -152,7 +152,12 @@ def test_a_damaged_detector_fails_alone(finished: Path, tmp_path: Path) -> None:
     assert "truncated or altered" in said
 
 
-def test_every_shipped_detector_says_on_which_photographs_it_learned() -> None:
-    network = load_detector("mislnet/median:7")
-    assert len(network.learned_photos) == 113
-    assert len(network.learned_devices) == 53
+@pytest.mark.parametrize(("name", "photos", "devices"), [("mislnet/median:7", 234, 64), ("mislnet/jpeg:90", 182, 51)])
+def test_a_shipped_detector_says_on_which_photographs_it_learned(name: str, photos: int, devices: int) -> None:
+    network = load_detector(name)
+    assert len(network.learned_photos) == photos
+    assert len(network.learned_devices) == devices
+
+
+def test_every_shipped_detector_names_its_photographs() -> None:
+    assert all(load_detector(name).learned_photos for name in zoo.shipped())
