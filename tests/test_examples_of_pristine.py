@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from counterforensics.manipulations import PAPER, Manipulation, parse
 from counterforensics.photos.folder import find_photos
 from counterforensics.photos.inspection import Inspection, inspect
-from counterforensics.photos.jpeg_quality import quality_of
+from counterforensics.photos.jpeg_quality import JpegQuality, quality_of
 from counterforensics.photos.simulated import DEVICES, SimulatedPhoto, simulated_photos
 from counterforensics.photos.splits import Split
 from counterforensics.study.examples import examples, notes_on_examples
@@ -27,10 +27,16 @@ def split_of(qualities: list[int | None]) -> tuple[Split, dict[str, Inspection]]
     """Four photographs to train on, two held out and two to test, of these qualities, and what each is."""
     chosen = PHOTOS[: len(qualities)]
     found = {
-        photo.digest: Inspection(128, 128, photo.digest, quality=quality)
+        photo.digest: Inspection(128, 128, photo.digest, quality=JpegQuality(quality, exact=True) if quality else None)
         for photo, quality in zip(chosen, qualities, strict=True)
     }
     return Split(tuple(chosen[:4]), tuple(chosen[4:6]), tuple(chosen[6:])), found
+
+
+def nine_cameras() -> tuple[Split, dict[str, Inspection]]:
+    """One photograph of each: six to train on, one held out and two to test, and what each is."""
+    photos = simulated_photos(devices=9, photos=1, width=192, height=160)
+    return Split(tuple(photos[:6]), (photos[6],), tuple(photos[7:])), {photo.digest: inspect(photo) for photo in photos}
 
 
 def named(text: str) -> Named[Manipulation]:
@@ -44,9 +50,10 @@ def test_photographs_of_that_quality_or_less_are_no_examples_for_jpeg(
 ) -> None:
     split, found = split_of([100, *qualities[1:]])
     left = examples(split, named(f"jpeg:{quality}"), found)
+    of_photo = dict(zip(found, [100, *qualities[1:]], strict=True))
     for role in ("train", "validation"):
         given_, kept = split.roles[role], left.roles[role]
-        expected = [photo for photo in given_ if (found[photo.digest].quality or 101) > quality]
+        expected = [photo for photo in given_ if (of_photo[photo.digest] or 101) > quality]
         assert list(kept) == expected
     assert left.test == split.test  # the test devices are what they are
 
@@ -80,28 +87,26 @@ def test_each_seed_is_noted_and_the_same_once(tmp_path: Path) -> None:
 def test_a_simulated_camera_knows_the_quality_of_its_files(device: str) -> None:
     photo = SimulatedPhoto(device, 0, 128, 128, 0)
     assert photo.jpeg_quality() == quality_of(photo.encoded())
-    assert inspect(photo).quality == photo.jpeg_quality().quality
+    assert inspect(photo).quality == photo.jpeg_quality()
 
 
 def test_a_detector_of_jpeg_learns_from_examples_alone_and_a_note_says_so(tmp_path: Path) -> None:
     study = tiny_study(tmp_path, manipulations=["jpeg:90", "median:7"], detectors=["spam-svm"], attacks=[])
-    photos = simulated_photos(devices=9, photos=1, width=192, height=160)
-    found = {photo.digest: inspect(photo) for photo in photos}
-    splits = {seed: Split(tuple(photos[:6]), (photos[6],), tuple(photos[7:])) for seed in study.seeds}
+    split, found = nine_cameras()
+    splits = dict.fromkeys(study.seeds, split)
     learned = {
         task.settings["manipulation"]: task
         for task in plan_study(study, splits, found).tasks.values()
         if task.kind is TRAIN
     }
-    everything = splits[study.seeds[0]]
-    compressed = {photo.device for photo in photos if photo.jpeg_quality().quality <= 90}
-    assert compressed == {"simulated-d", "simulated-g"}  # the second is held out
-    assert set(learned["median:7"].devices) == {photo.device for photo in (*everything.train, *everything.validation)}
+    learned_from = (*split.train, *split.validation)
+    compressed = {"simulated-d", "simulated-g"}  # the second is held out
+    stored = {photo.device: found[photo.digest].quality for photo in learned_from}
+    assert {device for device, one in stored.items() if one is None or one.quality <= 90} == compressed
+    assert set(learned["median:7"].devices) == {photo.device for photo in learned_from}
     assert set(learned["jpeg:90"].devices) == set(learned["median:7"].devices) - compressed
     assert (learned["median:7"].settings["held_out"], learned["jpeg:90"].settings["held_out"]) == ([6], [])
-    assert learned["jpeg:90"].photos == tuple(
-        photo.digest for photo in everything.train if photo.device not in compressed
-    )
+    assert learned["jpeg:90"].photos == tuple(photo.digest for photo in split.train if photo.device not in compressed)
     assert notes_on_examples(study, splits, found) == [
         "detectors of jpeg:90 neither learn from 2 photographs of the training devices, nor take thresholds from "
         "there: the files are compressed as strongly already, or more"
@@ -111,9 +116,8 @@ def test_a_detector_of_jpeg_learns_from_examples_alone_and_a_note_says_so(tmp_pa
 def test_a_start_for_several_manipulations_learns_from_all_photographs(tmp_path: Path) -> None:
     detector = "mislnet:steps=1,start=shared,start_steps=1"
     study = tiny_study(tmp_path, manipulations=["jpeg:90", "median:7"], detectors=[detector], attacks=[])
-    photos = simulated_photos(devices=9, photos=1, width=192, height=160)
-    found = {photo.digest: inspect(photo) for photo in photos}
-    splits = {seed: Split(tuple(photos[:6]), (photos[6],), tuple(photos[7:])) for seed in study.seeds}
+    split, found = nine_cameras()
+    splits = dict.fromkeys(study.seeds, split)
     plan = plan_study(study, splits, found)
     (start,) = (one for one in plan.trainings.values() if one.role == "start")
     assert len(plan.tasks[start.key].devices) == 7
@@ -121,5 +125,5 @@ def test_a_start_for_several_manipulations_learns_from_all_photographs(tmp_path:
 
 def test_an_inspection_holds_the_quality_of_a_jpeg_file_and_none_of_another(photo_folder: Path) -> None:
     found = {photo.name: inspect(photo).quality for photo in find_photos([photo_folder]).photos}
-    assert found["device-0/one.jpg"] == 95
+    assert found["device-0/one.jpg"] == JpegQuality(95, exact=True)
     assert found["device-0/two.png"] is None

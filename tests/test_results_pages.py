@@ -155,9 +155,10 @@ def test_a_rerun_changes_the_words(tmp_path: Path) -> None:
         devices.writerows((0, "resize:1.01", "spam-svm", "", "", name, fpr) for name, fpr in rates.items())
         devices.writerow((0, "blur:1.1", "spam-svm", "", "", "oneplus_a3003", 0))
     page = rendered(results)["cameras/detection.md"]
-    assert "| 100.00 [99.43] |" in page
+    assert "| JPEG 70 | 99.98 [99.99] | 100.00 [99.43] |" in page
     summary = page.split("![")[0]
     assert "Bayar2016 on" not in summary
+    assert "Cozzolino2017 on resize 1.01" in summary
     assert "1 of 32 detectors call more than" in summary
     assert "- SPAM + SVM on resize 1.01: canon_powershot_sx260hs 40.0 %.\n" in page
 

@@ -34,7 +34,6 @@ from counterforensics.errors import CounterforensicsError, PhotoError, StudyErro
 from counterforensics.evaluation.rates import mean_interval
 from counterforensics.files import write_whole
 from counterforensics.photos.folder import FolderPhoto, find_photos
-from counterforensics.photos.jpeg_quality import quality_of
 from counterforensics.photos.simulated import DEVICES, SimulatedPhoto, simulated_photos
 from counterforensics.seeds import seed_for
 from counterforensics.sliding.detecting import NamedDetector, select
@@ -172,7 +171,7 @@ def measure(
 ) -> Iterator[Row]:
     """The rows of one photograph.  All its splices have the same region."""
     pixels, seed = photo.read(), seed_for(question.seed, "splice", photo.digest)
-    own = photo.jpeg_quality() if isinstance(photo, FolderPhoto) else quality_of(photo.encoded())
+    own = photo.jpeg_quality()
     for asked, several in groupby(detectors, key=lambda one: one.network.trained_for):
         manipulation = manipulations.parse(asked)
         made = splice(pixels, manipulation, smallest=question.smallest, largest=question.largest, seed=seed)

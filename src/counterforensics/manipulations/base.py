@@ -28,9 +28,15 @@ class Manipulation(Part, ABC):
         """How strong it is among manipulations of its kind, the larger the stronger; None where there is no order."""
         return None
 
-    def is_in_files_of(self, jpeg_quality: int) -> bool:
+    @property
+    def shown_by_jpeg_up_to(self) -> int | None:
+        """Pristine JPEG files up to this IJG quality (1..100) show the same traces already; None where no file does."""
+        return None
+
+    def is_shown_by_jpeg(self, quality: int) -> bool:
         """Whether a pristine JPEG file of this IJG quality (1..100) shows the same traces already."""
-        return False
+        bound = self.shown_by_jpeg_up_to
+        return bound is not None and quality <= bound
 
     def pixels_after(self, pixels: int) -> int:
         """How many pixels a photograph of so many has afterwards: memory goes by it."""

@@ -30,13 +30,14 @@ class JpegCompression(Manipulation):
         """As `Manipulation.strength`: the lower the quality."""
         return float(100 - self.quality)
 
-    def is_in_files_of(self, jpeg_quality: int) -> bool:
-        """As `Manipulation.is_in_files_of`: in those that are compressed as strongly, or more.
+    @property
+    def shown_by_jpeg_up_to(self) -> int:
+        """As `Manipulation.shown_by_jpeg_up_to`: its own quality.
 
-        >>> JpegCompression(90).is_in_files_of(90), JpegCompression(90).is_in_files_of(91)
+        >>> JpegCompression(90).is_shown_by_jpeg(90), JpegCompression(90).is_shown_by_jpeg(91)
         (True, False)
         """
-        return jpeg_quality <= self.quality
+        return self.quality
 
     def __call__(self, photo: Pixels) -> Pixels:
         """photo: uint8 [h, w, 3], at most 65,500 pixels a side.  Returns uint8 of the same shape."""

@@ -89,16 +89,21 @@ class FolderPhoto:
 
     def read(self) -> Pixels:
         """The photograph, uint8 [h, w, 3].  Raises PhotoError if it cannot be used or is no longer the same file."""
-        return self.examine()[0]
+        return decode(self._content(), self.path)
 
-    def examine(self) -> tuple[Pixels, tuple[str, ...]]:
-        """As `read`, and what is unusual about the file, a few words each."""
-        return examine(self._content(), self.path)
+    def examine(self) -> tuple[Pixels, tuple[str, ...], JpegQuality | None]:
+        """As `read`, what is unusual about the file, a few words each, and its quality as `jpeg_quality` has it."""
+        content = self._content()
+        pixels, remarks = examine(content, self.path)
+        return pixels, remarks, self._quality_in(content)
 
     def jpeg_quality(self) -> JpegQuality | None:
         """How strongly the file is compressed, None if it is no JPEG file.  Errors as for `read`."""
+        return self._quality_in(self._content())
+
+    def _quality_in(self, content: bytes) -> JpegQuality | None:
         try:
-            return quality_of(self._content())
+            return quality_of(content)
         except (*_DAMAGED, Image.DecompressionBombError) as error:
             raise PhotoError(f"{self.path}: not a picture whose headers can be read ({in_one_line(error)})") from error
 

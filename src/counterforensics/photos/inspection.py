@@ -9,6 +9,7 @@ import numpy as np
 
 from counterforensics.photos.base import Photo
 from counterforensics.photos.folder import FolderPhoto
+from counterforensics.photos.jpeg_quality import JpegQuality
 from counterforensics.photos.simulated import SimulatedPhoto
 
 
@@ -20,16 +21,15 @@ class Inspection:
     height: int
     content: str  # digest of the pixels, whatever the file around them
     remarks: tuple[str, ...] = ()  # what is unusual about the file
-    quality: int | None = None  # 1..100, as `photos.jpeg_quality` has it; None for no JPEG file
+    quality: JpegQuality | None = None  # None for no JPEG file
 
 
 def inspect(photo: Photo) -> Inspection:
     """Decode `photo` once.  Raises PhotoError if it cannot be used."""
     if isinstance(photo, SimulatedPhoto):
-        return Inspection(photo.width, photo.height, photo.digest, quality=photo.jpeg_quality().quality)
-    pixels, remarks = photo.examine() if isinstance(photo, FolderPhoto) else (photo.read(), ())
-    stored = photo.jpeg_quality() if isinstance(photo, FolderPhoto) else None
+        return Inspection(photo.width, photo.height, photo.digest, quality=photo.jpeg_quality())
+    pixels, remarks, quality = photo.examine() if isinstance(photo, FolderPhoto) else (photo.read(), (), None)
     height, width = pixels.shape[:2]
     content = hashlib.sha256(f"{width}x{height}".encode())
     content.update(np.ascontiguousarray(pixels).data)
-    return Inspection(width, height, content.hexdigest(), remarks, stored.quality if stored else None)
+    return Inspection(width, height, content.hexdigest(), remarks, quality)

@@ -174,8 +174,8 @@ def opened(photo: str | Path | Pixels) -> OpenedPhoto:
     if not isinstance(photo, str | Path):
         return OpenedPhoto(check_photo(photo), "array")
     file = photo_at(photo)
-    pixels, remarks = file.examine()
-    return OpenedPhoto(pixels, file.where, remarks, file.jpeg_quality())
+    pixels, remarks, quality = file.examine()
+    return OpenedPhoto(pixels, file.where, remarks, quality)
 
 
 def judge(

@@ -8,7 +8,6 @@ from counterforensics import manipulations
 from counterforensics.detectors.base import Network
 from counterforensics.detectors.calibration import thresholds_of
 from counterforensics.intervals import wilson
-from counterforensics.manipulations.jpeg import JpegCompression
 from counterforensics.manipulations.resize import Resize
 from counterforensics.outcome import LEARNED_AUC
 from counterforensics.photos.jpeg_quality import JpegQuality
@@ -127,9 +126,9 @@ def why_no_answer(
     if isinstance(area, float) and area < LEARNED_AUC:
         return f"the detector has not learned: its AUC on held-out photographs is {area:.2f}, below {LEARNED_AUC:g}"
     asked = manipulations.parse(network.trained_for) if network.trained_for else None
-    if isinstance(asked, JpegCompression) and quality is not None and quality.quality <= asked.quality:
+    if asked is not None and quality is not None and asked.is_shown_by_jpeg(quality.quality):
         return (
-            f"the file itself is a JPEG of quality {quality.quality:g}, at or below {asked.quality}: "
+            f"the file itself is a JPEG of quality {quality.quality:g}, at or below {asked.shown_by_jpeg_up_to}: "
             "it shows the same traces without any manipulation"
         )
     if isinstance(asked, Resize) and resized:

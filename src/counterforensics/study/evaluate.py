@@ -19,7 +19,6 @@ from counterforensics.errors import LeakageError, PhotoError
 from counterforensics.evaluation import auc_interval, operating_points, rates
 from counterforensics.learning.accelerator import placed
 from counterforensics.manipulations import manipulated
-from counterforensics.manipulations.jpeg import JpegCompression
 from counterforensics.outcome import LEARNED_AUC, OPERATING_COLUMNS
 from counterforensics.photos.folder import FolderPhoto, Found, find_photos
 from counterforensics.photos.inspection import Inspection
@@ -192,7 +191,6 @@ def _judge_all(
     with progress.stage("judging", len(photos)) as advance:
         for photo, seen in photos.items():
             try:
-                quality = photo.jpeg_quality()
                 with memory.FOR_PHOTOGRAPHS.taken(memory_of(seen.width * seen.height, manipulate, photo)):
                     states = dict(zip(STATES, _two_states(photo, manipulate, per_photo), strict=True))
             except PhotoError as error:
@@ -200,7 +198,9 @@ def _judge_all(
             else:
                 logits = {state: score(detector, Patches((some,)).batches(BATCH)) for state, some in states.items()}
                 which_are_flat = {state: flat(some) for state, some in states.items()}
-                judged.append(_JudgedPhoto(photo.where, photo.device, seen.remarks, quality, logits, which_are_flat))
+                judged.append(
+                    _JudgedPhoto(photo.where, photo.device, seen.remarks, seen.quality, logits, which_are_flat)
+                )
             advance()
     return judged, failed
 
@@ -334,14 +334,12 @@ def _of_learning(network: Network) -> Iterator[str]:
 
 def _of_compression(manipulate: manipulations.Manipulation, judged: Sequence[_JudgedPhoto]) -> Iterator[str]:
     """A line if files are compressed as strongly already as the detector is asked about."""
-    if isinstance(manipulate, JpegCompression):
-        strength = manipulate.quality
-        already = sum(one.quality is not None and manipulate.is_in_files_of(one.quality.quality) for one in judged)
-        if already:
-            yield (
-                f"already compressed at quality {strength} or below: the answer means nothing for {already} "
-                f"photograph{'s' if already > 1 else ''}"
-            )
+    already = sum(one.quality is not None and manipulate.is_shown_by_jpeg(one.quality.quality) for one in judged)
+    if already:
+        yield (
+            f"already compressed at quality {manipulate.shown_by_jpeg_up_to} or below: the answer means nothing for "
+            f"{already} photograph{'s' if already > 1 else ''}"
+        )
 
 
 def _of_flat(verdicts: Mapping[str, npt.NDArray[np.bool_]]) -> Iterator[str]:

@@ -58,9 +58,7 @@ def _without_traces(
     photos: Sequence[Photo], manipulation: Manipulation, found: Mapping[str, Inspection]
 ) -> tuple[Photo, ...]:
     """Those of the photographs whose files do not show the traces of `manipulation`."""
-    qualities = [found[photo.digest].quality for photo in photos]
+    stored = ((photo, found[photo.digest].quality) for photo in photos)
     return tuple(
-        photo
-        for photo, quality in zip(photos, qualities, strict=True)
-        if quality is None or not manipulation.is_in_files_of(quality)
+        photo for photo, quality in stored if quality is None or not manipulation.is_shown_by_jpeg(quality.quality)
     )

@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from counterforensics import records, versions
 from counterforensics.errors import NameNotFoundError, PhotoError
 from counterforensics.photos.base import Photo
 from counterforensics.photos.folder import find_photos, format_of
 from counterforensics.photos.inspection import Inspection, inspect
+from counterforensics.photos.jpeg_quality import JpegQuality
 from counterforensics.photos.remarks import summary
 from counterforensics.photos.simulated import SimulatedPhoto, simulated_photos
 from counterforensics.photos.splits import Split, audit, split_by_device
@@ -143,7 +145,7 @@ def _remembered(photo: Photo, store: Store) -> Inspection:
         store.discard(key)
     result = inspect_in_budget(photo)
     with store.writing(key, f"inspect {photo.name}") as folder:
-        (folder / _RECORD).write_text(json.dumps(vars(result), sort_keys=True), encoding="utf-8")
+        (folder / _RECORD).write_text(json.dumps(dataclasses.asdict(result), sort_keys=True), encoding="utf-8")
     return result
 
 
@@ -161,9 +163,16 @@ def _recorded(path: Path) -> Inspection | None:
     if not isinstance(remarks, list) or not all(isinstance(remark, str) for remark in remarks):
         return None
     quality = record["quality"]
-    usable = all(type(side) is int and side > 0 for side in sides)
-    usable = usable and (quality is None or (type(quality) is int and 1 <= quality <= 100))
-    return Inspection(*sides, record["content"], tuple(remarks), quality) if usable else None
+    usable = all(type(side) is int and side > 0 for side in sides) and (quality is None or _is_quality(quality))
+    stored = JpegQuality(**quality) if usable and quality else None
+    return Inspection(*sides, record["content"], tuple(remarks), stored) if usable else None
+
+
+def _is_quality(record: Any) -> bool:
+    """Whether a record holds a `JpegQuality`."""
+    if not isinstance(record, dict) or record.keys() != {"quality", "exact"}:
+        return False
+    return type(record["quality"]) is int and 1 <= record["quality"] <= 100 and type(record["exact"]) is bool
 
 
 def _splits(study: Study, inspected: _Inspected, left_out: Sequence[str]) -> tuple[dict[int, Split], list[str]]:
