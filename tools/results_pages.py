@@ -153,6 +153,7 @@ def environment_of(results: Path) -> jinja2.Environment:
         "table_of": lambda name: results_rows.read_table(results / name),
         "points": points,
         "changed_detectors": changed_detectors,
+        "only_adds_detectors": only_adds_detectors,
         "adds_simulated": adds_simulated,
         "attacked_photos": lambda run: study_of(run).patches.attacked_photos,
         "scaled_by": scaled_by,
@@ -191,6 +192,11 @@ def changed_detectors(run: Run) -> list[str]:
     """The detectors that the file of the study now has with other settings than the rows, as text forms."""
     now = {judge.text for judge in study_of(run).judges}
     return [f"`{text}`" for text in sorted(now - set(run.results.detectors))]
+
+
+def only_adds_detectors(run: Run) -> bool:
+    """Whether the file of the study still has every detector of the rows, with the same settings."""
+    return set(run.results.detectors) <= {judge.text for judge in study_of(run).judges}
 
 
 def adds_simulated(run: Run) -> bool:
