@@ -19,6 +19,7 @@ from counterforensics.manipulations import parse
 from counterforensics.photos.patches import flat
 from counterforensics.photos.simulated import DEVICES, simulated_photos
 from counterforensics.pixels import luma_of_photo
+from counterforensics.sliding.detecting import select
 from counterforensics.sliding.localisation import Localised, draw_region, localise, measure_heat, splice
 from counterforensics.sliding.scan import Subject
 from tests.conftest import picture
@@ -198,6 +199,33 @@ def test_the_tool_measures_each_photograph_once(
     again, same = measured(tmp_path)
     assert sorted(map(str, again)) == sorted(map(str, splices))
     assert same == rows
+
+
+def test_photographs_of_devices_that_a_detector_learned_from_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--manipulations", "median:7", "--detectors", "spam-svm", "--stride", "64", "--out", str(tmp_path)]
+    learned = load_detector("spam-svm/median:7").learned_devices
+    (seen, *_) = [place for place, device in enumerate(DEVICES, 1) if device in learned]
+    assert tool.main(["--simulated", str(seen), *asked]) == 0
+    said = capsys.readouterr()
+    assert f"spam-svm/median:7 learned from {DEVICES[seen - 1]}" in said.err
+    splices, rows = measured(tmp_path)
+    assert rows[0]["photographs"] == str(seen - 1)
+    assert not {row["device"] for row in splices} & learned
+
+    # An earlier version measured such a photograph: its row goes.
+    path = tmp_path / "splices.csv"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace(splices[0]["device"], DEVICES[seen - 1], 1), encoding="utf-8")
+    assert tool.main(["--simulated", "1", *asked]) == 0
+    assert DEVICES[seen - 1] not in path.read_text(encoding="utf-8")
+
+    with pytest.raises(PhotoError, match="the detectors learned from every device given"):
+        tool.of_unseen_devices(
+            [photo for photo in tool.simulated(seen, seed=0) if photo.device in learned],
+            select(["spam-svm"], ["median:7"]),
+        )
 
 
 def test_the_tool_refuses_in_one_line(cameras: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

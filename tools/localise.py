@@ -1,4 +1,4 @@
-"""How well detectors find the manipulated region of a photograph: `python tools/localise.py --simulated 12 --out DIR`.
+"""How well detectors find the manipulated region of a photograph: `python tools/localise.py --simulated 9 --out DIR`.
 
 Each photograph becomes a splice per manipulation: the manipulation changes one region, drawn by seed, and nothing else.
 All detectors of that manipulation map the splice, and each map is compared with the region, pixel by pixel. OUT gets
@@ -8,7 +8,8 @@ All detectors of that manipulation map the splice, and each map is compared with
 - rows.csv: the means over photographs, by source, detector and manipulation, with 95 % intervals.
 - table.md: the same for a reader.
 
-The photographs: --photos DIR with DIR/<device>/<photo>, --simulated N, or both.
+The photographs: --photos DIR with DIR/<device>/<photo>, --simulated N, or both. Photographs of a device that one of the
+detectors learned from are left out.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise PhotoError("no photographs; give --photos DIR, --simulated N with N from 1 on, or both")
         detectors = tuple(select(given.detectors, given.manipulations))
         question = Question(detectors, given.smallest, given.largest, given.stride, given.seed)
-        left_out = measure_all(photos, question, given.out)
+        unseen, left_out = of_unseen_devices(photos, detectors)
+        left_out += measure_all(unseen, question, given.out)
     except (CounterforensicsError, OSError) as error:
         print(f"localise: {error}", file=sys.stderr)
         return 2
@@ -136,6 +138,23 @@ def from_folder(given: argparse.Namespace) -> list[FolderPhoto]:
         order = np.random.default_rng(seed_for(given.seed, "localise", device)).permutation(len(photos))
         chosen += [photos[place] for place in sorted(order[: given.per_device])]
     return chosen
+
+
+def of_unseen_devices(
+    photos: Sequence[FolderPhoto | SimulatedPhoto], detectors: Sequence[NamedDetector]
+) -> tuple[list[FolderPhoto | SimulatedPhoto], list[str]]:
+    """The photographs of devices that no detector learned from, and a line for each other one.
+
+    Raises PhotoError if none is left.
+    """
+    learned = {device: one.name for one in detectors for device in sorted(one.network.learned_devices)}
+    unseen = [photo for photo in photos if photo.device not in learned]
+    left_out = [
+        f"{photo.where}: {learned[photo.device]} learned from {photo.device}" for photo in photos if photo not in unseen
+    ]
+    if not unseen:
+        raise PhotoError(f"the detectors learned from every device given (first: {left_out[0]}); give others")
+    return unseen, left_out
 
 
 def measure_all(photos: Sequence[FolderPhoto | SimulatedPhoto], question: Question, out: Path) -> list[str]:
@@ -200,9 +219,11 @@ def key_of(row: Row) -> tuple[str, ...]:
 
 
 def up_to_date(rows: Iterable[Row], detectors: Sequence[NamedDetector]) -> list[Row]:
-    """The rows without those of detectors that have other weights by now."""
+    """The rows of detectors that have the same weights as then, and did not learn from the device of the row."""
     weights = {one.name: fingerprint(one.network) for one in detectors}
-    return [row for row in rows if weights.get(row["detector"], row["weights"]) == row["weights"]]
+    learned = {one.name: one.network.learned_devices for one in detectors}
+    same = [row for row in rows if weights.get(row["detector"], row["weights"]) == row["weights"]]
+    return [row for row in same if row["device"] not in learned.get(row["detector"], ())]
 
 
 def read(path: Path) -> list[Row]:
