@@ -159,7 +159,7 @@ def test_a_rerun_changes_the_words(tmp_path: Path) -> None:
     summary = page.split("![")[0]
     assert "Bayar2016 on" not in summary
     assert "Cozzolino2017 on resize 1.01" in summary
-    assert "1 of 32 detectors call more than" in summary
+    assert "1 of 40 detectors call more than" in summary
     assert "- SPAM + SVM on resize 1.01: canon_powershot_sx260hs 40.0 %.\n" in page
 
 
