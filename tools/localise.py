@@ -149,9 +149,8 @@ def of_unseen_devices(
     """
     learned = {device: one.name for one in detectors for device in sorted(one.network.learned_devices)}
     unseen = [photo for photo in photos if photo.device not in learned]
-    left_out = [
-        f"{photo.where}: {learned[photo.device]} learned from {photo.device}" for photo in photos if photo not in unseen
-    ]
+    seen = [photo for photo in photos if photo.device in learned]
+    left_out = [f"{photo.where}: {learned[photo.device]} learned from {photo.device}" for photo in seen]
     if not unseen:
         raise PhotoError(f"the detectors learned from every device given (first: {left_out[0]}); give others")
     return unseen, left_out

@@ -149,11 +149,10 @@ def environment_of(results: Path) -> jinja2.Environment:
         "causes": pd.read_csv(results / "transfer" / "causes.csv", keep_default_na=False).to_dict("records"),
         "paper": paper_of_xception,
         "costs": {name: costs(run) for name, run in found.items()},
-        "gpu_curves": pd.read_csv(results / "cameras" / "gpu-curves.csv").to_dict("records"),
+        "on_gpu": last_points(pd.read_csv(results / "cameras" / "gpu-curves.csv")),
         "table_of": lambda name: results_rows.read_table(results / name),
         "points": points,
         "changed_detectors": changed_detectors,
-        "only_adds_detectors": only_adds_detectors,
         "adds_simulated": adds_simulated,
         "attacked_photos": lambda run: study_of(run).patches.attacked_photos,
         "scaled_by": scaled_by,
@@ -188,15 +187,15 @@ def paper_of_xception(manipulation: str, judge: str) -> str:
     return f" [{results_rows.rough(claim.tpr)}]" if claim else ""
 
 
+def last_points(curves: pd.DataFrame) -> dict[tuple[str, str], dict[Any, Any]]:
+    """The last line of each learning curve, by the network and the manipulation."""
+    return {(line["network"], line["manipulation"]): line for line in curves.to_dict("records")}
+
+
 def changed_detectors(run: Run) -> list[str]:
     """The detectors that the file of the study now has with other settings than the rows, as text forms."""
     now = {judge.text for judge in study_of(run).judges}
     return [f"`{text}`" for text in sorted(now - set(run.results.detectors))]
-
-
-def only_adds_detectors(run: Run) -> bool:
-    """Whether the file of the study still has every detector of the rows, with the same settings."""
-    return set(run.results.detectors) <= {judge.text for judge in study_of(run).judges}
 
 
 def adds_simulated(run: Run) -> bool:

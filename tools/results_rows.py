@@ -208,6 +208,11 @@ class Run:
             known = [text.rpartition("; ")[2].removesuffix(" patches") for text in told if "patches" in text]
         return listed(known, "")
 
+    def held_out_auc(self, detector: str, manipulation: str) -> float:
+        """The AUC of a detector on its held-out photographs, from trainings.csv; NaN without it."""
+        area = self.results.training("validation_auc", "detector", manipulation, self.forms[detector])
+        return area.mean if area else math.nan
+
     def false_alarms(self, detector: str, manipulation: str) -> list[tuple[str, float]]:
         """The test devices by their FPR without an attack, the highest first; none without devices.csv."""
         form = self.forms[detector]
